@@ -1,0 +1,78 @@
+"""Wan weights in the official layout, put into diffusers' modules by its own key conversion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers.loaders.single_file_utils import (
+    convert_wan_transformer_to_diffusers,
+    convert_wan_vae_to_diffusers,
+)
+
+from vega3d_ros.prior.base import PriorError
+from vega3d_ros.prior.wan_files import drop_decoder, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+def transformer_from_official(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> WanTransformer3DModel:
+    """The transformer of an official ``WanModel`` state dict.
+
+    Args:
+        state: Official names (``blocks.0.self_attn.q.weight``, ...), without prefix.
+        config: The official ``config.json``.
+        dtype: Of the weights.
+
+    Raises:
+        PriorError: If state and config do not fit.
+    """
+    try:
+        dim, heads = config["dim"], config["num_heads"]
+        with torch.device("meta"):
+            model = WanTransformer3DModel(
+                num_attention_heads=heads,
+                attention_head_dim=dim // heads,
+                in_channels=config["in_dim"],
+                out_channels=config["out_dim"],
+                text_dim=state["text_embedding.0.weight"].shape[1],
+                freq_dim=config["freq_dim"],
+                ffn_dim=config["ffn_dim"],
+                num_layers=config["num_layers"],
+                patch_size=tuple(state["patch_embedding.weight"].shape[2:]),
+                eps=config["eps"],
+            )
+        fill(model, convert_wan_transformer_to_diffusers(dict(state)), dtype)
+    except (KeyError, RuntimeError) as error:
+        msg = f"not the weights of the official Wan model that its config.json describes: {error}"
+        raise PriorError(msg) from error
+    return model
+
+
+def vae_from_official(
+    state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> AutoencoderKLWan:
+    """The encoder half of the official ``Wan2.1_VAE.pth``; its sizes are read from the weights.
+
+    Raises:
+        PriorError: If the state dict is not that of a Wan 2.1 autoencoder.
+    """
+    wanted = {key: value for key, value in state.items() if key.startswith(("encoder.", "conv1."))}
+    try:
+        with torch.device("meta"):
+            vae = AutoencoderKLWan(
+                base_dim=state["encoder.conv1.weight"].shape[0],
+                z_dim=state["conv1.weight"].shape[0] // 2,
+            )
+        vae = drop_decoder(vae)
+        fill(vae, convert_wan_vae_to_diffusers(wanted), dtype)
+    except (KeyError, RuntimeError) as error:
+        msg = f"not the weights of the official Wan 2.1 autoencoder: {error}"
+        raise PriorError(msg) from error
+    return vae
