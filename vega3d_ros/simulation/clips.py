@@ -1,0 +1,190 @@
+"""Makes clips: a room, a path through it, images and the truth about them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vega3d_ros.simulation.dataset import (
+    CLIPS_PER_SHARD,
+    ClipRecord,
+    shard_path,
+    write_shard,
+)
+from vega3d_ros.simulation.furniture import FurnitureFolder, read_furniture
+from vega3d_ros.simulation.paths import clip_path
+from vega3d_ros.simulation.planning import plan_room
+from vega3d_ros.simulation.questions import make_questions, make_referring
+from vega3d_ros.simulation.rooms import SPLITS, Room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.frames import Camera
+    from vega3d_ros.geometry import SE3
+
+WIDTH, HEIGHT, FRAMES = 224, 168, 8
+_STEP_NS = 500_000_000
+
+
+def truth_record(
+    room: Room,
+    camera: Camera,
+    stamps_ns: Sequence[int],
+    poses: Sequence[SE3],
+    visible_pixels: NDArray[np.int64],
+) -> dict[str, Any]:
+    """The ground truth of a drive, without its questions (see ``dataset`` for the schema).
+
+    Args:
+        room: What was rendered.
+        camera: At the images' size.
+        stamps_ns: Of each image.
+        poses: Map from optical frame, of each image.
+        visible_pixels: [frames, objects].
+    """
+    return {
+        "furniture": room.furniture,
+        "fixed_frame": "map",
+        "camera": asdict(camera),
+        "stamps_ns": list(stamps_ns),
+        "poses": [np.round(pose.matrix, 9).tolist() for pose in poses],
+        "room": {
+            "width_m": room.width_m,
+            "depth_m": room.depth_m,
+            "height_m": room.height_m,
+        },
+        "objects": [
+            {
+                "id": item.id,
+                "label": item.label,
+                "color": item.color,
+                "center": [round(float(v), 4) for v in item.center],
+                "size": [round(float(v), 4) for v in item.size],
+                "yaw": round(item.yaw, 5),
+                "model": item.model,
+                "variant": item.variant,
+                "heldout_model": item.heldout,
+                "visible_pixels": [int(v) for v in visible_pixels[:, index]],
+            }
+            for index, item in enumerate(room.objects)
+        ],
+    }
+
+
+class ClipFactory:
+    """Makes the clips of one split and seed; clip ``i`` is the same whoever makes it.
+
+    Args:
+        split: "train" or "heldout". The split is part of every clip's seed, so that no clip of one
+            split can occur in the other.
+        seed: Chooses the series of clips.
+        furniture: Meshes; every second room uses them besides primitives.
+
+    Raises:
+        RenderError: If rendering is impossible here.
+    """
+
+    def __init__(self, split: str, seed: int, furniture: FurnitureFolder | None = None) -> None:
+        # Imported here: choosing the GL backend must not happen before someone renders.
+        from vega3d_ros.simulation.renderer import Studio
+
+        self.split, self.seed, self.furniture = split, seed, furniture
+        self._studio = Studio(WIDTH, HEIGHT, furniture)
+
+    def clip(self, index: int) -> ClipRecord:
+        """Clip number ``index``."""
+        from vega3d_ros.simulation.renderer import camera_for
+
+        rng = np.random.default_rng([SPLITS.index(self.split), self.seed, index])
+        models = self.furniture.models if self.furniture and rng.random() < 0.5 else ()
+        poses = None
+        while poses is None:
+            room = plan_room(rng, self.split, models)
+            poses = clip_path(rng, room, FRAMES)
+        self._studio.dress(room, rng)
+        camera = camera_for(WIDTH, HEIGHT, rng.uniform(45, 68))
+        views = [self._studio.render(pose, camera) for pose in poses]
+        count = len(room.objects) + 1
+        visible = np.array([np.bincount(v.instance.ravel(), minlength=count)[1:] for v in views])
+        # Stamps differ between clips, because the model draws its noise by stamp.
+        stamps = [index * 10**10 + (i + 1) * _STEP_NS for i in range(FRAMES)]
+        truth = {"split": self.split, "seed": self.seed, "index": index}
+        truth |= truth_record(room, camera, stamps, poses, visible)
+        truth["questions"] = [asdict(q) for q in make_questions(truth["objects"], rng)]
+        truth["referring"] = [asdict(r) for r in make_referring(truth["objects"], rng)]
+        return ClipRecord(
+            np.stack([v.rgb for v in views]),
+            np.stack([v.depth_m[::2, ::2] for v in views]).astype(np.float16),
+            np.stack([v.instance[::2, ::2] for v in views]),
+            truth,
+        )
+
+
+_factory: ClipFactory | None = None
+
+
+def _start_worker(split: str, seed: int, furniture: str | None) -> None:
+    global _factory  # noqa: PLW0603 - one compiled model per worker process
+    _factory = ClipFactory(split, seed, read_furniture(furniture) if furniture else None)
+
+
+def _make_shard(task: tuple[str, int, int, int]) -> int:
+    folder, number, first, count = task
+    if _factory is None:
+        msg = "a shard was asked of a worker that was never started"
+        raise RuntimeError(msg)
+    clips = [_factory.clip(index) for index in range(first, first + count)]
+    write_shard(folder, _factory.split, number, clips)
+    return count
+
+
+def generate(
+    folder: str | Path,
+    split: str,
+    count: int,
+    *,
+    seed: int = 0,
+    furniture: str | None = None,
+    workers: int = 1,
+) -> Iterator[int]:
+    """Write ``count`` clips in shards; shards that are already complete are left alone.
+
+    Args:
+        folder: Where the split's folder goes.
+        split: "train" or "heldout".
+        count: Clips in all.
+        seed: Chooses the series of clips.
+        furniture: Furniture folder, or None for primitives only.
+        workers: Processes.
+
+    Yields:
+        The number of clips of each shard as it is finished (or found).
+
+    Raises:
+        FurnitureError: If the furniture folder cannot be used.
+        RenderError: If rendering is impossible here.
+    """
+    tasks = []
+    for number, first in enumerate(range(0, count, CLIPS_PER_SHARD)):
+        size = min(CLIPS_PER_SHARD, count - first)
+        if shard_path(folder, split, number).with_suffix(".json").exists():
+            yield size
+        else:
+            tasks.append((str(folder), number, first, size))
+    if not tasks:
+        return
+    if workers == 1:
+        _start_worker(split, seed, furniture)
+        yield from map(_make_shard, tasks)
+        return
+    # Spawned, not forked: a GL context does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _start_worker, (split, seed, furniture)) as pool:
+        yield from pool.imap(_make_shard, tasks)

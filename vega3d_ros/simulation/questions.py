@@ -1,0 +1,500 @@
+"""Questions, answers and referring expressions from ground truth.
+
+Wording follows VSI-Bench (arXiv 2412.14171), shortened. Nothing here renders or draws: a truth
+record (see ``dataset``) goes in, and what a viewer of the video could know comes out. An object is
+*seen* with at least ``SEEN_PIXELS`` visible pixels in one frame, and *glimpsed* with fewer but at
+least ``GLIMPSED_PIXELS``; glimpsed objects make their label ambiguous, so nothing is asked about it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vega3d_ros.geometry import Box3D, distance_between
+from vega3d_ros.simulation.primitives import COLORS, PRIMITIVES
+from vega3d_ros.simulation.rooms import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+SEEN_PIXELS = 150
+GLIMPSED_PIXELS = 30
+UNKNOWN = "unknown"
+KINDS = (
+    "count",
+    "absolute_distance",
+    "size",
+    "relative_distance",
+    "relative_direction",
+    "appearance_order",
+    "attribute",
+    "yes_no",
+)
+_MIN_RATIO = 1.25
+_SIZE_RATIO = 1.3
+_MARGIN_RAD = np.radians(15)
+_BEHIND_RAD = np.radians(135)
+_UNKNOWN_SHARE = 0.08
+
+# Kinds that name single objects, and how many.
+_NAMED = {
+    "absolute_distance": 2,
+    "size": 1,
+    "relative_distance": 3,
+    "relative_direction": 3,
+    "appearance_order": 2,
+    "attribute": 1,
+}
+
+# How often a label is seen in a clip, measured on 400 generated training clips; absent labels are
+# drawn in proportion to it, so that the label alone does not tell whether it is there.
+SEEN_RATE: dict[str, float] = {
+    "air conditioner": 0.07,
+    "ball": 0.16,
+    "barbell": 0.09,
+    "bed": 0.20,
+    "box": 0.23,
+    "cabinet": 0.23,
+    "chair": 0.20,
+    "curtain": 0.08,
+    "desk": 0.22,
+    "door": 0.19,
+    "exercise machine": 0.10,
+    "floor lamp": 0.22,
+    "nightstand": 0.22,
+    "picture": 0.20,
+    "plant": 0.27,
+    "refrigerator": 0.24,
+    "shelf": 0.23,
+    "shoe rack": 0.11,
+    "sofa": 0.19,
+    "table": 0.25,
+    "tableware": 0.08,
+    "trash bin": 0.18,
+    "tv": 0.19,
+    "vase": 0.03,
+    "wardrobe": 0.22,
+    "window": 0.21,
+}
+
+_WORDING: dict[str, tuple[str, ...]] = {
+    "count": ("How many {a} are in the video?", "How many {a} can you see?", "Count the {a}."),
+    "absolute_distance": (
+        "How many metres are between the {a} and the {b}?",
+        "What is the distance between the {a} and the {b} in metres?",
+        "How far is the {a} from the {b} in metres?",
+    ),
+    "size": (
+        "How long is the longest side of the {a} in centimetres?",
+        "What is the longest side of the {a} in centimetres?",
+        "How large is the {a} in centimetres?",
+    ),
+    "relative_distance": (
+        "Which is closer to the {a}, the {b} or the {c}?",
+        "What is nearer to the {a}, the {b} or the {c}?",
+    ),
+    "relative_direction": (
+        "Standing at the {a} and facing the {b}, is the {c} to my left, to my right or behind me?",
+        "I stand at the {a} and face the {b}. Is the {c} left, right or behind?",
+    ),
+    "appearance_order": (
+        "Which appears first in the video, the {a} or the {b}?",
+        "What do you see first, the {a} or the {b}?",
+    ),
+    "attribute": ("What colour is the {a}?", "Which colour does the {a} have?"),
+    "yes_no": ("Is there {a} in the video?", "Do you see {a}?", "Can you see {a}?"),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its only right answer and the ids of the objects it rests on."""
+
+    kind: str
+    question: str
+    answer: str
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Referring:
+    """A description and the ids of all objects it fits; none where it fits nothing here."""
+
+    text: str
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An object of a truth record as a viewer knows it.
+
+    Attributes:
+        id: Its id.
+        label: What it is.
+        color: Named colour or None.
+        box: Where it is, in map.
+        pixels: Visible pixels per frame [T].
+    """
+
+    id: str
+    label: str
+    color: str | None
+    box: Box3D
+    pixels: NDArray[np.int64]
+
+    @property
+    def first_frame(self) -> int:
+        """Index of the frame in which it is first seen."""
+        return int(np.argmax(self.pixels >= SEEN_PIXELS))
+
+
+class Witness:
+    """What can be said about a clip without ambiguity.
+
+    Args:
+        objects: The ``objects`` of a truth record.
+    """
+
+    def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        everything = [
+            Seen(
+                item["id"],
+                item["label"],
+                item["color"],
+                Box3D.upright(item["center"], item["size"], item["yaw"]),
+                np.asarray(item["visible_pixels"], dtype=np.int64),
+            )
+            for item in objects
+        ]
+        self.seen = [s for s in everything if s.pixels.max(initial=0) >= SEEN_PIXELS]
+        noticed = [s for s in everything if s.pixels.max(initial=0) >= GLIMPSED_PIXELS]
+        self.labels = {s.label for s in noticed}
+        self._noticed = Counter(s.label for s in noticed)
+        self._seen = Counter(s.label for s in self.seen)
+        self._colored = Counter((s.label, s.color) for s in noticed)
+
+    def clear(self, label: str) -> bool:
+        """Whether every noticed instance of a label is also seen."""
+        return self._noticed[label] == self._seen[label]
+
+    def of(self, label: str) -> list[Seen]:
+        """Seen instances of a label."""
+        return [s for s in self.seen if s.label == label]
+
+    def color_known(self, label: str) -> bool:
+        """Whether every noticed instance of a label has a named colour."""
+        return self._colored[label, None] == 0
+
+    def names(self, item: Seen) -> list[str]:
+        """Descriptions that fit this object alone, without article; empty where there is none."""
+        names = []
+        if self._noticed[item.label] == 1:
+            names.append(item.label)
+        alone = self._colored[item.label, item.color] == 1
+        if item.color is not None and alone and self.color_known(item.label):
+            names.append(f"{item.color} {item.label}")
+        return names
+
+
+def plural(label: str) -> str:
+    """The label for two or more."""
+    if label == "tableware":
+        return "tableware sets"
+    if label.endswith("shelf"):
+        return label[:-1].replace("shel", "shelv") + "es"
+    return label + ("es" if label.endswith(("x", "s", "ch")) else "s")
+
+
+def _article(label: str) -> str:
+    return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
+
+
+def direction(standing: NDArray[np.float64], facing: NDArray[np.float64], item: NDArray[np.float64]) -> str | None:
+    """Where ``item`` is for someone at ``standing`` who looks at ``facing``; points are [>= 2].
+
+    Returns:
+        "left" or "right" (up to 135 degrees off the view), "behind", or None within 15 degrees of a
+        boundary or where points are closer together than 0.4 m.
+    """
+    ahead, aside = facing[:2] - standing[:2], item[:2] - standing[:2]
+    if min(np.hypot(*ahead), np.hypot(*aside)) < 0.4:
+        return None
+    angle = np.arctan2(ahead[0] * aside[1] - ahead[1] * aside[0], ahead @ aside)
+    if abs(angle) < _MARGIN_RAD or abs(abs(angle) - _BEHIND_RAD) < _MARGIN_RAD:
+        return None
+    if abs(angle) > _BEHIND_RAD:
+        return "behind"
+    return "left" if angle > 0 else "right"
+
+
+class _Asker:
+    """Makes one question of each kind at a time; None where the clip allows no more."""
+
+    def __init__(self, witness: Witness, rng: np.random.Generator) -> None:
+        self.witness, self.rng = witness, rng
+        self.named = [s for s in witness.seen if witness.names(s)]
+        self.makers: dict[str, Callable[[], Question | None]] = {
+            kind: getattr(self, f"_{kind}") for kind in KINDS
+        }
+
+    def absent_label(self) -> str | None:
+        labels = [label for label in LABELS if label not in self.witness.labels]
+        rates = np.array([SEEN_RATE[label] for label in labels])
+        # An absent label is drawn by the odds of its being present, to balance yes and no by label.
+        odds = rates / (1.001 - rates)
+        return str(self.rng.choice(labels, p=odds / odds.sum()))
+
+    def wording(self, kind: str, **names: str) -> str:
+        options = _WORDING[kind]
+        return options[self.rng.integers(len(options))].format(**names)
+
+    def name(self, item: Seen) -> str:
+        """The bare label mostly; the colour too where it must be, and now and then where it need not."""
+        names = self.witness.names(item)
+        return names[-1] if len(names) == 1 or self.rng.random() < 0.25 else names[0]
+
+    def pick(self, count: int) -> list[Seen] | None:
+        if len(self.named) < count:
+            return None
+        return [self.named[i] for i in self.rng.permutation(len(self.named))[:count]]
+
+    def ask(self, kind: str, answer: str, *items: Seen, **names: str) -> Question:
+        names = names or {k: self.name(s) for k, s in zip("abc", items, strict=False)}
+        return Question(kind, self.wording(kind, **names), answer, tuple(s.id for s in items))
+
+    def _count(self) -> Question | None:
+        counts: dict[int, list[str]] = {}
+        for label in sorted(self.witness.labels):
+            if self.witness.clear(label):
+                counts.setdefault(len(self.witness.of(label)), []).append(label)
+        if not counts:
+            return None
+        # Most labels occur once; larger numbers are preferred where there are any.
+        numbers = sorted(counts)
+        number = int(self.rng.choice(numbers, p=np.array(numbers) / sum(numbers)))
+        label = counts[number][self.rng.integers(len(counts[number]))]
+        return self.ask("count", str(number), *self.witness.of(label), a=plural(label))
+
+    def _absolute_distance(self) -> Question | None:
+        for _ in range(6):
+            pair = self.pick(2)
+            if pair is None:
+                return None
+            metres = distance_between(pair[0].box, pair[1].box)
+            if metres >= 0.15:
+                return self.ask("absolute_distance", f"{metres:.1f}", *pair)
+        return None
+
+    def _size(self) -> Question | None:
+        item = self.pick(1)
+        return item and self.ask("size", f"{100 * item[0].box.size.max():.0f}", *item)
+
+    def _relative_distance(self) -> Question | None:
+        for _ in range(8):
+            items = self.pick(3)
+            if items is None:
+                return None
+            anchor, one, two = items
+            d1, d2 = distance_between(anchor.box, one.box), distance_between(anchor.box, two.box)
+            if max(d1, d2) >= _MIN_RATIO * min(d1, d2) and max(d1, d2) > min(d1, d2) + 0.2:
+                names = {k: self.name(s) for k, s in zip("abc", items, strict=True)}
+                answer = names["b"] if d1 < d2 else names["c"]
+                return self.ask("relative_distance", answer, *items, **names)
+        return None
+
+    def _relative_direction(self) -> Question | None:
+        for _ in range(8):
+            items = self.pick(3)
+            if items is None:
+                return None
+            roles: dict[str, list[tuple[Seen, ...]]] = {}
+            for order in permutations(items):
+                answer = direction(*(s.box.center for s in order))
+                if answer:
+                    roles.setdefault(answer, []).append(order)
+            if roles:
+                # Behind needs two of three in line, so it is taken where there is a choice.
+                answers = list(roles)
+                weights = np.array([6.0 if a == "behind" else 1.0 for a in answers])
+                answer = str(self.rng.choice(answers, p=weights / weights.sum()))
+                order = roles[answer][self.rng.integers(len(roles[answer]))]
+                return self.ask("relative_direction", answer, *order)
+        return None
+
+    def _appearance_order(self) -> Question | None:
+        for _ in range(8):
+            pair = self.pick(2)
+            if pair is None:
+                return None
+            first, second = sorted(pair, key=lambda s: s.first_frame)
+            if first.first_frame == second.first_frame:
+                continue
+            if second.pixels[: first.first_frame + 1].max() >= GLIMPSED_PIXELS:
+                continue
+            names = {k: self.name(s) for k, s in zip("ab", pair, strict=True)}
+            answer = names["a"] if pair[0] is first else names["b"]
+            return self.ask("appearance_order", answer, *pair, **names)
+        return None
+
+    def _attribute(self) -> Question | None:
+        items = [s for s in self.named if s.color and s.label in self.witness.names(s)]
+        if not items:
+            return None
+        item = items[self.rng.integers(len(items))]
+        return self.ask("attribute", str(item.color), item, a=item.label)
+
+    def _yes_no(self) -> Question | None:
+        if self.rng.random() < 0.5:
+            labels = sorted({s.label for s in self.witness.seen})
+            if not labels:
+                return None
+            label = labels[self.rng.integers(len(labels))]
+            return self.ask("yes_no", "yes", *self.witness.of(label), a=_article(label))
+        absent = self.absent_label()
+        return absent and Question("yes_no", self.wording("yes_no", a=_article(absent)), "no", ())
+
+    def unknown(self) -> Question | None:
+        """A question that names something that is not there, in place of one of its objects."""
+        kinds = [kind for kind, need in _NAMED.items() if len(self.named) >= need - 1]
+        kind = kinds[self.rng.integers(len(kinds))]
+        absent, others = self.absent_label(), self.pick(_NAMED[kind] - 1)
+        if kind == "attribute" and not (absent in PRIMITIVES and PRIMITIVES[absent].named_color):
+            return None
+        if absent is None or others is None:
+            return None
+        names = [absent, *(self.name(s) for s in others)]
+        order = self.rng.permutation(len(names))
+        fill = {k: names[i] for k, i in zip("abc", order, strict=False)}
+        return Question(kind, self.wording(kind, **fill), UNKNOWN, tuple(s.id for s in others))
+
+
+def make_questions(
+    objects: Sequence[Mapping[str, Any]], rng: np.random.Generator, wanted: tuple[int, int] = (16, 24)
+) -> list[Question]:
+    """Questions about a clip.
+
+    Args:
+        objects: The ``objects`` of a truth record, with ``visible_pixels``.
+        rng: Decides which are asked and how they are worded.
+        wanted: Fewest and most; a clip that shows little gets fewer.
+
+    Returns:
+        Different questions in random order; kinds as even as the clip allows, about 8 % of them
+        unanswerable (answer "unknown").
+    """
+    asker = _Asker(Witness(objects), rng)
+    number = int(rng.integers(wanted[0], wanted[1] + 1))
+    found: dict[str, Question] = {}
+    for _ in range(rng.binomial(number, _UNKNOWN_SHARE)):
+        _keep(found, asker.unknown())
+    open_kinds = list(KINDS)
+    per_kind: Counter[str] = Counter()
+    for _ in range(6 * number):
+        if len(found) >= number or not open_kinds:
+            break
+        # The kind asked least so far; yes/no may be asked of anything, so it comes half as rarely.
+        kind = min(open_kinds, key=lambda k: (per_kind[k], rng.random()))
+        question = asker.makers[kind]()
+        if question is None and kind != "yes_no":
+            open_kinds.remove(kind)
+        per_kind[kind] += 1
+        if per_kind[kind] > 6:
+            open_kinds = [k for k in open_kinds if k != kind]
+        _keep(found, question)
+    questions = list(found.values())
+    return [questions[i] for i in rng.permutation(len(questions))]
+
+
+def _keep(found: dict[str, Question], question: Question | None) -> None:
+    if question is not None:
+        found.setdefault(question.question, question)
+
+
+def make_referring(
+    objects: Sequence[Mapping[str, Any]], rng: np.random.Generator, wanted: tuple[int, int] = (12, 20)
+) -> list[Referring]:
+    """Descriptions of what is seen, and of some things that are not there.
+
+    A plain label or a label with a colour stands for all seen objects that it fits; a superlative
+    ("the largest chair", "the chair nearest to the bed") for one. None depends on the viewpoint.
+
+    Args:
+        objects: The ``objects`` of a truth record, with ``visible_pixels``.
+        rng: Decides which are made.
+        wanted: Fewest and most; a clip that shows little gets fewer.
+    """
+    witness = Witness(objects)
+    asker = _Asker(witness, rng)
+    labels = sorted({s.label for s in witness.seen})
+    present: dict[str, tuple[str, ...]] = {}
+    absent: dict[str, tuple[str, ...]] = {}
+    rare: dict[str, tuple[str, ...]] = {}
+    for label in labels:
+        items = witness.of(label)
+        _describe(present, rng, label, items)
+        if witness.color_known(label) and witness.clear(label):
+            colors = sorted({str(s.color) for s in items})
+            for color in colors:
+                _describe(present, rng, f"{color} {label}", [s for s in items if s.color == color])
+            others = [color for color in COLORS if color not in colors]
+            _describe(absent, rng, f"{others[rng.integers(len(others))]} {label}", [])
+        if len(items) > 1 and witness.clear(label):
+            _superlatives(rare, items, [s for s in asker.named if s.label != label], asker.name)
+    for _ in range(5):
+        label = asker.absent_label()
+        if label is not None:
+            _describe(absent, rng, label, [])
+            if asker.named and rng.random() < 0.3:
+                anchor = asker.named[rng.integers(len(asker.named))]
+                absent[f"the {label} nearest to the {asker.name(anchor)}"] = ()
+    number = int(rng.integers(wanted[0], wanted[1] + 1))
+    missing = _some(rng, absent, round(0.28 * number))
+    special = _some(rng, rare, round(0.3 * number))
+    plain = _some(rng, present, number - len(missing) - len(special))
+    chosen = {**plain, **special, **missing}
+    texts = list(chosen)
+    return [Referring(texts[i], chosen[texts[i]]) for i in rng.permutation(len(texts))]
+
+
+def _describe(
+    into: dict[str, tuple[str, ...]], rng: np.random.Generator, name: str, items: Iterable[Seen]
+) -> None:
+    into[name if rng.random() < 0.5 else f"the {name}"] = tuple(s.id for s in items)
+
+
+def _superlatives(
+    into: dict[str, tuple[str, ...]],
+    items: Sequence[Seen],
+    anchors: Sequence[Seen],
+    name: Callable[[Seen], str],
+) -> None:
+    label = items[0].label
+    by_size = sorted(items, key=lambda s: s.box.volume)
+    if by_size[-1].box.volume > _SIZE_RATIO * by_size[-2].box.volume:
+        into[f"the largest {label}"] = (by_size[-1].id,)
+    if by_size[1].box.volume > _SIZE_RATIO * by_size[0].box.volume:
+        into[f"the smallest {label}"] = (by_size[0].id,)
+    for anchor in anchors:
+        by_distance = sorted((distance_between(s.box, anchor.box), s.id) for s in items)
+        (near, first), (next_near, _) = by_distance[:2]
+        (next_far, _), (far, last) = by_distance[-2:]
+        if next_near > _MIN_RATIO * near and next_near > near + 0.2:
+            into[f"the {label} nearest to the {name(anchor)}"] = (first,)
+        if far > _MIN_RATIO * next_far and far > next_far + 0.2:
+            into[f"the {label} farthest from the {name(anchor)}"] = (last,)
+
+
+def _some(
+    rng: np.random.Generator, texts: dict[str, tuple[str, ...]], count: int
+) -> dict[str, tuple[str, ...]]:
+    names = list(texts)
+    return {names[i]: texts[names[i]] for i in rng.permutation(len(names))[: max(0, count)]}
+
+
