@@ -1,0 +1,90 @@
+"""From semantic and generative tokens to what the language model reads: project, gate, tell where."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from vega3d_ros.fusion import Fused, GenerativeMerger, MlpProjector, build_fusion, resample_grid
+from vega3d_ros.token_geometry import FEATURES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WITHOUT_PRIOR = "semantic_only"
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """Shape of a bridge.
+
+    Attributes:
+        method: Fusion method (``fusion.FUSION_METHODS``), or ``semantic_only`` for a model without prior.
+        dim: D, width of the language model.
+        prior_dim: Channels of a generative token.
+        projector: "mlp2x_gelu" (main branch: on the semantic grid), "merger" (spatial-reasoning branch: on
+            the grid before merging, then 2x2 tokens become one).
+        merger_hidden_dim: Inner width of the merger.
+    """
+
+    method: str
+    dim: int
+    prior_dim: int
+    projector: str = "mlp2x_gelu"
+    merger_hidden_dim: int = 4096
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Bridge(nn.Module):
+    """Projector and gate.
+
+    Args:
+        config: Shapes and method.
+    """
+
+    def __init__(self, config: BridgeConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.method == WITHOUT_PRIOR:
+            return
+        self.projector: nn.Module
+        if config.projector == "merger":
+            self.projector = GenerativeMerger(config.prior_dim, config.dim, config.merger_hidden_dim)
+        elif config.projector == "mlp2x_gelu":
+            self.projector = MlpProjector(config.prior_dim, config.dim)
+        else:
+            msg = f"unknown projector {config.projector!r}; known: mlp2x_gelu, merger"
+            raise ValueError(msg)
+        self.fusion = build_fusion(config.method, config.dim)
+
+    def forward(self, semantic: Tensor, generative: Tensor | None) -> Fused:
+        """Semantic [N, rows, columns, D] and generative [N, r, c, C] tokens to fused ones on the semantic grid."""
+        if self.config.method == WITHOUT_PRIOR or generative is None:
+            return Fused(semantic, None)
+        rows, columns = semantic.shape[1:3]
+        factor = 2 if self.config.projector == "merger" else 1
+        generative = resample_grid(generative, rows * factor, columns * factor)
+        fused: Fused = self.fusion(semantic, self.projector(generative))
+        return fused
+
+
+class PositionEncoding(nn.Module):
+    """Tells the language model where each token looks, added to the fused tokens.
+
+    VEGA-3D's main branch adds a sine code of the world coordinates that depth gives (Video-3D-LLM).
+    Here a small network encodes rays, camera height and depth as far as each is known
+    (``token_geometry.features``), so that clips without depth or poses are understood too.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(FEATURES, 128), nn.GELU(), nn.Linear(128, dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [..., FEATURES] to [..., dim]."""
+        encoded: Tensor = self.network(features)
+        return encoded

@@ -1,0 +1,216 @@
+"""A model folder and the modules in it.
+
+A folder holds ``model.json`` (versions and settings), ``prior/{transformer,vae}/``,
+``prior/prompt.safetensors``, ``mllm/`` (Qwen2.5-VL and its tokenizer), ``bridge.safetensors`` (projector,
+gate, position encoding) and ``grounding.safetensors``. Weights are safetensors; nothing in a folder is
+ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vega3d_ros import __version__
+from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.fusion import FusionError
+from vega3d_ros.grounding.head import GroundingHead
+from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
+from vega3d_ros.prior.base import PriorConfig, PriorError
+from vega3d_ros.prior.wan import WanPrior
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A model folder that cannot be used; the message names the file and the remedy."""
+
+
+@dataclass(eq=False)
+class Modules:
+    """What a model is made of.
+
+    Attributes:
+        prior: The frozen generative model, or None for a model without one.
+        language: Vision tower, language model, tokenizer and prompt.
+        bridge: Projector and gate.
+        positions: Position encoding of visual tokens.
+        grounding: Token head.
+        settings: Everything else of ``model.json``: ``labels`` (the default queries),
+            ``thresholds`` and a ``card`` for people.
+    """
+
+    prior: WanPrior | None
+    language: SceneLanguage
+    bridge: Bridge
+    positions: PositionEncoding
+    grounding: GroundingHead
+    settings: dict[str, Any]
+
+    def to(self, device: str) -> Modules:
+        """Move all weights; returns itself."""
+        for module in (self.prior, self.language.model, self.bridge, self.positions, self.grounding):
+            if module is not None:
+                module.to(device)
+        return self
+
+    def eval(self) -> Modules:
+        """Switch all modules to inference; returns itself."""
+        for module in (self.prior, self.language.model, self.bridge, self.positions, self.grounding):
+            if module is not None:
+                module.eval().requires_grad_(requires_grad=False)
+        return self
+
+
+def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a model folder.
+
+    Args:
+        modules: The model.
+        folder: Created where missing.
+        dtype: Of the weights on disk.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    language = modules.language
+    description = {
+        "format": FORMAT,
+        "package": __version__,
+        "prior": modules.prior.config.to_dict() if modules.prior is not None else None,
+        "bridge": modules.bridge.config.to_dict(),
+        "prompt": language.prompt.to_dict(),
+        "image_size": list(language.image_size),
+        **modules.settings,
+    }
+    (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    if modules.prior is not None:
+        deepcopy(modules.prior).to(dtype).save_pretrained(folder / "prior")
+    deepcopy(language.model).to(dtype).save_pretrained(folder / "mllm")
+    language.tokenizer.save_pretrained(folder / "mllm")
+    bridge = {f"bridge.{k}": v for k, v in modules.bridge.state_dict().items()}
+    bridge |= {f"positions.{k}": v for k, v in modules.positions.state_dict().items()}
+    _save(bridge, folder / "bridge.safetensors", dtype)
+    _save(modules.grounding.state_dict(), folder / "grounding.safetensors", dtype)
+
+
+def _save(state: dict[str, torch.Tensor], file: Path, dtype: torch.dtype) -> None:
+    save_file({k: v.detach().to("cpu", dtype).contiguous() for k, v in state.items()}, file)
+
+
+def locate(name: str | Path) -> Path:
+    """The folder of a shipped model's name or of a path.
+
+    Raises:
+        CheckpointError: If there is no such folder.
+    """
+    shipped = Path(str(resources.files("vega3d_ros"))) / "models"
+    for folder in (Path(name), shipped / name):
+        if (folder / "model.json").is_file():
+            return folder
+    names = sorted(p.name for p in shipped.iterdir()) if shipped.is_dir() else []
+    what = "has no model.json" if Path(name).is_dir() else "is no folder"
+    msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
+    raise CheckpointError(msg)
+
+
+def load_modules(
+    name: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Modules:
+    """Read a model folder.
+
+    Args:
+        name: A shipped model's name or a folder.
+        device: Where the weights go.
+        dtype: Of the weights in memory.
+
+    Raises:
+        CheckpointError: If something is missing, damaged, of another kind or newer than this package.
+    """
+    folder = locate(name)
+    description = _read_description(folder)
+    try:
+        prior = None
+        if description["prior"] is not None:
+            config = PriorConfig.from_dict(description["prior"])
+            prior = WanPrior.from_pretrained(folder / "prior", config, dtype=dtype)
+        language = _load_language(folder, description, dtype)
+        bridge = Bridge(BridgeConfig(**description["bridge"]))
+        positions = PositionEncoding(bridge.config.dim)
+        grounding = GroundingHead(bridge.config.dim)
+    except (KeyError, TypeError, FusionError, PriorError) as error:
+        msg = f"{folder / 'model.json'} does not describe a model of this package: {error}"
+        raise CheckpointError(msg) from error
+    state = _read_tensors(folder / "bridge.safetensors")
+    _fill(bridge, _below(state, "bridge."), folder / "bridge.safetensors")
+    _fill(positions, _below(state, "positions."), folder / "bridge.safetensors")
+    file = folder / "grounding.safetensors"
+    _fill(grounding, _read_tensors(file), file)
+    known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
+    settings = {key: value for key, value in description.items() if key not in known}
+    modules = Modules(prior, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings)
+    return modules.to(device).eval()
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    file = folder / "model.json"
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{file} cannot be read: {error}; copy the model folder again"
+        raise CheckpointError(msg) from error
+    if not isinstance(description, dict) or "format" not in description:
+        msg = f"{file} is not a description of a vega3d model (no 'format' field)"
+        raise CheckpointError(msg)
+    if description["format"] != FORMAT:
+        msg = f"{file} has format {description['format']}, this package reads {FORMAT}; update vega3d_ros"
+        raise CheckpointError(msg)
+    return description
+
+
+def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype) -> SceneLanguage:
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    try:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            folder / "mllm", dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder / "mllm", local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        msg = f"{folder / 'mllm'} cannot be loaded as Qwen2.5-VL: {error}; copy the model folder again"
+        raise CheckpointError(msg) from error
+    width, height = description["image_size"]
+    return SceneLanguage(
+        model, tokenizer, PromptFormat(**description["prompt"]), (int(width), int(height))
+    )
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        msg = f"{file} is missing or damaged: {error}; copy the model folder again"
+        raise CheckpointError(msg) from error
+
+
+def _below(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+
+
+def _fill(module: nn.Module, state: dict[str, torch.Tensor], file: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        msg = f"{file} does not fit model.json: {error}"
+        raise CheckpointError(msg) from error

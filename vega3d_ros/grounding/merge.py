@@ -1,0 +1,146 @@
+"""Boxes that several tokens of several frames propose become objects in one frame.
+
+Proposals of one query are grouped greedily, best first; a group's centre is the mean weighted by
+inverse variance, its size the weighted geometric mean, its heading the weighted mean of doubled angles (a
+box turned by half a turn is the same box).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.geometry import SE3, Box3D
+from vega3d_ros.scene.objects import SceneObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.grounding.encoding import Proposal
+
+# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2 says so
+# beyond doubt to a filter (all finite, as Nav2's message checks demand).
+UNKNOWN_ROTATION_VARIANCE = np.pi**2
+_UPRIGHT_VARIANCE = 0.05**2
+_HEADING_TOLD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One token's proposal for a query, placed in the working frame (z up, shared by the clip).
+
+    Attributes:
+        frame: Index of the frame in the clip.
+        stamp_ns: Its stamp.
+        score: Presence in [0, 1].
+        proposal: The box and its spreads in the levelled camera frame.
+        working_from_level: Levelled camera in the working frame.
+    """
+
+    frame: int
+    stamp_ns: int
+    score: float
+    proposal: Proposal
+    working_from_level: SE3
+
+    @cached_property
+    def box(self) -> Box3D:
+        """The box in the working frame."""
+        return self.proposal.box.transformed(self.working_from_level)
+
+    @cached_property
+    def covariance(self) -> NDArray[np.float64]:
+        """[3, 3] of the centre in the working frame, m^2: long along the ray, short across it."""
+        ray = self.proposal.box.center / np.linalg.norm(self.proposal.box.center)
+        ray = self.working_from_level.rotation @ ray
+        along = np.outer(ray, ray)
+        lateral = self.proposal.lateral_std_m**2 + 1e-4
+        covariance: NDArray[np.float64] = (
+            self.proposal.range_std_m**2 + 1e-4
+        ) * along + lateral * (np.eye(3) - along)
+        return covariance
+
+
+def _same(a: Sighting, b: Sighting) -> bool:
+    """Whether two proposals may be one object: centres closer than the spreads and sizes allow."""
+    apart = a.box.center - b.box.center
+    reach = 0.35 * float(np.linalg.norm(np.minimum(a.box.size, b.box.size)))
+    spread = a.covariance + b.covariance + np.eye(3) * reach**2
+    return float(apart @ np.linalg.solve(spread, apart)) < 2.0
+
+
+def merge(
+    sightings: Sequence[Sighting],
+    *,
+    label: str,
+    query: str,
+    frame_id: str,
+    output_from_working: SE3,
+    threshold: float,
+) -> list[SceneObject]:
+    """Objects, best first.
+
+    Args:
+        sightings: Proposals of one query.
+        label: What the objects are called.
+        query: The text they were found for.
+        frame_id: The output frame.
+        output_from_working: From the frame of the sightings to it.
+        threshold: Objects whose best score is below this are left out.
+    """
+    groups: list[list[Sighting]] = []
+    for sighting in sorted(sightings, key=lambda s: -s.score):
+        for group in groups:
+            if _same(group[0], sighting):
+                group.append(sighting)
+                break
+        else:
+            if sighting.score >= threshold:
+                groups.append([sighting])
+    return [_object(group, label, query, frame_id, output_from_working) for group in groups]
+
+
+def _object(
+    group: list[Sighting], label: str, query: str, frame_id: str, output_from_working: SE3
+) -> SceneObject:
+    frames = {s.frame for s in group}
+    precision = [s.score * np.linalg.inv(s.covariance) for s in group]
+    total = np.linalg.inv(sum(precision, np.zeros((3, 3))))
+    center = total @ sum((p @ s.box.center for p, s in zip(precision, group, strict=True)), np.zeros(3))
+    weights = np.array([s.score / s.proposal.range_std_m**2 for s in group])
+    weights /= weights.sum()
+    size = np.exp(weights @ np.log([s.box.size for s in group]))
+    told = weights * [s.proposal.heading_weight for s in group]
+    doubled = np.exp(2j * np.array([s.box.yaw for s in group])) @ told
+    yaw = float(np.angle(doubled) / 2) if abs(doubled) > 0 else group[0].box.yaw
+    estimated = bool(abs(doubled) > _HEADING_TOLD)
+    # Tokens of one frame share their errors, and frames of one clip much of theirs: the group is worth
+    # no more than its frames, and never better than its best sighting by more than their number.
+    spread = np.average([s.covariance for s in group], axis=0, weights=weights) / np.sqrt(len(frames))
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3] = spread
+    covariance[3, 3] = covariance[4, 4] = _UPRIGHT_VARIANCE
+    # The spread of a doubled angle of mean resultant length r (circular statistics), halved.
+    resultant = min(abs(doubled), 0.999)
+    covariance[5, 5] = (
+        max(-2 * np.log(resultant) / 4, 0.05**2) if estimated else UNKNOWN_ROTATION_VARIANCE
+    )
+    turn = np.kron(np.eye(2), output_from_working.rotation)
+    measured = [any(s.proposal.measured for s in group if s.frame == f) for f in frames]
+    return SceneObject(
+        label=label,
+        query=query,
+        score=float(max(s.score for s in group)),
+        box=Box3D.upright(center, size, yaw).transformed(output_from_working),
+        frame_id=frame_id,
+        stamp_ns=max(s.stamp_ns for s in group),
+        covariance=turn @ covariance @ turn.T,
+        orientation_estimated=estimated,
+        observations=len(frames),
+        depth_coverage=float(np.mean(measured)),
+    )

@@ -1,0 +1,227 @@
+"""The multimodal language model of a scene: its visual prefix is read once, questions continue it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
+from vega3d_ros.mllm.patches import patchify, resize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """The words around frames and questions.
+
+    Attributes:
+        before: Text before the first frame.
+        question: Continues the frames; ``{text}`` is the question. The answer follows.
+        ground: Continues the frames; its last token is the grounding query's.
+    """
+
+    before: str = ""
+    question: str = "{text}<|answer|>"
+    ground: str = "{text}<ground>"
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A clip that the language model has read; its keys and values are kept.
+
+    Attributes:
+        cache: Keys and values of ``length`` tokens.
+        length: Tokens read.
+        position: Rotary position of the next token.
+    """
+
+    cache: DynamicCache
+    length: int
+    position: int
+
+
+class SceneLanguage:
+    """Qwen2.5-VL with fused tokens in place of its own visual tokens.
+
+    Args:
+        model: The language model with its vision tower.
+        tokenizer: Its tokenizer.
+        prompt: The words around frames and questions.
+        image_size: Width and height the vision tower is shown.
+    """
+
+    def __init__(
+        self,
+        model: Qwen2_5_VLForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: PromptFormat,
+        image_size: tuple[int, int],
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.image_size = image_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of visual tokens of one frame."""
+        vision = self.model.config.vision_config
+        cell = int(vision.patch_size) * vision.spatial_merge_size
+        return self.image_size[1] // cell, self.image_size[0] // cell
+
+    def semantic_tokens(self, images: Tensor) -> Tensor:
+        """Visual tokens [N, rows, columns, D] of images [N, 3, H, W] in [0, 1]."""
+        patches, grid = patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        tower = self.model.model.visual
+        tokens = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
+        return tokens.view(len(images), *self.grid, -1)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any that mark its beginning or end."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def prefix_ids(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Ids [1, P] of a prefix of ``frames`` frames and which of them are visual tokens, [1, P]."""
+        config = self.model.config
+        rows, columns = self.grid
+        frame = [config.vision_start_token_id, *[config.image_token_id] * (rows * columns)]
+        ids = torch.tensor(
+            [[*self.encode(self.prompt.before), *(frame + [config.vision_end_token_id]) * frames]],
+            device=self.model.device,
+        )
+        return ids, (ids == config.image_token_id).int()
+
+    def prefix_positions(self, frames: int) -> Tensor:
+        """Rotary positions [3, 1, P] of a prefix of ``frames`` frames."""
+        ids, visual = self.prefix_ids(frames)
+        positions, _ = self.model.model.get_rope_index(
+            ids, mm_token_type_ids=visual, image_grid_thw=self._image_grid(frames)
+        )
+        return positions
+
+    def _image_grid(self, frames: int) -> Tensor:
+        merge = self.model.config.vision_config.spatial_merge_size
+        rows, columns = self.grid
+        grid = torch.tensor([[1, rows * merge, columns * merge]], device=self.model.device)
+        return grid.expand(frames, -1)
+
+    def read(self, visual: Tensor) -> Prefix:
+        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read."""
+        ids, types = self.prefix_ids(len(visual))
+        cache = DynamicCache(config=self.model.config.text_config)
+        tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
+        self.model.model(
+            input_ids=ids,
+            mm_token_type_ids=types,
+            image_grid_thw=self._image_grid(len(visual)),
+            mm_encoder_outputs={
+                "image": BaseModelOutputWithPooling(pooler_output=tokens)  # type: ignore[arg-type]
+            },
+            past_key_values=cache,
+            use_cache=True,
+        )
+        length = ids.shape[1]
+        return Prefix(cache, length, length + int(self.model.model.rope_deltas))
+
+    def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
+        """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
+        branches = Branches(self, prefix, len(texts))
+        try:
+            return branches.extend(
+                [self.encode(self.prompt.ground.format(text=text)) for text in texts]
+            )
+        finally:
+            branches.close()
+
+    def answers(
+        self, prefix: Prefix, questions: Sequence[str], max_tokens: int = 16
+    ) -> list[tuple[str, float]]:
+        """Greedy answers, each with the geometric mean probability of its tokens."""
+        end = self.model.config.text_config.eos_token_id
+        branches = Branches(self, prefix, len(questions))
+        said: list[list[int]] = [[] for _ in questions]
+        log_probability = torch.zeros(len(questions), max_tokens)
+        going = list(range(len(questions)))
+        try:
+            hidden = branches.extend(
+                [self.encode(self.prompt.question.format(text=text)) for text in questions]
+            )
+            for step in range(max_tokens):
+                scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
+                best, tokens = scores.max(dim=-1)
+                log_probability[going, step] = best.cpu()
+                for branch, token in zip(going, tokens.tolist(), strict=True):
+                    said[branch].append(token)
+                going = [branch for branch in going if said[branch][-1] != end]
+                if not going or step + 1 == max_tokens:
+                    break
+                hidden = branches.extend([said[branch][-1:] for branch in going], going)
+        finally:
+            branches.close()
+        confidence = [
+            float((row.sum() / len(tokens)).exp())
+            for row, tokens in zip(log_probability, said, strict=True)
+        ]
+        texts = [self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said]
+        return list(zip(texts, confidence, strict=True))
+
+
+class Branches:
+    """Continuations of one prefix that grow side by side in its cache.
+
+    Args:
+        language: Whose model reads on.
+        prefix: What was read; the cache is extended, and restored by ``close``.
+        count: Number of continuations.
+    """
+
+    def __init__(self, language: SceneLanguage, prefix: Prefix, count: int) -> None:
+        self._model: Any = language.model.model.language_model
+        self._prefix = prefix
+        device = language.model.device
+        self._owners = torch.full((prefix.length,), PREFIX, device=device)
+        self._positions = torch.full((count,), prefix.position, device=device)
+
+    def extend(self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None) -> Tensor:
+        """Read on; returns the hidden state of each suffix's last token, [suffixes, D].
+
+        Args:
+            suffixes: Token ids to append, one list a continuation.
+            which: The continuations they belong to; by default the first ones in order.
+        """
+        device = self._owners.device
+        packed = Packed.of(suffixes)
+        names = torch.tensor(range(len(suffixes)) if which is None else which, device=device)
+        owners = names[packed.owners.to(device)]
+        positions = self._positions[owners] + packed.offsets.to(device)
+        self._owners = torch.cat([self._owners, owners])
+        mask = visible(owners, self._owners)[None, None]
+        hidden = self._model(
+            inputs_embeds=self._model.embed_tokens(packed.ids.to(device))[None],
+            position_ids=positions.expand(3, 1, -1),
+            attention_mask={"full_attention": additive(mask, self._model.dtype)},
+            past_key_values=self._prefix.cache,
+            use_cache=True,
+        ).last_hidden_state[0]
+        lengths = torch.tensor([len(suffix) for suffix in suffixes], device=device)
+        self._positions[names] += lengths
+        result: Tensor = hidden[packed.ends.to(device)]
+        return result
+
+    def close(self) -> None:
+        """Forget everything after the prefix."""
+        self._prefix.cache.crop(self._prefix.length - len(self._owners))

@@ -1,0 +1,363 @@
+"""The pipeline that everything calls: a clip in, a scene out, questions asked of it."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from vega3d_ros.checkpoint import Modules, load_modules, save_modules
+from vega3d_ros.geometry import SE3
+from vega3d_ros.grounding.encoding import decode
+from vega3d_ros.grounding.head import presence
+from vega3d_ros.grounding.merge import Sighting, merge
+from vega3d_ros.scene.objects import Answer, SceneObject
+from vega3d_ros.scene.relations import Relation, relate
+from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from vega3d_ros.frames import Clip, Frame
+    from vega3d_ros.mllm.language import Prefix
+
+# Proposals below this share of the best token's presence say nothing new about a query.
+_WORTH = 0.5
+_TOKENS_PER_QUERY = 24
+
+
+class PerceiverError(ValueError):
+    """A clip or a question that cannot be used; the message says what to change."""
+
+
+class FusedFrame(NamedTuple):
+    """What is kept of a keyframe: tokens [rows, columns, D] and gate [rows, columns] (or None)."""
+
+    tokens: Tensor
+    gate: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """The token that a query points at, before boxes are merged.
+
+    Attributes:
+        frame: Index of the frame in the clip.
+        row: Row of the token.
+        column: Column of the token.
+        score: Probability in [0, 1] that the token shows what is meant.
+        found: The object of the best group of proposals, or None where the camera is not calibrated.
+    """
+
+    frame: int
+    row: int
+    column: int
+    score: float
+    found: SceneObject | None
+
+
+class Perceiver:
+    """Understands clips. Not thread-safe: one thread owns it.
+
+    Args:
+        modules: The model.
+        keyframes: Keyframes whose fused tokens are kept, at most.
+    """
+
+    def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
+        self.modules = modules
+        self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
+        self.threshold = float(modules.settings.get("threshold", 0.5))
+        self._keyframes = keyframes
+        self._kept: OrderedDict[tuple[str, int], FusedFrame] = OrderedDict()
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Perceiver:
+        """Load a shipped model by name, or a model folder.
+
+        Raises:
+            CheckpointError: If it cannot be loaded.
+        """
+        return cls(load_modules(name, device=device, dtype=dtype))
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the model folder."""
+        save_modules(self.modules, folder)
+
+    @property
+    def card(self) -> str:
+        """What the model is, for people."""
+        return str(self.modules.settings.get("card", ""))
+
+    def reset(self) -> None:
+        """Forget all keyframes."""
+        self._kept.clear()
+
+    def observe(self, clip: Clip) -> Scene:
+        """Look at a clip. Only keyframes that were not seen before cost the encoders' time."""
+        scene = Scene(self, clip)
+        with scene.stage("encode"):
+            new = [f for f in clip.frames if (f.frame_id, f.stamp_ns) not in self._kept]
+            if new:
+                for frame, fused in zip(new, self._encode(new), strict=True):
+                    self._kept[frame.frame_id, frame.stamp_ns] = fused
+            kept = []
+            for frame in clip.frames:
+                self._kept.move_to_end((frame.frame_id, frame.stamp_ns))
+                kept.append(self._kept[frame.frame_id, frame.stamp_ns])
+            while len(self._kept) > max(self._keyframes, len(clip)):
+                self._kept.popitem(last=False)
+        with scene.stage("read"):
+            scene.take(kept)
+        return scene
+
+    @torch.inference_mode()
+    def _encode(self, frames: list[Frame]) -> list[FusedFrame]:
+        modules = self.modules
+        device = modules.language.model.device
+        images = torch.stack(
+            [torch.from_numpy(np.ascontiguousarray(frame.image)) for frame in _alike(frames)]
+        )
+        images = images.to(device).permute(0, 3, 1, 2).float() / 255
+        semantic = modules.language.semantic_tokens(images)
+        generative = None
+        if modules.prior is not None:
+            generative = modules.prior.encode(images, [frame.stamp_ns for frame in frames])
+            generative = generative.to(semantic)
+        tokens, gate = modules.bridge(semantic, generative)
+        return [
+            FusedFrame(tokens[i], gate[i] if gate is not None else None) for i in range(len(frames))
+        ]
+
+
+def _alike(frames: list[Frame]) -> list[Frame]:
+    sizes = {frame.image.shape for frame in frames}
+    if len(sizes) > 1:
+        msg = f"the frames of a clip must have one size, not {sorted(sizes)}"
+        raise PerceiverError(msg)
+    return frames
+
+
+class Scene:
+    """What one clip was understood to be.
+
+    Attributes:
+        clip: The clip.
+        gate: [frames, rows, columns] in [0, 1], the generator's share in each fused token; None for a
+            model without gate.
+        stages_ms: Milliseconds of each stage so far.
+    """
+
+    def __init__(self, perceiver: Perceiver, clip: Clip) -> None:
+        self.clip = clip
+        self.gate: NDArray[np.float32] | None = None
+        self.stages_ms: dict[str, float] = {}
+        self._perceiver = perceiver
+        self._modules = perceiver.modules
+        self._objects: tuple[SceneObject, ...] | None = None
+        self._queries = perceiver.queries
+        self._geometry: list[TokenGeometry | None] = []
+        self._tokens: Tensor
+        self._features: Tensor
+        self._prefix: Prefix
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to ``stages_ms``."""
+        start = time.perf_counter()
+        yield
+        spent = (time.perf_counter() - start) * 1e3
+        self.stages_ms[name] = self.stages_ms.get(name, 0.0) + spent
+
+    @torch.inference_mode()
+    def take(self, kept: list[FusedFrame]) -> None:
+        """Read the clip's fused tokens into the language model (called once, by ``observe``)."""
+        tokens = torch.stack([fused.tokens for fused in kept])
+        if kept[0].gate is not None:
+            gates = [fused.gate for fused in kept if fused.gate is not None]
+            self.gate = torch.stack(gates).float().cpu().numpy()
+        count, rows, columns, dim = tokens.shape
+        self._geometry = [token_geometry(frame, rows, columns) for frame in self.clip.frames]
+        reference = level(self.clip.frames[-1].pose)[1] if self.clip.fixed_frame else None
+        values = np.stack([features(g, reference, (rows, columns)) for g in self._geometry])
+        self._features = torch.from_numpy(values).to(tokens).view(count * rows * columns, -1)
+        self._tokens = tokens.view(-1, dim)
+        seen = self._tokens + self._modules.positions(self._features)
+        self._prefix = self._modules.language.read(seen.view(count, rows, columns, dim))
+
+    @property
+    def objects(self) -> tuple[SceneObject, ...]:
+        """The objects found for the perceiver's queries, best first; computed once."""
+        if self._objects is None:
+            found = self.ground_all(self._queries)
+            best = sorted((o for group in found for o in group), key=lambda o: -o.score)
+            self._objects = tuple(_strongest(best))
+        return self._objects
+
+    def ground(self, text: str) -> tuple[SceneObject, ...]:
+        """The objects that a description means, best first; empty where it is not here."""
+        return self.ground_all([text])[0]
+
+    def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
+        """``ground`` for many descriptions at once, at the cost of little more than one."""
+        threshold = self._perceiver.threshold
+        return [
+            tuple(self._merge(text, sightings, threshold))
+            for text, _, sightings in self._search(texts, threshold)
+        ]
+
+    def locate_all(self, texts: Sequence[str]) -> list[Located]:
+        """The token that each description points at, whether or not it is thought to be here."""
+        located = []
+        rows, columns = self._modules.language.grid
+        for text, scores, sightings in self._search(texts, 0.0):
+            best = int(scores.argmax())
+            frame, cell = divmod(best, rows * columns)
+            found = self._merge(text, sightings, 0.0)
+            located.append(
+                Located(frame, *divmod(cell, columns), float(scores[best]), found[0] if found else None)
+            )
+        return located
+
+    def ask(self, question: str) -> Answer:
+        """Answer a question about the clip."""
+        return self.ask_all([question])[0]
+
+    @torch.inference_mode()
+    def ask_all(self, questions: Sequence[str]) -> list[Answer]:
+        """``ask`` for many questions at once."""
+        if not questions:
+            return []
+        asked = [_clean(question, "question") for question in questions]
+        with self.stage("answer"):
+            answers = self._modules.language.answers(self._prefix, asked)
+        return [
+            Answer(question, text, confidence, self._spoken_of(question), self.clip.stamp_ns)
+            for question, (text, confidence) in zip(asked, answers, strict=True)
+        ]
+
+    def relation(self, a: str, b: str, viewpoint: str = "camera") -> Relation:
+        """How the best match of ``a`` lies from the best match of ``b``; see ``scene.relations``.
+
+        Raises:
+            PerceiverError: If either is not here.
+        """
+        pair = self.ground_all([a, b])
+        for text, found in zip((a, b), pair, strict=True):
+            if not found:
+                msg = f"{text!r} was not found in the clip"
+                raise PerceiverError(msg)
+        return relate(pair[0][0], pair[1][0], viewpoint=viewpoint, frame=self.clip.frames[-1])
+
+    def _spoken_of(self, question: str) -> tuple[SceneObject, ...]:
+        """Objects of the known labels that a question names, plurals included."""
+        words = f" {question.lower()}"
+        named = [query for query in self._queries if f" {query}" in words]
+        return tuple(o for group in self.ground_all(named) for o in group)
+
+    @torch.inference_mode()
+    def _search(
+        self, texts: Sequence[str], threshold: float
+    ) -> list[tuple[str, NDArray[np.float32], list[Sighting]]]:
+        """For each text: presence of every token [T], and placed proposals of the promising ones.
+
+        Where no token reaches the threshold, none is promising.
+        """
+        if not texts:
+            return []
+        asked = [_clean(text, "description") for text in texts]
+        with self.stage("ground"):
+            head = self._modules.grounding
+            states = self._modules.language.ground_states(self._prefix, asked)
+            scores = presence(head.scores(self._tokens, self._features, states)).cpu().numpy()
+            pairs = [
+                (query, int(token))
+                for query, row in enumerate(scores)
+                if row.max() >= threshold
+                for token in _promising(row)
+            ]
+            numbers = torch.tensor(pairs, device=states.device).view(-1, 2)
+            queries, tokens = numbers[:, 0], numbers[:, 1]
+            raw = head.boxes(self._tokens[tokens], self._features[tokens], states[queries])
+            sightings: list[list[Sighting]] = [[] for _ in texts]
+            for (query, token), values in zip(pairs, raw.cpu().numpy(), strict=True):
+                sighting = self._place(token, float(scores[query, token]), values)
+                if sighting is not None:
+                    sightings[query].append(sighting)
+        return list(zip(asked, scores, sightings, strict=True))
+
+    def _place(self, token: int, score: float, raw: NDArray[np.float32]) -> Sighting | None:
+        rows, columns = self._modules.language.grid
+        index, cell = divmod(token, rows * columns)
+        geometry = self._geometry[index]
+        last = len(self.clip) - 1
+        if geometry is None or (not self.clip.fixed_frame and index != last):
+            return None
+        pose = geometry.fixed_from_level if self.clip.fixed_frame else None
+        return Sighting(
+            index,
+            self.clip.frames[index].stamp_ns,
+            score,
+            decode(geometry, *divmod(cell, columns), raw),
+            pose or SE3.identity(),
+        )
+
+    def _merge(self, text: str, sightings: list[Sighting], threshold: float) -> list[SceneObject]:
+        output_from_working = SE3.identity()
+        if not self.clip.fixed_frame and self._geometry[-1] is not None:
+            output_from_working = SE3(self._geometry[-1].level_from_optical.T, np.zeros(3))
+        return merge(
+            sightings,
+            label=self._label(text),
+            query=text,
+            frame_id=self.clip.output_frame,
+            output_from_working=output_from_working,
+            threshold=threshold,
+        )
+
+    def _label(self, text: str) -> str:
+        """The longest known label that a description contains, else the description."""
+        known = [q for q in self._queries if f" {q} " in f" {text.lower()} "]
+        return max(known, key=len, default=text)
+
+
+def _promising(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The best tokens of a query, best first."""
+    best = np.argsort(-scores, kind="stable")[:_TOKENS_PER_QUERY]
+    chosen: NDArray[np.int64] = best[scores[best] >= _WORTH * scores[best[0]]]
+    return chosen
+
+
+def _clean(text: str, what: str) -> str:
+    cleaned = " ".join(text.split())
+    if not cleaned:
+        msg = f"the {what} is empty"
+        raise PerceiverError(msg)
+    if len(cleaned) > 500:
+        msg = f"the {what} has {len(cleaned)} characters; 500 are allowed"
+        raise PerceiverError(msg)
+    return cleaned
+
+
+def _strongest(objects: Sequence[SceneObject]) -> list[SceneObject]:
+    """Of objects that fill the same space, the one with the best score (one thing has one name)."""
+    kept: list[SceneObject] = []
+    for candidate in objects:
+        for other in kept:
+            apart = np.linalg.norm(candidate.box.center - other.box.center)
+            if apart < 0.3 * np.linalg.norm(np.minimum(candidate.box.size, other.box.size)):
+                break
+        else:
+            kept.append(candidate)
+    return kept
