@@ -1,0 +1,122 @@
+"""``vega3d train``: the three stages of a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+DESCRIPTION = """\
+Train a nano in three stages, each resumable (run the same command again):
+
+  vega3d simulate clips --out clips --split train --count 6000
+  vega3d train prior    --data clips --out runs/prior
+  vega3d train semantic --data clips --out runs/semantic
+  vega3d train fused    --data clips --out runs/nano --prior runs/prior --semantic runs/semantic
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command line of ``vega3d train``."""
+    import argparse as _argparse
+
+    parser.description = DESCRIPTION
+    parser.formatter_class = _argparse.RawDescriptionHelpFormatter
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, about in (
+        ("prior", "autoencoder and video prior, on frames without labels"),
+        ("semantic", "the vision tower learns names and boxes, frame by frame"),
+        ("fused", "gate, projector, language model and grounding head learn from answers and boxes"),
+    ):
+        stage = stages.add_parser(name, help=about, description=about)
+        stage.add_argument("--data", required=True, help="folder of `vega3d simulate clips`")
+        stage.add_argument("--out", required=True, type=Path, help="folder of the run")
+        stage.add_argument("--config", type=Path, help="YAML of settings (default: the shipped one)")
+        stage.add_argument("--device", help="cpu or cuda (default: as in the YAML)")
+        stage.add_argument("--steps", type=int, help="optimiser steps, instead of the YAML's")
+        stage.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+        stage.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+        if name == "fused":
+            stage.add_argument("--semantic", type=Path, required=True, help="run of `train semantic`")
+            stage.add_argument("--prior", type=Path, help="run of `train prior`; without: no prior")
+            stage.add_argument(
+                "--random-prior",
+                action="store_true",
+                help="control: the transformer of the prior with new random weights",
+            )
+            stage.add_argument(
+                "--blind", action="store_true", help="baseline: learn answers without any image"
+            )
+            stage.add_argument(
+                "--tokens", type=Path, help="folder of stored tokens (default: in the run)"
+            )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train one stage."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+    overrides: dict[str, Any] = {"device": args.device} if args.device else {}
+    config = args.config or _shipped(args.stage)
+    if args.stage == "prior":
+        _prior(args, config, overrides)
+    elif args.stage == "semantic":
+        _semantic(args, config, overrides)
+    else:
+        _fused(args, config, overrides)
+    return 0
+
+
+def _shipped(stage: str) -> Path:
+    from importlib import resources
+
+    return Path(str(resources.files("vega3d_ros.training"))) / "recipes" / f"{stage}.yaml"
+
+
+def _prior(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+    from vega3d_ros.training.prior import PriorTrainingConfig, train_prior
+    from vega3d_ros.training.settings import load_settings
+
+    settings = load_settings(PriorTrainingConfig, config, {**overrides, "data": args.data})
+    train_prior(settings, args.out, resume=not args.fresh)
+
+
+def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+    from vega3d_ros.training.semantic import SemanticTraining, new_tower, train_semantic
+    from vega3d_ros.training.settings import load_settings
+
+    settings = load_settings(SemanticTraining, config, {**overrides, "data": args.data})
+    settings = _with_steps(settings, args.steps)
+    train_semantic(new_tower(settings.seed), settings, args.out, resume=not args.fresh)
+
+
+def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+    from vega3d_ros.training.fused import FusedTraining
+    from vega3d_ros.training.pipeline import build_fused
+    from vega3d_ros.training.settings import load_settings
+
+    settings = load_settings(FusedTraining, config, {**overrides, "blind": args.blind})
+    settings = _with_steps(settings, args.steps)
+    folder = build_fused(
+        settings,
+        data=args.data,
+        out=args.out,
+        semantic=args.semantic,
+        prior=args.prior,
+        random_prior=args.random_prior,
+        stored=args.tokens or args.out / "tokens",
+        resume=not args.fresh,
+    )
+    print(json.dumps({"model": str(folder)}))  # noqa: T201
+
+
+def _with_steps(settings: Any, steps: int | None) -> Any:
+    from dataclasses import replace
+
+    if steps is None:
+        return settings
+    return replace(settings, schedule=replace(settings.schedule, steps=steps))

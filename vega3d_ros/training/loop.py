@@ -1,0 +1,144 @@
+"""One training loop for every stage: schedule, progress, log, checkpoints that resume exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start or go on; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW with warm-up and cosine decay.
+
+    Attributes:
+        steps: Optimiser steps in all.
+        learning_rate: Its peak.
+        warmup_steps: Linear warm-up.
+        weight_decay: Of matrices; vectors (norms, biases) have none.
+        checkpoint_s: Seconds between checkpoints.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 100
+    weight_decay: float = 0.02
+    checkpoint_s: float = 120.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return self.learning_rate * warm * (0.51 + 0.49 * math.cos(math.pi * step / self.steps))
+
+
+def optimise(
+    name: str,
+    modules: Mapping[str, nn.Module],
+    loss_at: Callable[[int], dict[str, Tensor]],
+    schedule: Schedule,
+    out: Path,
+    *,
+    resume: bool,
+) -> None:
+    """Minimise ``loss_at(step)["loss"]`` over the trainable parameters of ``modules``.
+
+    ``loss_at`` must depend on its step number alone (seed its randomness with it), so that a run
+    that was interrupted and resumed sees what an uninterrupted one would.
+
+    Args:
+        name: Shown in the progress bar.
+        modules: Saved and restored by name.
+        loss_at: Gives the losses of a step; all are logged.
+        schedule: Steps, rates, checkpoints.
+        out: Folder of ``state.pt`` (to resume from) and ``log.jsonl``.
+        resume: Go on from ``state.pt`` if it is there; otherwise start anew.
+
+    Raises:
+        TrainingError: If the loss is no longer finite.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    state_file = out / "state.pt"
+    parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=schedule.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    first = 0
+    if resume and state_file.exists():
+        state = torch.load(state_file, map_location="cpu", weights_only=True)
+        for key, module in modules.items():
+            module.load_state_dict(state["modules"][key])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+
+    def save(step: int) -> None:
+        partial = state_file.with_suffix(".partial")
+        torch.save(
+            {
+                "step": step,
+                "modules": {key: module.state_dict() for key, module in modules.items()},
+                "optimizer": optimizer.state_dict(),
+            },
+            partial,
+        )
+        os.replace(partial, state_file)
+
+    saved = started = time.monotonic()
+    means: dict[str, float] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress, (out / "log.jsonl").open("a") as log:
+        task = progress.add_task(name, total=schedule.steps, completed=first, loss="-")
+        step = first
+        try:
+            for step in range(first, schedule.steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.rate(step)
+                losses = loss_at(step)
+                optimizer.zero_grad(set_to_none=True)
+                losses["loss"].backward()  # type: ignore[no-untyped-call]
+                norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                if not torch.isfinite(norm):
+                    msg = f"gradient is not finite at step {step}; lower the learning rate and resume"
+                    raise TrainingError(msg)
+                optimizer.step()
+                for key, value in losses.items():
+                    now = value.item()
+                    means[key] = 0.95 * means.get(key, now) + 0.05 * now
+                progress.update(task, completed=step + 1, loss=f"{means['loss']:.3f}")
+                if step % 20 == 0:
+                    row = {"step": step, "seconds": round(time.monotonic() - started, 1), **means}
+                    log.write(json.dumps(row) + "\n")
+                    log.flush()
+                if time.monotonic() - saved > schedule.checkpoint_s:
+                    save(step + 1)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            save(step)
+            raise
+    save(schedule.steps)

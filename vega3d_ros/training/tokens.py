@@ -1,0 +1,85 @@
+"""Tokens of the frozen encoders, computed once per clip and kept on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.progress import track
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from vega3d_ros.mllm.language import SceneLanguage
+    from vega3d_ros.prior.wan import WanPrior
+    from vega3d_ros.simulation.dataset import ClipDataset
+
+
+class StoredTokens:
+    """Semantic and generative tokens of the first clips of a data set, float16 on disk.
+
+    Args:
+        semantic: File of [clips, frames, rows, columns, D].
+        generative: File of [clips, frames, rows, columns, C], or None for a model without prior.
+    """
+
+    def __init__(self, semantic: Path, generative: Path | None) -> None:
+        self._semantic = np.load(semantic, mmap_mode="r")
+        self._generative = np.load(generative, mmap_mode="r") if generative else None
+
+    def __len__(self) -> int:
+        return len(self._semantic)
+
+    @property
+    def frames(self) -> int:
+        """Frames of a clip."""
+        return int(self._semantic.shape[1])
+
+    def batch(self, clips: list[int], device: str) -> tuple[Tensor, Tensor | None]:
+        """Semantic and generative tokens of some clips, each [B * frames, rows, columns, dim]."""
+        semantic = torch.from_numpy(self._semantic[clips].astype(np.float32)).to(device)
+        if self._generative is None:
+            return semantic.flatten(0, 1), None
+        generative = torch.from_numpy(self._generative[clips].astype(np.float32)).to(device)
+        return semantic.flatten(0, 1), generative.flatten(0, 1)
+
+
+def _images(rgb: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def store(
+    encoder: SceneLanguage | WanPrior, clips: ClipDataset, count: int, file: Path, device: str
+) -> None:
+    """Compute the tokens of ``count`` clips; goes on where an earlier call stopped.
+
+    Args:
+        encoder: The vision tower's owner or the prior, on ``device``.
+        clips: Simulated clips.
+        count: How many, from the first.
+        file: Written as ``.npy``; ``.progress`` beside it says how far it is.
+        device: "cpu" or "cuda".
+    """
+    progress = file.with_suffix(".progress")
+    done = int(progress.read_text()) if progress.exists() and file.exists() else 0
+    out = np.load(file, mmap_mode="r+") if done else None
+    for i in track(range(done, count), description=f"tokens {file.stem}"):
+        clip = clips[i]
+        images = _images(clip.rgb, device)
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+            if hasattr(encoder, "semantic_tokens"):
+                tokens = encoder.semantic_tokens(images)
+            else:
+                tokens = encoder.encode(images, clip.truth["stamps_ns"])
+        values = tokens.float().cpu().numpy().astype(np.float16)
+        if out is None:
+            out = np.lib.format.open_memmap(
+                file, mode="w+", dtype=np.float16, shape=(count, *values.shape)
+            )
+        out[i] = values
+        if i % 50 == 49 or i + 1 == count:
+            out.flush()
+            progress.write_text(str(i + 1))
