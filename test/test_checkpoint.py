@@ -22,7 +22,13 @@ def copy(saved, tmp_path):
 
 
 def weights(modules):
-    for part in (modules.prior, modules.language.model, modules.bridge, modules.positions, modules.grounding):
+    for part in (
+        modules.prior,
+        modules.language.model,
+        modules.bridge,
+        modules.positions,
+        modules.grounding,
+    ):
         yield from part.state_dict().items()
 
 

@@ -41,7 +41,9 @@ def test_overlapping_clips_encode_only_new_keyframes(perceiver, monkeypatch):
     encoded = []
     encode = perceiver._encode
     monkeypatch.setattr(
-        perceiver, "_encode", lambda frames: encoded.extend(f.stamp_ns for f in frames) or encode(frames)
+        perceiver,
+        "_encode",
+        lambda frames: encoded.extend(f.stamp_ns for f in frames) or encode(frames),
     )
     first, slid = make_clip(3), make_clip(3, first=1)
     perceiver.observe(first)

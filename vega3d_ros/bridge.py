@@ -1,4 +1,4 @@
-"""From semantic and generative tokens to what the language model reads: project, gate, tell where."""
+"""From semantic and generative tokens to what the language model reads: project, gate, place."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class BridgeConfig:
     """Shape of a bridge.
 
     Attributes:
-        method: Fusion method (``fusion.FUSION_METHODS``), or ``semantic_only`` for a model without prior.
+        method: Fusion method (``fusion.FUSION_METHODS``), or ``semantic_only`` without a prior.
         dim: D, width of the language model.
         prior_dim: Channels of a generative token.
-        projector: "mlp2x_gelu" (main branch: on the semantic grid), "merger" (spatial-reasoning branch: on
-            the grid before merging, then 2x2 tokens become one).
+        projector: "mlp2x_gelu" (main branch: on the semantic grid), "merger" (spatial-reasoning
+            branch: on the grid before merging, then 2x2 tokens become one).
         merger_hidden_dim: Inner width of the merger.
     """
 
@@ -36,6 +36,7 @@ class BridgeConfig:
     merger_hidden_dim: int = 4096
 
     def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, for JSON."""
         return asdict(self)
 
 
@@ -53,7 +54,9 @@ class Bridge(nn.Module):
             return
         self.projector: nn.Module
         if config.projector == "merger":
-            self.projector = GenerativeMerger(config.prior_dim, config.dim, config.merger_hidden_dim)
+            self.projector = GenerativeMerger(
+                config.prior_dim, config.dim, config.merger_hidden_dim
+            )
         elif config.projector == "mlp2x_gelu":
             self.projector = MlpProjector(config.prior_dim, config.dim)
         else:
@@ -62,7 +65,10 @@ class Bridge(nn.Module):
         self.fusion = build_fusion(config.method, config.dim)
 
     def forward(self, semantic: Tensor, generative: Tensor | None) -> Fused:
-        """Semantic [N, rows, columns, D] and generative [N, r, c, C] tokens to fused ones on the semantic grid."""
+        """Fuse semantic [N, rows, columns, D] and generative [N, r, c, C] tokens.
+
+        The result lies on the semantic grid.
+        """
         if self.config.method == WITHOUT_PRIOR or generative is None:
             return Fused(semantic, None)
         rows, columns = semantic.shape[1:3]
@@ -75,9 +81,9 @@ class Bridge(nn.Module):
 class PositionEncoding(nn.Module):
     """Tells the language model where each token looks, added to the fused tokens.
 
-    VEGA-3D's main branch adds a sine code of the world coordinates that depth gives (Video-3D-LLM).
-    Here a small network encodes rays, camera height and depth as far as each is known
-    (``token_geometry.features``), so that clips without depth or poses are understood too.
+    VEGA-3D's main branch adds a sine code of the world coordinates that depth gives
+    (Video-3D-LLM). Here a small network encodes rays, camera height and depth as far as each is
+    known (``token_geometry.features``), so that clips without depth or poses are understood too.
     """
 
     def __init__(self, dim: int) -> None:

@@ -1,9 +1,9 @@
 """A model folder and the modules in it.
 
 A folder holds ``model.json`` (versions and settings), ``prior/{transformer,vae}/``,
-``prior/prompt.safetensors``, ``mllm/`` (Qwen2.5-VL and its tokenizer), ``bridge.safetensors`` (projector,
-gate, position encoding) and ``grounding.safetensors``. Weights are safetensors; nothing in a folder is
-ever executed.
+``prior/prompt.safetensors``, ``mllm/`` (Qwen2.5-VL and its tokenizer), ``bridge.safetensors``
+(projector, gate, position encoding) and ``grounding.safetensors``. Weights are safetensors;
+nothing in a folder is ever executed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
@@ -60,14 +61,26 @@ class Modules:
 
     def to(self, device: str) -> Modules:
         """Move all weights; returns itself."""
-        for module in (self.prior, self.language.model, self.bridge, self.positions, self.grounding):
+        for module in (
+            self.prior,
+            self.language.model,
+            self.bridge,
+            self.positions,
+            self.grounding,
+        ):
             if module is not None:
                 module.to(device)
         return self
 
     def eval(self) -> Modules:
         """Switch all modules to inference; returns itself."""
-        for module in (self.prior, self.language.model, self.bridge, self.positions, self.grounding):
+        for module in (
+            self.prior,
+            self.language.model,
+            self.bridge,
+            self.positions,
+            self.grounding,
+        ):
             if module is not None:
                 module.eval().requires_grad_(requires_grad=False)
         return self
@@ -94,7 +107,7 @@ def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bflo
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     if modules.prior is not None:
-        deepcopy(modules.prior).to(dtype).save_pretrained(folder / "prior")
+        modules.prior.save_pretrained(folder / "prior", dtype)
     deepcopy(language.model).to(dtype).save_pretrained(folder / "mllm")
     language.tokenizer.save_pretrained(folder / "mllm")
     bridge = {f"bridge.{k}": v for k, v in modules.bridge.state_dict().items()}
@@ -134,7 +147,7 @@ def load_modules(
         dtype: Of the weights in memory.
 
     Raises:
-        CheckpointError: If something is missing, damaged, of another kind or newer than this package.
+        CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
     folder = locate(name)
     description = _read_description(folder)
@@ -157,7 +170,9 @@ def load_modules(
     _fill(grounding, _read_tensors(file), file)
     known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
     settings = {key: value for key, value in description.items() if key not in known}
-    modules = Modules(prior, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings)
+    modules = Modules(
+        prior, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings
+    )
     return modules.to(device).eval()
 
 
@@ -172,14 +187,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
         msg = f"{file} is not a description of a vega3d model (no 'format' field)"
         raise CheckpointError(msg)
     if description["format"] != FORMAT:
-        msg = f"{file} has format {description['format']}, this package reads {FORMAT}; update vega3d_ros"
+        found = description["format"]
+        msg = f"{file} has format {found}, this package reads {FORMAT}; update vega3d_ros"
         raise CheckpointError(msg)
     return description
 
 
 def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype) -> SceneLanguage:
-    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
-
     try:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
             folder / "mllm", dtype=dtype, local_files_only=True, use_safetensors=True
@@ -188,7 +202,8 @@ def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype
             folder / "mllm", local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        msg = f"{folder / 'mllm'} cannot be loaded as Qwen2.5-VL: {error}; copy the model folder again"
+        what = f"{folder / 'mllm'} cannot be loaded as Qwen2.5-VL"
+        msg = f"{what}: {error}; copy the model folder again"
         raise CheckpointError(msg) from error
     width, height = description["image_size"]
     return SceneLanguage(

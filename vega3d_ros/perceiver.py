@@ -55,7 +55,7 @@ class Located:
         row: Row of the token.
         column: Column of the token.
         score: Probability in [0, 1] that the token shows what is meant.
-        found: The object of the best group of proposals, or None where the camera is not calibrated.
+        found: The best object that the proposals make, or None where the camera is not calibrated.
     """
 
     frame: int
@@ -137,7 +137,8 @@ class Perceiver:
             generative = generative.to(semantic)
         tokens, gate = modules.bridge(semantic, generative)
         return [
-            FusedFrame(tokens[i], gate[i] if gate is not None else None) for i in range(len(frames))
+            FusedFrame(tokens[i], gate[i] if gate is not None else None)
+            for i in range(len(frames))
         ]
 
 
@@ -154,8 +155,8 @@ class Scene:
 
     Attributes:
         clip: The clip.
-        gate: [frames, rows, columns] in [0, 1], the generator's share in each fused token; None for a
-            model without gate.
+        gate: [frames, rows, columns] in [0, 1], the generator's share in each fused token; None
+            for a model without gate.
         stages_ms: Milliseconds of each stage so far.
     """
 
@@ -194,6 +195,8 @@ class Scene:
         self._features = torch.from_numpy(values).to(tokens).view(count * rows * columns, -1)
         self._tokens = tokens.view(-1, dim)
         seen = self._tokens + self._modules.positions(self._features)
+        if self._modules.settings.get("blind"):
+            seen = torch.zeros_like(seen)  # a baseline that was trained without images
         self._prefix = self._modules.language.read(seen.view(count, rows, columns, dim))
 
     @property
@@ -226,7 +229,9 @@ class Scene:
             frame, cell = divmod(best, rows * columns)
             found = self._merge(text, sightings, 0.0)
             located.append(
-                Located(frame, *divmod(cell, columns), float(scores[best]), found[0] if found else None)
+                Located(
+                    frame, *divmod(cell, columns), float(scores[best]), found[0] if found else None
+                )
             )
         return located
 
@@ -351,7 +356,7 @@ def _clean(text: str, what: str) -> str:
 
 
 def _strongest(objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Of objects that fill the same space, the one with the best score (one thing has one name)."""
+    """Of objects that fill the same space, the one with the best score: one thing, one name."""
     kept: list[SceneObject] = []
     for candidate in objects:
         for other in kept:

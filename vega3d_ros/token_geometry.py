@@ -32,11 +32,13 @@ class TokenGeometry:
 
     Attributes:
         camera: The intrinsics at the frame's size.
-        level_from_optical: [3, 3]; the camera's attitude without its heading. Level where no pose is known.
+        level_from_optical: [3, 3]; the camera's attitude without its heading; level where no
+            pose is known.
         fixed_from_level: The levelled camera in the fixed frame, or None without a pose.
         pixels: [R, C, 2], the centre of each token in the frame's pixels.
         rays: [R, C, 3], optical rays with z = 1.
-        surface_m: [R, C, 3], 10th, 50th and 90th percentile of the depth in the token; NaN where unknown.
+        surface_m: [R, C, 3], 10th, 50th and 90th percentile of the depth in the token; NaN where
+            unknown.
     """
 
     camera: Camera
@@ -48,10 +50,12 @@ class TokenGeometry:
 
     @property
     def rows(self) -> int:
+        """R."""
         return int(self.pixels.shape[0])
 
     @property
     def columns(self) -> int:
+        """C."""
         return int(self.pixels.shape[1])
 
     @property
@@ -122,7 +126,9 @@ def surface_percentiles(
     return unknown
 
 
-def features(geometry: TokenGeometry | None, reference: SE3 | None, shape: tuple[int, int]) -> Array:
+def features(
+    geometry: TokenGeometry | None, reference: SE3 | None, shape: tuple[int, int]
+) -> Array:
     """What a token is told of where it looks, [rows * columns, FEATURES].
 
     Twelve values are the camera's own (ray, height, depth); twelve place the token in the frame of

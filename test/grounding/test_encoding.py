@@ -31,7 +31,12 @@ boxes = st.builds(
 )
 
 
-@given(box=boxes, row=st.integers(0, ROWS - 1), column=st.integers(0, COLUMNS - 1), depth=st.booleans())
+@given(
+    box=boxes,
+    row=st.integers(0, ROWS - 1),
+    column=st.integers(0, COLUMNS - 1),
+    depth=st.booleans(),
+)
 def test_decode_inverts_encode(box, row, column, depth):
     geometry = token_geometry(make_frame(0, depth=depth), ROWS, COLUMNS)
     targets = encode(geometry, row, column, box)

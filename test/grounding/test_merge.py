@@ -42,7 +42,9 @@ def test_sightings_of_one_thing_from_several_frames_are_one_object():
 
 
 def test_things_apart_stay_apart_and_weak_ones_are_left_out():
-    found = merged([sighting([3, 0, 0]), sighting([3, 2, 0], score=0.8), sighting([5, -2, 0], score=0.3)])
+    found = merged(
+        [sighting([3, 0, 0]), sighting([3, 2, 0], score=0.8), sighting([5, -2, 0], score=0.3)]
+    )
     assert [round(float(o.box.center[1])) for o in found] == [0, 2]
 
 
@@ -52,7 +54,9 @@ def test_a_surer_range_weighs_more():
 
 
 def test_opposite_headings_agree_and_crossed_ones_cancel():
-    agree = merged([sighting([3, 0, 0], yaw=0.3), sighting([3, 0, 0], frame=1, yaw=0.3 - np.pi)])[0]
+    agree = merged([sighting([3, 0, 0], yaw=0.3), sighting([3, 0, 0], frame=1, yaw=0.3 - np.pi)])[
+        0
+    ]
     assert agree.orientation_estimated
     assert agree.box.yaw % np.pi == pytest.approx(0.3)
     crossed = merged([sighting([3, 0, 0], yaw=0), sighting([3, 0, 0], frame=1, yaw=np.pi / 2)])[0]

@@ -53,7 +53,10 @@ def test_branches_grow_token_by_token_as_the_whole_sequence(language, visual):
         branches.extend([first[:3], second[:4]])
         hidden = branches.extend([second[4:5]], [1])
         hidden = branches.extend([first[3:5], second[5:6]])
-    wanted = [whole_logits(language, visual, first[:5]), whole_logits(language, visual, second[:6])]
+    wanted = [
+        whole_logits(language, visual, first[:5]),
+        whole_logits(language, visual, second[:6]),
+    ]
     got = language.model.lm_head(hidden)
     for row, logits in zip(got, wanted, strict=True):
         assert torch.allclose(row, logits[-1], atol=2e-5)

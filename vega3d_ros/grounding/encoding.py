@@ -4,7 +4,8 @@ Everything is relative to the token, so that the same object looks the same wher
 the image: the projected centre as an offset from the token, the range along the optical axis as
 the logarithm of a focal-length-free distance, the heading relative to the token's ray, and the
 footprint without an order of its sides (long side, short side, direction of the long side modulo a
-half turn). Where the depth sensor sees a surface, a second range says how far behind it the centre lies.
+half turn). Where the depth sensor sees a surface, a second range says how far behind it the centre
+lies.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _azimuth(geometry: TokenGeometry, row: int, column: int) -> float:
 
 
 def encode(geometry: TokenGeometry, row: int, column: int, box: Box3D) -> Targets | None:
-    """Targets of a box given in the levelled camera frame, or None where the token cannot express it."""
+    """Targets of a box in the levelled camera frame, or None where a token cannot tell it."""
     center = geometry.level_from_optical.T @ box.center
     if center[2] < _NEAREST_M:
         return None
@@ -79,7 +80,10 @@ def encode(geometry: TokenGeometry, row: int, column: int, box: Box3D) -> Target
         np.log(box.size[2]),
     ]
     return Targets(
-        np.array(values, np.float32), float((heading / np.pi) % 1.0), float(np.log(long / short)), behind
+        np.array(values, np.float32),
+        float((heading / np.pi) % 1.0),
+        float(np.log(long / short)),
+        behind,
     )
 
 
@@ -91,7 +95,7 @@ class Proposal:
         box: Upright, metres; its x axis is the long side.
         range_std_m: Standard deviation along the ray.
         lateral_std_m: Standard deviation across it.
-        heading_weight: In [0, 1]: how far the heading can be told (0: square footprint or undecided).
+        heading_weight: In [0, 1]: how far the heading can be told (0: square or undecided).
         measured: Whether the range came from the depth sensor.
     """
 

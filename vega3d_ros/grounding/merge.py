@@ -1,8 +1,8 @@
 """Boxes that several tokens of several frames propose become objects in one frame.
 
 Proposals of one query are grouped greedily, best first; a group's centre is the mean weighted by
-inverse variance, its size the weighted geometric mean, its heading the weighted mean of doubled angles (a
-box turned by half a turn is the same box).
+inverse variance, its size the weighted geometric mean, its heading the weighted mean of doubled
+angles (a box turned by half a turn is the same box).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from vega3d_ros.grounding.encoding import Proposal
 
-# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2 says so
-# beyond doubt to a filter (all finite, as Nav2's message checks demand).
+# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
+# says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
 UNKNOWN_ROTATION_VARIANCE = np.pi**2
 _UPRIGHT_VARIANCE = 0.05**2
 _HEADING_TOLD = 0.5
@@ -111,7 +111,9 @@ def _object(
     frames = {s.frame for s in group}
     precision = [s.score * np.linalg.inv(s.covariance) for s in group]
     total = np.linalg.inv(sum(precision, np.zeros((3, 3))))
-    center = total @ sum((p @ s.box.center for p, s in zip(precision, group, strict=True)), np.zeros(3))
+    center = total @ sum(
+        (p @ s.box.center for p, s in zip(precision, group, strict=True)), np.zeros(3)
+    )
     weights = np.array([s.score / s.proposal.range_std_m**2 for s in group])
     weights /= weights.sum()
     size = np.exp(weights @ np.log([s.box.size for s in group]))
@@ -119,9 +121,11 @@ def _object(
     doubled = np.exp(2j * np.array([s.box.yaw for s in group])) @ told
     yaw = float(np.angle(doubled) / 2) if abs(doubled) > 0 else group[0].box.yaw
     estimated = bool(abs(doubled) > _HEADING_TOLD)
-    # Tokens of one frame share their errors, and frames of one clip much of theirs: the group is worth
-    # no more than its frames, and never better than its best sighting by more than their number.
-    spread = np.average([s.covariance for s in group], axis=0, weights=weights) / np.sqrt(len(frames))
+    # Tokens of one frame share their errors, and frames of one clip much of theirs: the variance
+    # falls with the root of the number of frames, and not at all with that of tokens.
+    spread = np.average([s.covariance for s in group], axis=0, weights=weights) / np.sqrt(
+        len(frames)
+    )
     covariance = np.zeros((6, 6))
     covariance[:3, :3] = spread
     covariance[3, 3] = covariance[4, 4] = _UPRIGHT_VARIANCE

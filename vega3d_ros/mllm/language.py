@@ -1,4 +1,4 @@
-"""The multimodal language model of a scene: its visual prefix is read once, questions continue it."""
+"""The language model of a scene: its visual prefix is read once, questions continue it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class PromptFormat:
     ground: str = "{text}<ground>"
 
     def to_dict(self) -> dict[str, str]:
+        """The words by name, for JSON."""
         return asdict(self)
 
 
@@ -95,12 +96,13 @@ class SceneLanguage:
         return ids
 
     def prefix_ids(self, frames: int) -> tuple[Tensor, Tensor]:
-        """Ids [1, P] of a prefix of ``frames`` frames and which of them are visual tokens, [1, P]."""
+        """Ids [1, P] of a prefix of ``frames`` frames and which are visual tokens, [1, P]."""
         config = self.model.config
         rows, columns = self.grid
-        frame = [config.vision_start_token_id, *[config.image_token_id] * (rows * columns)]
+        visual = [config.image_token_id] * (rows * columns)
+        frame = [config.vision_start_token_id, *visual, config.vision_end_token_id]
         ids = torch.tensor(
-            [[*self.encode(self.prompt.before), *(frame + [config.vision_end_token_id]) * frames]],
+            [[*self.encode(self.prompt.before), *frame * frames]],
             device=self.model.device,
         )
         return ids, (ids == config.image_token_id).int()
@@ -176,7 +178,9 @@ class SceneLanguage:
             float((row.sum() / len(tokens)).exp())
             for row, tokens in zip(log_probability, said, strict=True)
         ]
-        texts = [self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said]
+        texts = [
+            self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said
+        ]
         return list(zip(texts, confidence, strict=True))
 
 
@@ -196,7 +200,9 @@ class Branches:
         self._owners = torch.full((prefix.length,), PREFIX, device=device)
         self._positions = torch.full((count,), prefix.position, device=device)
 
-    def extend(self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None) -> Tensor:
+    def extend(
+        self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None
+    ) -> Tensor:
         """Read on; returns the hidden state of each suffix's last token, [suffixes, D].
 
         Args:

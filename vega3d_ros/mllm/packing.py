@@ -1,7 +1,7 @@
 """Many questions on one prefix in one forward pass.
 
-Suffixes that share a prefix are laid end to end; each sees the prefix and itself, none sees another.
-The result is that of running each alone, at the cost of their own tokens only.
+Suffixes that share a prefix are laid end to end; each sees the prefix and itself, none sees
+another. The result is that of running each alone, at the cost of their own tokens only.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Packed:
 
     @classmethod
     def of(cls, suffixes: Sequence[Sequence[int]]) -> Packed:
+        """Lay suffixes, each at least one token long, end to end."""
         lengths = torch.tensor([len(suffix) for suffix in suffixes])
         return cls(
             torch.tensor([token for suffix in suffixes for token in suffix]),
@@ -60,7 +61,7 @@ def visible(query_owners: Tensor, key_owners: Tensor) -> Tensor:
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A bool mask as what attention adds to its scores: 0 where visible, the lowest value elsewhere."""
+    """A bool mask as what attention adds to its scores: 0 where visible, else the lowest value."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(
         ~mask, torch.finfo(dtype).min
     )

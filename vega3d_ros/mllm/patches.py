@@ -27,7 +27,7 @@ def resize(images: Tensor, width: int, height: int) -> Tensor:
 
 
 def patchify(images: Tensor, config: Qwen2_5_VLVisionConfig) -> tuple[Tensor, Tensor]:
-    """What ``Qwen2VLImageProcessor`` makes of images that need no resize, as one batched operation.
+    """What ``Qwen2VLImageProcessor`` makes of images that need no resize, all at once.
 
     Args:
         images: [N, 3, H, W] in [0, 1]; H and W multiples of patch size times merge size.

@@ -1,4 +1,4 @@
-"""The presence above which an object counts as here, chosen on clips that nothing was trained on."""
+"""The presence above which an object counts as here, chosen on clips that none was trained on."""
 
 from __future__ import annotations
 

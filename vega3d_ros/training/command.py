@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from argparse import RawDescriptionHelpFormatter
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 if TYPE_CHECKING:
     import argparse
@@ -21,27 +25,34 @@ Train a nano in three stages, each resumable (run the same command again):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command line of ``vega3d train``."""
-    import argparse as _argparse
-
     parser.description = DESCRIPTION
-    parser.formatter_class = _argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = RawDescriptionHelpFormatter
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for name, about in (
         ("prior", "autoencoder and video prior, on frames without labels"),
         ("semantic", "the vision tower learns names and boxes, frame by frame"),
-        ("fused", "gate, projector, language model and grounding head learn from answers and boxes"),
+        (
+            "fused",
+            "gate, projector, language model and grounding head learn from answers and boxes",
+        ),
     ):
         stage = stages.add_parser(name, help=about, description=about)
         stage.add_argument("--data", required=True, help="folder of `vega3d simulate clips`")
         stage.add_argument("--out", required=True, type=Path, help="folder of the run")
-        stage.add_argument("--config", type=Path, help="YAML of settings (default: the shipped one)")
+        stage.add_argument(
+            "--config", type=Path, help="YAML of settings (default: the shipped one)"
+        )
         stage.add_argument("--device", help="cpu or cuda (default: as in the YAML)")
         stage.add_argument("--steps", type=int, help="optimiser steps, instead of the YAML's")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
         stage.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
         if name == "fused":
-            stage.add_argument("--semantic", type=Path, required=True, help="run of `train semantic`")
-            stage.add_argument("--prior", type=Path, help="run of `train prior`; without: no prior")
+            stage.add_argument(
+                "--semantic", type=Path, required=True, help="run of `train semantic`"
+            )
+            stage.add_argument(
+                "--prior", type=Path, help="run of `train prior`; without: no prior"
+            )
             stage.add_argument(
                 "--random-prior",
                 action="store_true",
@@ -57,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train one stage."""
-    import torch
+    import torch  # noqa: PLC0415 - slow to import
 
     torch.set_num_threads(args.threads)
     overrides: dict[str, Any] = {"device": args.device} if args.device else {}
@@ -72,22 +83,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _shipped(stage: str) -> Path:
-    from importlib import resources
-
     return Path(str(resources.files("vega3d_ros.training"))) / "recipes" / f"{stage}.yaml"
 
 
 def _prior(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.prior import PriorTrainingConfig, train_prior
-    from vega3d_ros.training.settings import load_settings
+    from vega3d_ros.training.prior import PriorTrainingConfig, train_prior  # noqa: PLC0415
+    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(PriorTrainingConfig, config, {**overrides, "data": args.data})
     train_prior(settings, args.out, resume=not args.fresh)
 
 
 def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.semantic import SemanticTraining, new_tower, train_semantic
-    from vega3d_ros.training.settings import load_settings
+    from vega3d_ros.training.semantic import SemanticTraining, new_tower, train_semantic  # noqa: PLC0415
+    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(SemanticTraining, config, {**overrides, "data": args.data})
     settings = _with_steps(settings, args.steps)
@@ -95,12 +104,12 @@ def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any])
 
 
 def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.fused import FusedTraining
-    from vega3d_ros.training.pipeline import build_fused
-    from vega3d_ros.training.settings import load_settings
+    from vega3d_ros.training.fused import FusedTraining  # noqa: PLC0415
+    from vega3d_ros.training.pipeline import build_fused  # noqa: PLC0415
+    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
 
-    settings = load_settings(FusedTraining, config, {**overrides, "blind": args.blind})
-    settings = _with_steps(settings, args.steps)
+    settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
+    settings = replace(settings, lesson=replace(settings.lesson, blind=args.blind))
     folder = build_fused(
         settings,
         data=args.data,
@@ -111,12 +120,10 @@ def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) ->
         stored=args.tokens or args.out / "tokens",
         resume=not args.fresh,
     )
-    print(json.dumps({"model": str(folder)}))  # noqa: T201
+    Console().print(f"written to {folder}")
 
 
 def _with_steps(settings: Any, steps: int | None) -> Any:
-    from dataclasses import replace
-
     if steps is None:
         return settings
     return replace(settings, schedule=replace(settings.schedule, steps=steps))

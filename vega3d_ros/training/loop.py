@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,6 +46,55 @@ class Schedule:
         return self.learning_rate * warm * (0.51 + 0.49 * math.cos(math.pi * step / self.steps))
 
 
+class _Run:
+    """Modules and optimiser of a run, and the file that both are kept in."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], schedule: Schedule, out: Path) -> None:
+        self.modules = modules
+        self.parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
+        matrices = [p for p in self.parameters if p.ndim > 1]
+        vectors = [p for p in self.parameters if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": schedule.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=schedule.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.file = out / "state.pt"
+
+    def restore(self) -> int:
+        """Go back to where the file says; returns the next step."""
+        state = torch.load(self.file, map_location="cpu", weights_only=True)
+        for key, module in self.modules.items():
+            module.load_state_dict(state["modules"][key])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+
+    def save(self, step: int) -> None:
+        """Keep everything; ``step`` is the next one. The file is never half written."""
+        state = {
+            "step": step,
+            "modules": {key: module.state_dict() for key, module in self.modules.items()},
+            "optimizer": self.optimizer.state_dict(),
+        }
+        partial = self.file.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.file)
+
+    def descend(self, losses: Mapping[str, Tensor], rate: float) -> None:
+        """One optimiser step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        if not torch.isfinite(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)):
+            msg = "the gradient is no longer finite; lower the learning rate and run it again"
+            raise TrainingError(msg)
+        self.optimizer.step()
+
+
 def optimise(
     name: str,
     modules: Mapping[str, nn.Module],
@@ -70,63 +118,20 @@ def optimise(
         resume: Go on from ``state.pt`` if it is there; otherwise start anew.
 
     Raises:
-        TrainingError: If the loss is no longer finite.
+        TrainingError: If the gradient is no longer finite.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state_file = out / "state.pt"
-    parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=schedule.learning_rate,
-        betas=(0.9, 0.98),
-    )
-    first = 0
-    if resume and state_file.exists():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        for key, module in modules.items():
-            module.load_state_dict(state["modules"][key])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-
-    def save(step: int) -> None:
-        partial = state_file.with_suffix(".partial")
-        torch.save(
-            {
-                "step": step,
-                "modules": {key: module.state_dict() for key, module in modules.items()},
-                "optimizer": optimizer.state_dict(),
-            },
-            partial,
-        )
-        os.replace(partial, state_file)
-
+    run = _Run(modules, schedule, out)
+    first = run.restore() if resume and run.file.exists() else 0
     saved = started = time.monotonic()
     means: dict[str, float] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress, (out / "log.jsonl").open("a") as log:
+    with _progress() as progress, (out / "log.jsonl").open("a") as log:
         task = progress.add_task(name, total=schedule.steps, completed=first, loss="-")
         step = first
         try:
             for step in range(first, schedule.steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.rate(step)
                 losses = loss_at(step)
-                optimizer.zero_grad(set_to_none=True)
-                losses["loss"].backward()  # type: ignore[no-untyped-call]
-                norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                if not torch.isfinite(norm):
-                    msg = f"gradient is not finite at step {step}; lower the learning rate and resume"
-                    raise TrainingError(msg)
-                optimizer.step()
+                run.descend(losses, schedule.rate(step))
                 for key, value in losses.items():
                     now = value.item()
                     means[key] = 0.95 * means.get(key, now) + 0.05 * now
@@ -136,9 +141,19 @@ def optimise(
                     log.write(json.dumps(row) + "\n")
                     log.flush()
                 if time.monotonic() - saved > schedule.checkpoint_s:
-                    save(step + 1)
+                    run.save(step + 1)
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            save(step)
+            run.save(step)
             raise
-    save(schedule.steps)
+    run.save(schedule.steps)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros.bridge import WITHOUT_PRIOR, Bridge, BridgeConfig, PositionEncoding
@@ -33,7 +34,7 @@ def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
 
     Args:
         vocabulary: Number of tokens.
-        special: Ids of ``image``, ``video``, ``vision_start``, ``vision_end``, ``end`` and ``pad``.
+        special: Ids by name (``tokenizer.SPECIAL``).
     """
     return Qwen2_5_VLConfig(
         vision_config={
@@ -63,13 +64,13 @@ def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
             "bos_token_id": None,
             "eos_token_id": special["end"],
             "pad_token_id": special["pad"],
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": False,
         },
         image_token_id=special["image"],
         video_token_id=special["video"],
         vision_start_token_id=special["vision_start"],
         vision_end_token_id=special["vision_end"],
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
 
 
@@ -94,6 +95,8 @@ def assemble(
     model = Qwen2_5_VLForConditionalGeneration(config)
     model.model.visual.load_state_dict(tower)
     model.model.visual.requires_grad_(requires_grad=False).eval()
+    # Words as large as visual tokens: small ones drown in what attention brings from hundreds.
+    torch.nn.init.normal_(model.model.language_model.embed_tokens.weight)
     dim = config.text_config.hidden_size
     bridge = BridgeConfig(
         method if prior is not None else WITHOUT_PRIOR, dim, prior.dim if prior is not None else 0

@@ -83,10 +83,14 @@ def build_fused(
         settings.method,
         read_labels(semantic),
     ).to(settings.device)
-    tokens = _stored_tokens(modules, clips, count, stored, settings.device, random_prior=random_prior)
+    tokens = _stored_tokens(
+        modules, clips, count, stored, settings.device, random_prior=random_prior
+    )
     train_fused(modules, clips, tokens, settings, out, resume=resume)
     modules.eval()
-    if not settings.blind:
+    if settings.lesson.blind:
+        modules.settings["blind"] = True
+    else:
         calibrate(modules, clips, range(len(clips) - CALIBRATION_CLIPS, len(clips)))
     save_modules(modules, out / "model")
     return out / "model"

@@ -164,9 +164,8 @@ class FrameSource:
 class FrameCodec(nn.Module):
     """An autoencoder's exact 2-D view of single frames, with a start that soon leaves grey.
 
-    Residual branches start at zero and everything else at gains of one: the untrained network is
-    then close to linear, and reached 21.5 dB in 160 steps where diffusers' start reached 17.7 in
-    as many.
+    Residual branches start at zero and everything else at gains of one, so that the untrained
+    network is close to linear: nano's passed the grey level within 60 steps of 16 crops.
     """
 
     def __init__(self, vae: AutoencoderKLWan) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vega3d_ros.frames import Camera
 from vega3d_ros.geometry import SE3, Box3D
+from vega3d_ros.grounding.losses import SHOWN
 from vega3d_ros.token_geometry import TokenGeometry, level, surface_percentiles
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import NDArray
-
-# A token shows an object that covers at least this share of it.
-SHOWN = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,9 @@ class FrameTruth:
         return np.where(self.coverage.max(axis=0) >= SHOWN, self.coverage.argmax(axis=0), -1)
 
 
-def coverage(instance: NDArray[np.uint8], count: int, rows: int, columns: int) -> NDArray[np.float32]:
+def coverage(
+    instance: NDArray[np.uint8], count: int, rows: int, columns: int
+) -> NDArray[np.float32]:
     """Share of each token covered by each of ``count`` objects, from an instance map [H, W]."""
     height, width = instance.shape
     cell_h, cell_w = height // rows, width // columns

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
-from safetensors.torch import save_file
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
 )
@@ -191,11 +191,12 @@ def train_semantic(
 
 
 def new_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
-    """nano's vision tower with new weights."""
+    """Nano's vision tower with new weights."""
     torch.manual_seed(seed)
     config = mllm_config(len(SPECIAL), {name: i for i, name in enumerate(SPECIAL)}).vision_config
     # Plain attention trains fastest at this size on a CPU.
-    return Qwen2_5_VisionTransformerPretrainedModel._from_config(config, attn_implementation="eager")
+    config.attn_implementation = "eager"
+    return Qwen2_5_VisionTransformerPretrainedModel(config)
 
 
 def read_labels(out: Path) -> list[str]:

@@ -55,7 +55,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _build(kind, value, where)
     if isinstance(value, list):
         return tuple(value)
-    if kind in (int, float, str, bool) and not isinstance(value, (int, float) if kind is float else kind):
+    if kind in (int, float, str, bool) and not isinstance(
+        value, (int, float) if kind is float else kind
+    ):
         msg = f"{where} must be {kind.__name__}, not {value!r}"
         raise TrainingError(msg)
     return value
