@@ -17,7 +17,8 @@ from vega3d_ros.simulation.dataset import (
 from vega3d_ros.simulation.furniture import FurnitureFolder, read_furniture
 from vega3d_ros.simulation.paths import clip_path
 from vega3d_ros.simulation.planning import plan_room
-from vega3d_ros.simulation.questions import make_questions, make_referring
+from vega3d_ros.simulation.questions import make_questions
+from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS, Room
 
 if TYPE_CHECKING:
@@ -93,14 +94,14 @@ class ClipFactory:
 
     def __init__(self, split: str, seed: int, furniture: FurnitureFolder | None = None) -> None:
         # Imported here: choosing the GL backend must not happen before someone renders.
-        from vega3d_ros.simulation.renderer import Studio
+        from vega3d_ros.simulation.renderer import Studio  # noqa: PLC0415
 
         self.split, self.seed, self.furniture = split, seed, furniture
         self._studio = Studio(WIDTH, HEIGHT, furniture)
 
     def clip(self, index: int) -> ClipRecord:
         """Clip number ``index``."""
-        from vega3d_ros.simulation.renderer import camera_for
+        from vega3d_ros.simulation.renderer import camera_for  # noqa: PLC0415
 
         rng = np.random.default_rng([SPLITS.index(self.split), self.seed, index])
         models = self.furniture.models if self.furniture and rng.random() < 0.5 else ()
@@ -115,7 +116,7 @@ class ClipFactory:
         visible = np.array([np.bincount(v.instance.ravel(), minlength=count)[1:] for v in views])
         # Stamps differ between clips, because the model draws its noise by stamp.
         stamps = [index * 10**10 + (i + 1) * _STEP_NS for i in range(FRAMES)]
-        truth = {"split": self.split, "seed": self.seed, "index": index}
+        truth: dict[str, Any] = {"split": self.split, "seed": self.seed, "index": index}
         truth |= truth_record(room, camera, stamps, poses, visible)
         truth["questions"] = [asdict(q) for q in make_questions(truth["objects"], rng)]
         truth["referring"] = [asdict(r) for r in make_referring(truth["objects"], rng)]

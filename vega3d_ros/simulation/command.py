@@ -23,8 +23,8 @@ from vega3d_ros.simulation.rooms import SPLITS
 from vega3d_ros.simulation.tour import TourError
 
 _FURNITURE_HELP = (
-    "folder of furniture meshes (house.xml with OBJ and PNG files); without it, furniture is built "
-    "of boxes, cylinders and spheres"
+    "folder of furniture meshes (house.xml with OBJ and PNG files); without it, furniture is "
+    "built of boxes, cylinders and spheres"
 )
 
 
@@ -75,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     bag.add_argument("--split", choices=SPLITS, default="heldout", help="default %(default)s")
     bag.add_argument("--seconds", type=float, default=40.0, help="length (default %(default)s)")
-    bag.add_argument("--rate", type=float, default=10.0, help="images per second (default %(default)s)")
+    bag.add_argument(
+        "--rate", type=float, default=10.0, help="images per second (default %(default)s)"
+    )
     bag.add_argument("--width", type=_positive, default=320, help="pixels (default %(default)s)")
     bag.add_argument("--height", type=_positive, default=240, help="pixels (default %(default)s)")
     form = bag.add_mutually_exclusive_group()
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     """Run a parsed command; returns the exit status."""
     console = Console(stderr=True)
     # A machine that cannot render says so when the first room is rendered, not before.
-    from vega3d_ros.simulation.renderer import RenderError
+    from vega3d_ros.simulation.renderer import RenderError  # noqa: PLC0415
 
     try:
         if args.simulate == "clips":

@@ -1,7 +1,7 @@
 """Simulated clips on disk: shards of arrays with a truth record per clip.
 
-A folder holds ``<split>/shard_00000.{rgb,depth,instance}.npy`` and ``shard_00000.json``, and so on;
-a shard is complete once its JSON exists. Arrays (n clips of T frames):
+A folder holds ``<split>/shard_00000.{rgb,depth,instance}.npy`` and ``shard_00000.json``, and so
+on; a shard is complete once its JSON exists. Arrays (n clips of T frames):
 
 - ``rgb`` uint8 [n, T, 168, 224, 3]
 - ``depth`` float16 [n, T, 84, 112], metres along the optical axis, 0 where unknown
@@ -25,7 +25,6 @@ The JSON is a list of n truth records (see ``docs/ground_truth.md``)::
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -84,8 +83,7 @@ def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[Cli
         np.save(f"{base}.{name}.npy", np.stack([getattr(clip, name) for clip in clips]))
     partial = base.with_name(base.name + ".json.partial")
     partial.write_text(json.dumps([clip.truth for clip in clips], separators=(",", ":")))
-    os.replace(partial, f"{base}.json")
-    return Path(f"{base}.json")
+    return partial.replace(f"{base}.json")
 
 
 class ClipDataset:
@@ -103,7 +101,8 @@ class ClipDataset:
         root = Path(folder) / split
         self.shards = sorted(root.glob("shard_*.json"))
         if not self.shards:
-            msg = f"{root} holds no clips; make some: vega3d simulate clips --out {folder} --split {split}"
+            command = f"vega3d simulate clips --out {folder} --split {split}"
+            msg = f"{root} holds no clips; make some: {command}"
             raise DatasetError(msg)
         self.truths: list[dict[str, Any]] = []
         self._where: list[tuple[int, int]] = []
@@ -127,7 +126,7 @@ class ClipDataset:
         for name in _ARRAYS:
             try:
                 arrays[name] = np.load(f"{base}.{name}.npy", mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError) as error:  # noqa: PERF203
                 msg = f"{base}.{name}.npy cannot be read ({error}); generate the shard again"
                 raise DatasetError(msg) from error
         clips = sum(where[0] == number for where in self._where)

@@ -61,7 +61,7 @@ class _Planner:
         split: "train" or "heldout".
         models: Mesh models to choose from besides primitives.
         extent: Width, depth and height of the room.
-        keep_free: Rectangle (x low, y low, x high, y high) where nothing may be, such as a doorway.
+        keep_free: Rectangle (x low, y low, x high, y high) where nothing may be: a doorway.
         neighbour: The planner of another room of the same home, which shares meshes and ids.
     """
 
@@ -165,7 +165,7 @@ class _Planner:
         against_wall = rng.random() < (0.2 if item.label in _FREE_STANDING else 0.7)
         side = int(rng.integers(4))
         if against_wall:
-            # The front of a primitive (+x) looks into the room; where a mesh's front is, is unknown.
+            # A primitive's front (+x) looks into the room; where a mesh has its front is unknown.
             yaw = (np.pi, 0.0, -np.pi / 2, np.pi / 2)[side] + rng.normal(0, 0.02)
             if item.mesh is not None:
                 yaw += np.pi / 2 * rng.integers(4)
@@ -246,7 +246,9 @@ class _Planner:
                 return None
         local = rng.uniform(-half, half)
         c, s = np.cos(carrier.yaw), np.sin(carrier.yaw)
-        xy = carrier.center[:2] + np.array([c * local[0] - s * local[1], s * local[0] + c * local[1]])
+        xy = carrier.center[:2] + np.array(
+            [c * local[0] - s * local[1], s * local[0] + c * local[1]]
+        )
         z = carrier.center[2] + carrier.size[2] / 2 + item.size[2] / 2
         for other in self.objects:
             if other is carrier:
@@ -318,7 +320,9 @@ def plan_home(rng: np.random.Generator, split: str, models: Sequence[MeshModel] 
         planner = _Planner(rng, split, models, (width, depth, height), free, planner)
         planner.fill(MAX_OBJECTS // 2)
         center_x = side * (total - width) / 2
-        objects += [replace(o, center=o.center + [center_x, 0, 0]) for o in planner.objects]
+        objects += [
+            replace(o, center=o.center + np.array([center_x, 0.0, 0.0])) for o in planner.objects
+        ]
     slabs = [*shell(total, depth, height)]
     for low, high, bottom in (
         (-depth / 2, door_y - opening, 0.0),
@@ -326,5 +330,7 @@ def plan_home(rng: np.random.Generator, split: str, models: Sequence[MeshModel] 
         (door_y - opening, door_y + opening, 2.05),
     ):
         center = (float(inner_x), float(low + high) / 2, (bottom + height) / 2)
-        slabs.append(Slab("wall", center, (wall / 2, float(high - low) / 2, (height - bottom) / 2)))
+        slabs.append(
+            Slab("wall", center, (wall / 2, float(high - low) / 2, (height - bottom) / 2))
+        )
     return Room(total, float(depth), float(height), tuple(objects), bool(models), tuple(slabs))

@@ -67,7 +67,9 @@ class _Draft:
     """Collects parts while an object is built; tones are filled in by its colour."""
 
     rng: np.random.Generator
-    parts: list[tuple[str, tuple[float, ...], tuple[float, ...], str]] = field(default_factory=list)
+    parts: list[tuple[str, tuple[float, ...], tuple[float, ...], str]] = field(
+        default_factory=list
+    )
 
     def draw(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
@@ -130,7 +132,9 @@ def _desk(d: _Draft) -> None:
     d.box(-w / 2 + t / 2, 0, h * 0.4, (t, b, h * 0.6 - t), "shade")
     for i in range(3):
         z = 0.06 + i * (h - t - 0.06) / 3
-        d.box(w * 0.475, side * (b - drawers) / 2, z, (0.02, drawers * 0.85, (h - 0.2) / 3), "main")
+        d.box(
+            w * 0.475, side * (b - drawers) / 2, z, (0.02, drawers * 0.85, (h - 0.2) / 3), "main"
+        )
 
 
 def _shelf(d: _Draft) -> None:
@@ -153,7 +157,13 @@ def _fronts(d: _Draft, w: float, b: float, h: float, columns: int, rows: int) ->
     for i in range(columns):
         y = (i + 0.5) * b / columns - b / 2
         y += 0.0 if rows > 1 else -np.sign(y) * b / columns * 0.36
-        d.box(w / 2 + 0.025, y, h * (0.6 if rows == 1 else 1 - 0.5 / rows), (0.03, 0.06, 0.03), "dark")
+        d.box(
+            w / 2 + 0.025,
+            y,
+            h * (0.6 if rows == 1 else 1 - 0.5 / rows),
+            (0.03, 0.06, 0.03),
+            "dark",
+        )
 
 
 def _cabinet(d: _Draft) -> None:
@@ -226,7 +236,9 @@ def _sofa(d: _Draft) -> None:
 def _trash_bin(d: _Draft) -> None:
     r, h = d.draw(0.22, 0.36), d.draw(0.3, 0.65)
     d.add("cylinder", (0, 0, h / 2), (r, r, h))
-    d.add("cylinder", (0, 0, h + 0.01), (r * 1.06, r * 1.06, 0.03), d.rng.choice(["shade", "dark"]))
+    d.add(
+        "cylinder", (0, 0, h + 0.01), (r * 1.06, r * 1.06, 0.03), d.rng.choice(["shade", "dark"])
+    )
 
 
 def _tv(d: _Draft) -> None:
@@ -280,7 +292,7 @@ def _plant(d: _Draft) -> None:
 
 @dataclass(frozen=True)
 class PrimitiveKind:
-    """How a label is built, where it goes ("floor" or "wall") and whether its colour has a name."""
+    """How a label is built, where it goes ("floor", "wall") and whether its colour has a name."""
 
     build: Callable[[_Draft], None]
     place: str = "floor"

@@ -1,9 +1,8 @@
-"""Questions, answers and referring expressions from ground truth.
+"""Questions and answers from ground truth.
 
-Wording follows VSI-Bench (arXiv 2412.14171), shortened. Nothing here renders or draws: a truth
-record (see ``dataset``) goes in, and what a viewer of the video could know comes out. An object is
-*seen* with at least ``SEEN_PIXELS`` visible pixels in one frame, and *glimpsed* with fewer but at
-least ``GLIMPSED_PIXELS``; glimpsed objects make their label ambiguous, so nothing is asked about it.
+Wording follows VSI-Bench (arXiv 2412.14171), shortened. Nothing here renders: the objects of a
+truth record (see ``dataset``) go in. A question names single objects only by descriptions that fit
+one object alone, and near-ties are not asked about.
 """
 
 from __future__ import annotations
@@ -15,17 +14,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.geometry import Box3D, distance_between
-from vega3d_ros.simulation.primitives import COLORS, PRIMITIVES
-from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.geometry import distance_between
+from vega3d_ros.simulation.primitives import PRIMITIVES
+from vega3d_ros.simulation.referring import Referring, make_referring
+from vega3d_ros.simulation.witness import (
+    GLIMPSED_PIXELS,
+    SEEN_PIXELS,
+    Seen,
+    Speaker,
+    Witness,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-SEEN_PIXELS = 150
-GLIMPSED_PIXELS = 30
+__all__ = [
+    "GLIMPSED_PIXELS",
+    "KINDS",
+    "SEEN_PIXELS",
+    "UNKNOWN",
+    "Question",
+    "Referring",
+    "Seen",
+    "Witness",
+    "direction",
+    "make_questions",
+    "make_referring",
+    "plural",
+]
+
 UNKNOWN = "unknown"
 KINDS = (
     "count",
@@ -38,10 +57,10 @@ KINDS = (
     "yes_no",
 )
 _MIN_RATIO = 1.25
-_SIZE_RATIO = 1.3
 _MARGIN_RAD = np.radians(15)
 _BEHIND_RAD = np.radians(135)
 _UNKNOWN_SHARE = 0.08
+_COLORED = frozenset(label for label, kind in PRIMITIVES.items() if kind.named_color)
 
 # Kinds that name single objects, and how many.
 _NAMED = {
@@ -51,37 +70,6 @@ _NAMED = {
     "relative_direction": 3,
     "appearance_order": 2,
     "attribute": 1,
-}
-
-# How often a label is seen in a clip, measured on 400 generated training clips; absent labels are
-# drawn in proportion to it, so that the label alone does not tell whether it is there.
-SEEN_RATE: dict[str, float] = {
-    "air conditioner": 0.07,
-    "ball": 0.16,
-    "barbell": 0.09,
-    "bed": 0.20,
-    "box": 0.23,
-    "cabinet": 0.23,
-    "chair": 0.20,
-    "curtain": 0.08,
-    "desk": 0.22,
-    "door": 0.19,
-    "exercise machine": 0.10,
-    "floor lamp": 0.22,
-    "nightstand": 0.22,
-    "picture": 0.20,
-    "plant": 0.27,
-    "refrigerator": 0.24,
-    "shelf": 0.23,
-    "shoe rack": 0.11,
-    "sofa": 0.19,
-    "table": 0.25,
-    "tableware": 0.08,
-    "trash bin": 0.18,
-    "tv": 0.19,
-    "vase": 0.03,
-    "wardrobe": 0.22,
-    "window": 0.21,
 }
 
 _WORDING: dict[str, tuple[str, ...]] = {
@@ -123,86 +111,6 @@ class Question:
     objects: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Referring:
-    """A description and the ids of all objects it fits; none where it fits nothing here."""
-
-    text: str
-    objects: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """An object of a truth record as a viewer knows it.
-
-    Attributes:
-        id: Its id.
-        label: What it is.
-        color: Named colour or None.
-        box: Where it is, in map.
-        pixels: Visible pixels per frame [T].
-    """
-
-    id: str
-    label: str
-    color: str | None
-    box: Box3D
-    pixels: NDArray[np.int64]
-
-    @property
-    def first_frame(self) -> int:
-        """Index of the frame in which it is first seen."""
-        return int(np.argmax(self.pixels >= SEEN_PIXELS))
-
-
-class Witness:
-    """What can be said about a clip without ambiguity.
-
-    Args:
-        objects: The ``objects`` of a truth record.
-    """
-
-    def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
-        everything = [
-            Seen(
-                item["id"],
-                item["label"],
-                item["color"],
-                Box3D.upright(item["center"], item["size"], item["yaw"]),
-                np.asarray(item["visible_pixels"], dtype=np.int64),
-            )
-            for item in objects
-        ]
-        self.seen = [s for s in everything if s.pixels.max(initial=0) >= SEEN_PIXELS]
-        noticed = [s for s in everything if s.pixels.max(initial=0) >= GLIMPSED_PIXELS]
-        self.labels = {s.label for s in noticed}
-        self._noticed = Counter(s.label for s in noticed)
-        self._seen = Counter(s.label for s in self.seen)
-        self._colored = Counter((s.label, s.color) for s in noticed)
-
-    def clear(self, label: str) -> bool:
-        """Whether every noticed instance of a label is also seen."""
-        return self._noticed[label] == self._seen[label]
-
-    def of(self, label: str) -> list[Seen]:
-        """Seen instances of a label."""
-        return [s for s in self.seen if s.label == label]
-
-    def color_known(self, label: str) -> bool:
-        """Whether every noticed instance of a label has a named colour."""
-        return self._colored[label, None] == 0
-
-    def names(self, item: Seen) -> list[str]:
-        """Descriptions that fit this object alone, without article; empty where there is none."""
-        names = []
-        if self._noticed[item.label] == 1:
-            names.append(item.label)
-        alone = self._colored[item.label, item.color] == 1
-        if item.color is not None and alone and self.color_known(item.label):
-            names.append(f"{item.color} {item.label}")
-        return names
-
-
 def plural(label: str) -> str:
     """The label for two or more."""
     if label == "tableware":
@@ -216,12 +124,14 @@ def _article(label: str) -> str:
     return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
 
 
-def direction(standing: NDArray[np.float64], facing: NDArray[np.float64], item: NDArray[np.float64]) -> str | None:
+def direction(
+    standing: NDArray[np.float64], facing: NDArray[np.float64], item: NDArray[np.float64]
+) -> str | None:
     """Where ``item`` is for someone at ``standing`` who looks at ``facing``; points are [>= 2].
 
     Returns:
-        "left" or "right" (up to 135 degrees off the view), "behind", or None within 15 degrees of a
-        boundary or where points are closer together than 0.4 m.
+        "left" or "right" (up to 135 degrees off the view), "behind", or None within 15 degrees
+        of a boundary or where points are closer together than 0.4 m.
     """
     ahead, aside = facing[:2] - standing[:2], item[:2] - standing[:2]
     if min(np.hypot(*ahead), np.hypot(*aside)) < 0.4:
@@ -234,31 +144,18 @@ def direction(standing: NDArray[np.float64], facing: NDArray[np.float64], item: 
     return "left" if angle > 0 else "right"
 
 
-class _Asker:
+class _Asker(Speaker):
     """Makes one question of each kind at a time; None where the clip allows no more."""
 
     def __init__(self, witness: Witness, rng: np.random.Generator) -> None:
-        self.witness, self.rng = witness, rng
-        self.named = [s for s in witness.seen if witness.names(s)]
+        super().__init__(witness, rng)
         self.makers: dict[str, Callable[[], Question | None]] = {
             kind: getattr(self, f"_{kind}") for kind in KINDS
         }
 
-    def absent_label(self) -> str | None:
-        labels = [label for label in LABELS if label not in self.witness.labels]
-        rates = np.array([SEEN_RATE[label] for label in labels])
-        # An absent label is drawn by the odds of its being present, to balance yes and no by label.
-        odds = rates / (1.001 - rates)
-        return str(self.rng.choice(labels, p=odds / odds.sum()))
-
     def wording(self, kind: str, **names: str) -> str:
         options = _WORDING[kind]
         return options[self.rng.integers(len(options))].format(**names)
-
-    def name(self, item: Seen) -> str:
-        """The bare label mostly; the colour too where it must be, and now and then where it need not."""
-        names = self.witness.names(item)
-        return names[-1] if len(names) == 1 or self.rng.random() < 0.25 else names[0]
 
     def pick(self, count: int) -> list[Seen] | None:
         if len(self.named) < count:
@@ -294,7 +191,7 @@ class _Asker:
 
     def _size(self) -> Question | None:
         item = self.pick(1)
-        return item and self.ask("size", f"{100 * item[0].box.size.max():.0f}", *item)
+        return self.ask("size", f"{100 * item[0].box.size.max():.0f}", *item) if item else None
 
     def _relative_distance(self) -> Question | None:
         for _ in range(8):
@@ -358,16 +255,16 @@ class _Asker:
             label = labels[self.rng.integers(len(labels))]
             return self.ask("yes_no", "yes", *self.witness.of(label), a=_article(label))
         absent = self.absent_label()
-        return absent and Question("yes_no", self.wording("yes_no", a=_article(absent)), "no", ())
+        return Question("yes_no", self.wording("yes_no", a=_article(absent)), "no", ())
 
     def unknown(self) -> Question | None:
         """A question that names something that is not there, in place of one of its objects."""
         kinds = [kind for kind, need in _NAMED.items() if len(self.named) >= need - 1]
         kind = kinds[self.rng.integers(len(kinds))]
         absent, others = self.absent_label(), self.pick(_NAMED[kind] - 1)
-        if kind == "attribute" and not (absent in PRIMITIVES and PRIMITIVES[absent].named_color):
+        if kind == "attribute" and absent not in _COLORED:
             return None
-        if absent is None or others is None:
+        if others is None:
             return None
         names = [absent, *(self.name(s) for s in others)]
         order = self.rng.permutation(len(names))
@@ -376,7 +273,9 @@ class _Asker:
 
 
 def make_questions(
-    objects: Sequence[Mapping[str, Any]], rng: np.random.Generator, wanted: tuple[int, int] = (16, 24)
+    objects: Sequence[Mapping[str, Any]],
+    rng: np.random.Generator,
+    wanted: tuple[int, int] = (16, 24),
 ) -> list[Question]:
     """Questions about a clip.
 
@@ -415,86 +314,3 @@ def make_questions(
 def _keep(found: dict[str, Question], question: Question | None) -> None:
     if question is not None:
         found.setdefault(question.question, question)
-
-
-def make_referring(
-    objects: Sequence[Mapping[str, Any]], rng: np.random.Generator, wanted: tuple[int, int] = (12, 20)
-) -> list[Referring]:
-    """Descriptions of what is seen, and of some things that are not there.
-
-    A plain label or a label with a colour stands for all seen objects that it fits; a superlative
-    ("the largest chair", "the chair nearest to the bed") for one. None depends on the viewpoint.
-
-    Args:
-        objects: The ``objects`` of a truth record, with ``visible_pixels``.
-        rng: Decides which are made.
-        wanted: Fewest and most; a clip that shows little gets fewer.
-    """
-    witness = Witness(objects)
-    asker = _Asker(witness, rng)
-    labels = sorted({s.label for s in witness.seen})
-    present: dict[str, tuple[str, ...]] = {}
-    absent: dict[str, tuple[str, ...]] = {}
-    rare: dict[str, tuple[str, ...]] = {}
-    for label in labels:
-        items = witness.of(label)
-        _describe(present, rng, label, items)
-        if witness.color_known(label) and witness.clear(label):
-            colors = sorted({str(s.color) for s in items})
-            for color in colors:
-                _describe(present, rng, f"{color} {label}", [s for s in items if s.color == color])
-            others = [color for color in COLORS if color not in colors]
-            _describe(absent, rng, f"{others[rng.integers(len(others))]} {label}", [])
-        if len(items) > 1 and witness.clear(label):
-            _superlatives(rare, items, [s for s in asker.named if s.label != label], asker.name)
-    for _ in range(5):
-        label = asker.absent_label()
-        if label is not None:
-            _describe(absent, rng, label, [])
-            if asker.named and rng.random() < 0.3:
-                anchor = asker.named[rng.integers(len(asker.named))]
-                absent[f"the {label} nearest to the {asker.name(anchor)}"] = ()
-    number = int(rng.integers(wanted[0], wanted[1] + 1))
-    missing = _some(rng, absent, round(0.28 * number))
-    special = _some(rng, rare, round(0.3 * number))
-    plain = _some(rng, present, number - len(missing) - len(special))
-    chosen = {**plain, **special, **missing}
-    texts = list(chosen)
-    return [Referring(texts[i], chosen[texts[i]]) for i in rng.permutation(len(texts))]
-
-
-def _describe(
-    into: dict[str, tuple[str, ...]], rng: np.random.Generator, name: str, items: Iterable[Seen]
-) -> None:
-    into[name if rng.random() < 0.5 else f"the {name}"] = tuple(s.id for s in items)
-
-
-def _superlatives(
-    into: dict[str, tuple[str, ...]],
-    items: Sequence[Seen],
-    anchors: Sequence[Seen],
-    name: Callable[[Seen], str],
-) -> None:
-    label = items[0].label
-    by_size = sorted(items, key=lambda s: s.box.volume)
-    if by_size[-1].box.volume > _SIZE_RATIO * by_size[-2].box.volume:
-        into[f"the largest {label}"] = (by_size[-1].id,)
-    if by_size[1].box.volume > _SIZE_RATIO * by_size[0].box.volume:
-        into[f"the smallest {label}"] = (by_size[0].id,)
-    for anchor in anchors:
-        by_distance = sorted((distance_between(s.box, anchor.box), s.id) for s in items)
-        (near, first), (next_near, _) = by_distance[:2]
-        (next_far, _), (far, last) = by_distance[-2:]
-        if next_near > _MIN_RATIO * near and next_near > near + 0.2:
-            into[f"the {label} nearest to the {name(anchor)}"] = (first,)
-        if far > _MIN_RATIO * next_far and far > next_far + 0.2:
-            into[f"the {label} farthest from the {name(anchor)}"] = (last,)
-
-
-def _some(
-    rng: np.random.Generator, texts: dict[str, tuple[str, ...]], count: int
-) -> dict[str, tuple[str, ...]]:
-    names = list(texts)
-    return {names[i]: texts[names[i]] for i in rng.permutation(len(names))[: max(0, count)]}
-
-

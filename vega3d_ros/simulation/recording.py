@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.bag import BagWriter
@@ -22,9 +29,11 @@ from vega3d_ros.geometry import SE3
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID
 from vega3d_ros.simulation.planning import plan_home
-from vega3d_ros.simulation.questions import SEEN_PIXELS, make_questions, make_referring
+from vega3d_ros.simulation.questions import make_questions
+from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS
 from vega3d_ros.simulation.tour import TICK_S, drive
+from vega3d_ros.simulation.witness import SEEN_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +43,6 @@ if TYPE_CHECKING:
     from vega3d_ros.frames import Camera
     from vega3d_ros.simulation.furniture import FurnitureFolder
     from vega3d_ros.simulation.renderer import View
-    from vega3d_ros.simulation.rooms import Room
 
 TRUTH_FILE = "truth.json"
 _START_NS = 1_700_000_000 * 10**9
@@ -77,18 +85,16 @@ class RecordingOptions:
             raise RecordingError(msg)
 
 
-def _message(name: str, **fields: Any) -> Any:  # noqa: ANN401 - made by rosbags at run time
+def _message(name: str, **fields: Any) -> Any:
     return _STORE.types[name](**fields)
 
 
-def _header(stamp_ns: int, frame_id: str) -> Any:  # noqa: ANN401
-    time = _message(
-        "builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9
-    )
+def _header(stamp_ns: int, frame_id: str) -> Any:
+    time = _message("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
     return _message("std_msgs/msg/Header", stamp=time, frame_id=frame_id)
 
 
-def _transform(stamp_ns: int, parent: str, child: str, pose: SE3) -> Any:  # noqa: ANN401
+def _transform(stamp_ns: int, parent: str, child: str, pose: SE3) -> Any:
     x, y, z = (float(v) for v in pose.translation)
     qx, qy, qz, qw = (float(v) for v in pose.quaternion)
     transform = _message(
@@ -104,7 +110,9 @@ def _transform(stamp_ns: int, parent: str, child: str, pose: SE3) -> Any:  # noq
     )
 
 
-def _flat(x: float, y: float, yaw: float) -> SE3:
+def _flat(state: NDArray[np.float64]) -> SE3:
+    """Pose on the floor of (x, y, yaw)."""
+    x, y, yaw = state
     c, s = np.cos(yaw), np.sin(yaw)
     return SE3(np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), np.array([x, y, 0.0]))
 
@@ -130,12 +138,14 @@ class _Rig:
     def optical_at(self, since_start_ns: int) -> SE3:
         """Map from the optical frame, as tf2 would interpolate it."""
         tick, rest = divmod(since_start_ns, _TICK_NS)
-        base = self.odom_from_base[tick].interpolate(self.odom_from_base[tick + 1], rest / _TICK_NS)
+        base = self.odom_from_base[tick].interpolate(
+            self.odom_from_base[tick + 1], rest / _TICK_NS
+        )
         return self.map_from_odom @ base @ self.base_from_camera @ self.camera_from_optical
 
 
 def _build_rig(rng: np.random.Generator, states: NDArray[np.float64]) -> _Rig:
-    map_from_odom = _flat(*states[0]) @ _flat(*rng.normal(0, 0.1, 2), rng.normal(0, 0.05))
+    map_from_odom = _flat(states[0]) @ _flat(rng.normal(0, (0.1, 0.1, 0.05)))
     odom_from_map = map_from_odom.inverse()
     pitch = rng.uniform(0.08, 0.18)
     c, s = np.cos(pitch), np.sin(pitch)
@@ -143,7 +153,7 @@ def _build_rig(rng: np.random.Generator, states: NDArray[np.float64]) -> _Rig:
         np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]),
         np.array([0.12, 0.0, rng.uniform(1.0, 1.25)]),
     )
-    return _Rig(map_from_odom, [odom_from_map @ _flat(*state) for state in states], mount)
+    return _Rig(map_from_odom, [odom_from_map @ _flat(state) for state in states], mount)
 
 
 def record(
@@ -175,7 +185,7 @@ def record(
         TourError: If the home leaves nowhere to drive.
     """
     # Imported here: choosing the GL backend must not happen before someone renders.
-    from vega3d_ros.simulation.renderer import Studio, camera_for
+    from vega3d_ros.simulation.renderer import Studio, camera_for  # noqa: PLC0415
 
     options = options or RecordingOptions()
     # The third number keeps drives apart from clips of the same seed.
@@ -187,9 +197,7 @@ def record(
     studio.dress(home, rng)
     start_ns = _START_NS + seed * 10**12
     count = int(options.seconds * options.rate_hz)
-    since = [
-        round((_LEAD_S + i / options.rate_hz) * 1e9) + _OFFSET_NS for i in range(count)
-    ]
+    since = [round((_LEAD_S + i / options.rate_hz) * 1e9) + _OFFSET_NS for i in range(count)]
     poses = [rig.optical_at(offset) for offset in since]
     visible = np.zeros((count, len(home.objects)), np.int64)
     with BagWriter(Path(folder)) as bag:
@@ -205,7 +213,7 @@ def record(
             bag.write(topic, received_ns, data)
     studio.close()
     stamps = [start_ns + offset for offset in since]
-    truth = {"split": split, "seed": seed, "index": 0}
+    truth: dict[str, Any] = {"split": split, "seed": seed, "index": 0}
     truth |= truth_record(home, camera, stamps, poses, visible)
     truth |= _ask(truth["objects"], rng, np.array(since) / 1e9 - since[0] / 1e9)
     (Path(folder) / TRUTH_FILE).write_text(json.dumps(truth))
@@ -265,7 +273,7 @@ _Timed = tuple[int, str, memoryview]
 
 
 def _tf_messages(rig: _Rig, start_ns: int) -> Iterator[_Timed]:
-    def message(*transforms: Any) -> memoryview:  # noqa: ANN401
+    def message(*transforms: Any) -> memoryview:
         name = "tf2_msgs/msg/TFMessage"
         return _STORE.serialize_cdr(_message(name, transforms=list(transforms)), name)
 
@@ -304,12 +312,12 @@ def _camera_messages(
     yield stamp_ns + 21_000_000, topics["depth"], depth
 
 
-def _compressed(header: Any, kind: str, data: NDArray[np.uint8]) -> memoryview:  # noqa: ANN401
+def _compressed(header: Any, kind: str, data: NDArray[np.uint8]) -> memoryview:
     name = "sensor_msgs/msg/CompressedImage"
     return _STORE.serialize_cdr(_message(name, header=header, format=kind, data=data), name)
 
 
-def _raw(header: Any, encoding: str, image: NDArray[Any]) -> memoryview:  # noqa: ANN401
+def _raw(header: Any, encoding: str, image: NDArray[Any]) -> memoryview:
     name = "sensor_msgs/msg/Image"
     message = _message(
         name,
@@ -324,7 +332,7 @@ def _raw(header: Any, encoding: str, image: NDArray[Any]) -> memoryview:  # noqa
     return _STORE.serialize_cdr(message, name)
 
 
-def _camera_info(header: Any, camera: Camera) -> memoryview:  # noqa: ANN401
+def _camera_info(header: Any, camera: Camera) -> memoryview:
     name = "sensor_msgs/msg/CameraInfo"
     projection = np.hstack([camera.matrix, np.zeros((3, 1))])
     roi = _message(

@@ -115,7 +115,8 @@ def _model_xml(furniture: FurnitureFolder | None, width: int, height: int) -> st
         for i in range(MAX_OBJECTS)
     ]
     slabs = "".join(
-        f'<geom name="slab{i}" type="box" size="1 1 1" material="surface0" group="{_HIDDEN}" {flags}/>'
+        f'<geom name="slab{i}" type="box" size="1 1 1" material="surface0" group="{_HIDDEN}" '
+        f"{flags}/>"
         for i in range(_SLABS)
     )
     lights = "".join(
@@ -216,7 +217,9 @@ class Studio:
                 model.geom_rgba[geoms, :3] = tint
             else:
                 geoms = slice(first, first + len(item.parts))
-                for geom, part in zip(range(first, first + len(item.parts)), item.parts, strict=True):
+                for geom, part in zip(
+                    range(first, first + len(item.parts)), item.parts, strict=True
+                ):
                     self._shape(geom, part)
             model.geom_group[geoms] = _SHOWN
             self._instance_of_geom[geoms] = index + 1
@@ -266,12 +269,14 @@ class Studio:
         if item.mesh is not None:
             origin = (item.mesh.low + item.mesh.high) / 2 * variant_scale(item.model, item.variant)
         c, s = np.cos(item.yaw), np.sin(item.yaw)
-        offset = np.array([c * origin[0] - s * origin[1], s * origin[0] + c * origin[1], origin[2]])
+        offset = np.array(
+            [c * origin[0] - s * origin[1], s * origin[0] + c * origin[1], origin[2]]
+        )
         self._data.mocap_pos[mocap] = item.center - offset
         self._data.mocap_quat[mocap] = np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)
 
     def render(self, pose: SE3, camera: Camera) -> View:
-        """Look from ``pose`` (map from optical frame) through ``camera`` (square, centred pixels)."""
+        """Look from ``pose`` (map from optical) through ``camera`` (square, centred pixels)."""
         model, scene, context = self._model, self._scene, self._context
         self._gl.make_current()
         model.cam_fovy[0] = np.degrees(2 * np.arctan(self.height / 2 / camera.fy))

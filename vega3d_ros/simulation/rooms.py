@@ -1,4 +1,7 @@
-"""Rooms and what stands in them, in the map frame: z up, floor at z = 0, origin in the middle. Metres."""
+"""Rooms and what stands in them.
+
+All in the map frame: z up, floor at z = 0, origin in the middle of the room; metres.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ class Room:
     slabs: tuple[Slab, ...] = field(default=())
 
     def is_free(self, x: float, y: float, clearance_m: float) -> bool:
-        """Whether a disc around (x, y) touches neither wall nor furniture that stands on the floor."""
+        """Whether a disc around (x, y) touches no wall and nothing that stands on the floor."""
         if abs(x) > self.width_m / 2 - clearance_m or abs(y) > self.depth_m / 2 - clearance_m:
             return False
         for item in self.objects:
@@ -106,7 +109,9 @@ class Room:
             if _near(x - item.center[0], y - item.center[1], rx, ry, clearance_m):
                 return False
         for slab in self.slabs:
-            inner = abs(slab.center[0]) < self.width_m / 2 and abs(slab.center[1]) < self.depth_m / 2
+            inner = (
+                abs(slab.center[0]) < self.width_m / 2 and abs(slab.center[1]) < self.depth_m / 2
+            )
             low = slab.center[2] - slab.half[2] < 1.0
             if slab.kind == "wall" and inner and low:
                 dx, dy = x - slab.center[0], y - slab.center[1]
@@ -116,7 +121,7 @@ class Room:
 
 
 def _near(dx: float, dy: float, half_x: float, half_y: float, distance: float) -> bool:
-    """Whether a rectangle's closest point is nearer than ``distance``; (dx, dy) from its centre."""
+    """Whether (dx, dy), from a rectangle's centre, is nearer than ``distance`` to it."""
     return bool(np.hypot(max(0.0, abs(dx) - half_x), max(0.0, abs(dy) - half_y)) < distance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,9 @@ class _Grid:
         ys = np.arange(-room.depth_m / 2, room.depth_m / 2, _CELL_M)
         spots = [(x, y) for x in xs for y in ys if room.is_free(x, y, CLEARANCE_M)]
         self.cells = np.array(spots).reshape(-1, 2)
-        index = {(round(x / _CELL_M, 3), round(y / _CELL_M, 3)): i for i, (x, y) in enumerate(spots)}
+        index = {
+            (round(x / _CELL_M, 3), round(y / _CELL_M, 3)): i for i, (x, y) in enumerate(spots)
+        }
         rows, columns, costs = [], [], []
         for (i, j), cell in index.items():
             for di, dj in ((1, 0), (0, 1), (1, 1), (1, -1)):
@@ -55,20 +58,24 @@ class _Grid:
         return int(np.linalg.norm(self.cells - position, axis=1).argmin())
 
     def reachable(self, start: int) -> NDArray[np.bool_]:
-        return np.isfinite(dijkstra(self.graph, directed=False, indices=start))
+        return np.asarray(np.isfinite(dijkstra(self.graph, directed=False, indices=[start])[0]))
 
     def path(self, start: int, goal: int) -> Vector:
         """Points 2 cm apart from cell to cell, with corners cut where the floor is free."""
-        _, before = dijkstra(self.graph, directed=False, indices=start, return_predecessors=True)
+        _, before = dijkstra(self.graph, directed=False, indices=[start], return_predecessors=True)
         cells = [goal]
         while cells[-1] != start:
-            cells.append(int(before[cells[-1]]))
+            cells.append(int(before[0, cells[-1]]))
         points = self.cells[cells[::-1]]
         corners, i = [points[0]], 0
         while i < len(points) - 1:
-            i = max(j for j in range(i + 1, len(points)) if j == i + 1 or self._straight(points[i], points[j]))
+            i = max(
+                j
+                for j in range(i + 1, len(points))
+                if j == i + 1 or self._straight(points[i], points[j])
+            )
             corners.append(points[i])
-        pieces = [_between(a, b, 0.02) for a, b in zip(corners, corners[1:], strict=False)]
+        pieces = [_between(a, b, 0.02) for a, b in pairwise(corners)]
         return np.concatenate(pieces) if pieces else points
 
     def _straight(self, a: Vector, b: Vector) -> bool:
@@ -83,8 +90,8 @@ def _between(a: Vector, b: Vector, step: float) -> Vector:
 class _Robot:
     """Unicycle with limited speed and acceleration."""
 
-    def __init__(self, x: float, y: float, heading: float) -> None:
-        self.position, self.heading = np.array([x, y]), heading
+    def __init__(self, position: Vector, heading: float) -> None:
+        self.position, self.heading = position.copy(), heading
         self._speed = self._turn = 0.0
 
     @property
@@ -114,7 +121,9 @@ class _Robot:
             error = self.error_to(float(np.arctan2(dy, dx)))
             left = float(np.linalg.norm(path[-1] - self.position))
             speed = 0.0 if abs(error) > 0.5 else _SPEED_M_S * np.cos(2 * error)
-            self.step(min(speed, np.sqrt(0.5 * left)), float(np.clip(2.5 * error, -1, 1)) * _TURN_RAD_S)
+            self.step(
+                min(speed, np.sqrt(0.5 * left)), float(np.clip(2.5 * error, -1, 1)) * _TURN_RAD_S
+            )
             yield self.state
 
     def face(self, heading: float) -> Iterator[tuple[float, float, float]]:
@@ -136,7 +145,8 @@ def _watchable(room: Room, cell: Vector, items: list[PlacedObject]) -> list[Plac
     inner = [
         slab.center[0]
         for slab in room.slabs
-        if slab.kind == "wall" and abs(slab.center[0]) < room.width_m / 2
+        if slab.kind == "wall"
+        and abs(slab.center[0]) < room.width_m / 2
         and slab.half[0] < slab.half[1]
     ]
     good = []
@@ -178,7 +188,7 @@ def drive(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
     starts = rng.permutation(len(grid.cells))[:8]
     start = max(starts, key=lambda cell: int(grid.reachable(int(cell)).sum()))
     allowed = np.flatnonzero(grid.reachable(int(start)))
-    robot = _Robot(*grid.cells[start], rng.uniform(-np.pi, np.pi))
+    robot = _Robot(grid.cells[start], rng.uniform(-np.pi, np.pi))
     unseen = list(room.objects)
     states = [robot.state]
     while len(states) * TICK_S < seconds:
@@ -191,7 +201,7 @@ def drive(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
         for bearing in bearings:
             states += robot.face(bearing)
         unseen = [item for item in unseen if item not in items] or list(room.objects)
-    return np.array(states[: int(round(seconds / TICK_S)) + 1])
+    return np.array(states[: round(seconds / TICK_S) + 1])
 
 
 def _next_viewpoint(
