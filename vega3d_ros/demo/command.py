@@ -1,0 +1,284 @@
+"""``vega3d demo``: a recorded drive in, grounded poses and spatial answers out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from vega3d_ros.bag import Bag, BagError, CameraTopics, open_bag
+from vega3d_ros.demo import pictures
+from vega3d_ros.demo.outcome import Outcome, read_drive, read_gate_images, read_outcome
+from vega3d_ros.demo.plan import DemoError, Plan, Truth, default_plan, load_plan, load_truth
+from vega3d_ros.demo.process import NodeProcess, large_image_environment, share_folder
+from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
+from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from vega3d_ros.geometry import SE3
+
+OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``vega3d demo``."""
+    parser.add_argument(
+        "--bag",
+        type=Path,
+        help="rosbag2 folder to play; left out: the simulated drive that comes with it",
+    )
+    parser.add_argument(
+        "--model", default="nano", help="model that looks and answers (%(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        help="folder for pictures and report (%(default)s)",
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="play only so many seconds of the recording")
+    parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    parser.add_argument("--image", default="", help="image topic; left out: found by type")
+    parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
+    parser.add_argument("--depth", default="", help="its registered depth topic; left out: found")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; returns the exit status."""
+    console = Console()
+    try:
+        with _interruptible():
+            return _Demo(args, console).run()
+    except (DemoError, BagError) as error:
+        console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the node is stopped")
+        return 130
+
+
+class _Demo:
+    def __init__(self, args: argparse.Namespace, console: Console) -> None:
+        self._args = args
+        self._console = console
+        self._begin_s = time.monotonic()
+
+    def run(self) -> int:
+        args = self._args
+        if args.rate <= 0 or (args.seconds is not None and args.seconds <= 0):
+            msg = "--rate and --seconds must be positive"
+            raise DemoError(msg)
+        path = args.bag or shipped_bag()
+        truth = load_truth(path)
+        with open_bag(path) as bag:
+            topics = bag.find_topics(
+                image=args.image, camera_info=args.camera_info, depth=args.depth
+            )
+            plan = self._plan(truth, bag.duration_s)
+            self._introduce(path, bag, topics, truth)
+            out = _prepared(args.out)
+            result = self._drive(bag, topics, plan, out)
+            self._console.print("reading the recording back, drawing ...")
+            outcome = read_outcome(out / "output_bag")
+            until_ns = bag.start_ns + round(result.played_s * 1e9)
+            camera_path = self._draw(bag, topics, truth, result, outcome, until_ns, out)
+        wall_s = time.monotonic() - self._begin_s
+        report = make_report(args.model, result, outcome, camera_path, truth, wall_s)
+        for table in report.tables:
+            self._console.print(table.rich())
+        for note in report.notes:
+            self._console.print(note, style="yellow", highlight=False)
+        (out / "report.md").write_text(report.markdown(), encoding="utf-8")
+        (out / "report.json").write_text(report.json(), encoding="utf-8")
+        self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
+        if not outcome.scenes:
+            msg = f"the node published no scene; see {out / 'node.log'}"
+            raise DemoError(msg)
+        return 0
+
+    def _plan(self, truth: Truth | None, duration_s: float) -> Plan:
+        length_s = min(duration_s, self._args.seconds or duration_s)
+        if self._args.questions is not None:
+            return load_plan(self._args.questions, length_s).until(length_s)
+        if truth is None:
+            return default_plan(length_s)
+        return Plan(truth.questions, truth.relations).until(length_s)
+
+    def _introduce(self, path: Path, bag: Bag, topics: CameraTopics, truth: Truth | None) -> None:
+        say = self._console.print
+        say(f"[bold]vega3d demo[/]: {path}, {bag.duration_s:.1f} s", highlight=False)
+        say(f"  image       {topics.image}", highlight=False)
+        say(f"  camera_info {topics.camera_info or 'none'}", highlight=False)
+        say(f"  depth       {topics.depth or 'none'}", highlight=False)
+        say(f"  transforms  {', '.join(topics.tf) or 'none'}", highlight=False)
+        for note in topics.notes:
+            say(f"  {note}", highlight=False)
+        if self._args.model == "nano":
+            say(NANO_NOTE, style="yellow", highlight=False)
+        if truth is None:
+            say(NO_TRUTH_NOTE, style="yellow", highlight=False)
+
+    def _drive(self, bag: Bag, topics: CameraTopics, plan: Plan, out: Path) -> DriveResult:
+        try:
+            # rclpy only here: everything above and below works where ROS is missing.
+            from vega3d_ros.node.drive import Drive, ros_node  # noqa: PLC0415
+        except ImportError as error:
+            msg = (
+                f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
+            )
+            raise DemoError(msg) from error
+        environment = large_image_environment(share_folder("vega3d_ros"))
+        # Read by the middleware of this process when the first node is made.
+        os.environ.update(environment)
+        command = node_command(self._args.model, topics)
+        with (
+            NodeProcess(command, out / "node.log", environment) as process,
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[seconds]}"),
+                console=self._console,
+                transient=True,
+            ) as progress,
+        ):
+            length_s = min(bag.duration_s, self._args.seconds or bag.duration_s)
+            task = progress.add_task("starting the node", total=None, seconds="")
+
+            def on_state(state: str) -> None:
+                progress.update(task, description=f"starting the node: {state}")
+
+            def on_progress(played_s: float) -> None:
+                shown = f"{played_s:.1f} of {length_s:.1f} s"
+                progress.update(task, completed=played_s, seconds=shown)
+
+            def on_reply(reply: Reply | RelationReply) -> None:
+                progress.console.print(_line(reply), highlight=False, markup=False)
+
+            with ros_node("vega3d_demo") as node:
+                drive = Drive(node, process.check, on_state, on_reply, on_progress)
+                ready_s = drive.wait_until_active()
+                progress.update(task, description="driving", total=length_s)
+                result = drive.run(
+                    bag, topics, plan, out / "output_bag", self._args.rate, self._args.seconds
+                )
+            process.check()
+            result.ready_s = ready_s
+            status = process.stop()
+        if status != 0:
+            words = f"its last words:\n{process.log_tail()}"
+            msg = f"the node did not stop in order (status {status}); {words}"
+            raise DemoError(msg)
+        return result
+
+    def _draw(
+        self,
+        bag: Bag,
+        topics: CameraTopics,
+        truth: Truth | None,
+        result: DriveResult,
+        outcome: Outcome,
+        until_ns: int,
+        out: Path,
+    ) -> dict[int, SE3]:
+        frames, camera_path = read_drive(bag, topics, outcome.sample_stamps(), until_ns)
+        scenes = pictures.choose_scenes(outcome, frames)
+        gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
+        picture = pictures.frames_picture(scenes, frames, gates, bag.start_ns)
+        if picture is not None:
+            pictures.save(picture, out / "frames.png")
+        seen = [] if truth is None else [truth.objects[name] for name in sorted(truth.seen)]
+        placed = result.remembered if result.fixed_frame == topics.fixed_frame else ()
+        pictures.save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
+        return camera_path
+
+
+def node_command(model: str, topics: CameraTopics) -> list[str]:
+    """The command line of the perception node for the topics of a recording."""
+    command = [sys.executable, "-m", "vega3d_ros.node.perception", "--ros-args"]
+    for name, topic in (
+        ("image", topics.image),
+        ("camera_info", topics.camera_info),
+        ("depth", topics.depth),
+    ):
+        if topic:
+            command += ["-r", f"{name}:={topic}"]
+    parameters = {
+        "model": model,
+        "autostart": "true",
+        "fixed_frame": topics.fixed_frame or "''",
+        "use_sim_time": "true",
+        "wait_s": "1.0",  # a busy machine may deliver transforms late
+    }
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    return command
+
+
+def shipped_bag() -> Path:
+    """The simulated drive that comes with the package.
+
+    Raises:
+        DemoError: If it is not there.
+    """
+    folder = Path(__file__).resolve().parent / "bag"
+    if folder.is_dir():
+        return folder
+    remedy = "give one with --bag, or make one with `vega3d simulate bag`"
+    msg = f"the demo's recording is not at {folder}; {remedy}"
+    raise DemoError(msg)
+
+
+def _prepared(out: Path) -> Path:
+    """The output folder without what an earlier run left, and nothing else removed."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in OUTPUTS:
+            path = out / name
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+            elif {file.name for file in path.iterdir()} <= {"metadata.yaml", f"{name}.mcap"}:
+                shutil.rmtree(path)
+            else:
+                msg = f"{path} is no recording of an earlier demo; give another folder with --out"
+                raise DemoError(msg)
+    except OSError as error:
+        msg = f"cannot write to {out}: {error}"
+        raise DemoError(msg) from error
+    return out
+
+
+def _line(reply: Reply | RelationReply) -> str:
+    if isinstance(reply, Reply):
+        asked, answer = reply.question.text, reply.text
+        truth = "" if reply.question.answer is None else f" (truth: {reply.question.answer})"
+    else:
+        asked = f"{reply.question.subject} / {reply.question.object}:"
+        answer, truth = f"{', '.join(reply.predicates)}, {reply.distance_m:.2f} m", ""
+    told = f"{reply.error or answer}{truth}"
+    return f"{reply.asked_at_s:6.1f} s  {asked}  {told}  {reply.latency_ms:.0f} ms"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a termination request clean up as an interrupt does."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

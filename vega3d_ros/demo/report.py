@@ -1,0 +1,340 @@
+"""What a drive came to: tables for the terminal, report.md and report.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from vega3d_ros.demo.scoring import (
+    CLOSE_ENOUGH,
+    Comparison,
+    compare_objects,
+    is_right,
+    relation_is_right,
+    true_relation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vega3d_ros.demo.outcome import Outcome
+    from vega3d_ros.demo.plan import Truth
+    from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
+    from vega3d_ros.geometry import SE3
+
+NANO_NOTE = (
+    "nano: trained on simulated rooms, a stand-in that shows the method whole, "
+    "not VEGA-3D's numbers."
+)
+NO_TRUTH_NOTE = (
+    "No truth.json lies in this bag, so nothing is scored. nano knows simulated rooms only: "
+    "its answers and boxes are not expected to be right on other recordings."
+)
+_SHOWN = 20
+_MARKS = {True: "right", False: "wrong", None: ""}
+_STYLES = {"right": "green", "wrong": "red"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        title: Above it.
+        columns: Names; a leading ">" sets a column flush right.
+        rows: As long as ``columns``.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def rich(self) -> RichTable:
+        """For the terminal."""
+        table = RichTable(title=escape(self.title), title_justify="left", title_style="bold")
+        for name in self.columns:
+            table.add_column(
+                escape(name.lstrip(">")),
+                justify="right" if name.startswith(">") else "left",
+                overflow="fold",
+            )
+        for row in self.rows:
+            table.add_row(*(f"[{_STYLES[c]}]{c}[/]" if c in _STYLES else escape(c) for c in row))
+        return table
+
+    def markdown(self) -> str:
+        """For report.md."""
+        lines = [
+            "| " + " | ".join(name.lstrip(">") for name in self.columns) + " |",
+            "|"
+            + "|".join("--:" if name.startswith(">") else "---" for name in self.columns)
+            + "|",
+        ]
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows
+        ]
+        return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A drive's tables and figures.
+
+    Attributes:
+        notes: What a reader must know before the figures.
+        tables: In order.
+        figures: The main figures, for machines.
+    """
+
+    notes: tuple[str, ...]
+    tables: tuple[Table, ...]
+    figures: Mapping[str, Any]
+
+    def markdown(self) -> str:
+        """The text of report.md."""
+        notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
+        pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
+        return "\n".join(
+            ["# vega3d demo\n", notes, *(table.markdown() for table in self.tables), pictures]
+        )
+
+    def json(self) -> str:
+        """The text of report.json; what is unknown is null."""
+        return json.dumps(_without_nan(self.figures), indent=2) + "\n"
+
+
+def make_report(
+    model: str,
+    result: DriveResult,
+    outcome: Outcome,
+    path: Mapping[int, SE3],
+    truth: Truth | None,
+    wall_s: float,
+) -> Report:
+    """Score a drive and put it into tables.
+
+    Args:
+        model: Name of the model that answered.
+        result: What came back.
+        outcome: What the node published.
+        path: The camera's pose by stamp, in the truth's fixed frame.
+        truth: None where it is not known.
+        wall_s: How long the demo took.
+    """
+    comparison = None
+    if truth is not None and result.fixed_frame == truth.fixed_frame:
+        comparison = compare_objects(result.remembered, truth)
+    questions, answer_marks = _question_table(result.replies)
+    relations, relation_marks = _relation_table(result.relations, truth, path)
+    tables = [questions, relations]
+    if comparison is None:
+        tables.append(_found_table(result))
+    else:
+        assert truth is not None
+        tables.append(_object_table(comparison, truth))
+    figures = _figures(result, outcome, comparison, truth)
+    figures["answers_right"], figures["answers_scored"] = _tally(answer_marks)
+    figures["relations_right"], figures["relations_scored"] = _tally(relation_marks)
+    figures["wall_s"] = round(wall_s, 1)
+    tables.append(_figure_table(figures, outcome))
+    notes = [NANO_NOTE] if model == "nano" else []
+    if truth is None:
+        notes.append(NO_TRUTH_NOTE)
+    return Report(tuple(notes), tuple(tables), {"model": model, **figures})
+
+
+def _question_table(replies: Sequence[Reply]) -> tuple[Table, list[bool | None]]:
+    rows, marks = [], []
+    for reply in replies:
+        truth = reply.question.answer
+        right = None if truth is None else is_right(reply.question.kind, truth, reply.text)
+        marks.append(right)
+        rows.append(
+            (
+                f"{reply.asked_at_s:.1f}",
+                reply.question.text,
+                reply.error or reply.text,
+                truth or "",
+                _MARKS[right],
+                f"{reply.latency_ms:.0f}",
+            )
+        )
+    columns = (">at [s]", "question", "answer", "truth", "", ">latency [ms]")
+    note = f"; a length within {CLOSE_ENOUGH:.0%} is right" if _tally(marks)[1] else ""
+    return Table(f"Questions ({_share(marks)}{note})", columns, rows), marks
+
+
+def _relation_table(
+    replies: Sequence[RelationReply], truth: Truth | None, path: Mapping[int, SE3]
+) -> tuple[Table, list[bool | None]]:
+    rows, marks = [], []
+    for reply in replies:
+        question, expected, right = reply.question, None, None
+        if truth is not None and reply.stamp_ns in path:
+            expected = true_relation(question, truth, path[reply.stamp_ns])
+        if expected is not None:
+            right = relation_is_right(expected, () if reply.error else reply.predicates)
+        marks.append(right)
+        rows.append(
+            (
+                f"{reply.asked_at_s:.1f}",
+                f"the {question.subject} from the {question.object}",
+                reply.error or _relation_text(reply.predicates, reply.distance_m),
+                ""
+                if expected is None
+                else _relation_text(expected.predicates, expected.distance_m),
+                _MARKS[right],
+                f"{reply.latency_ms:.0f}",
+            )
+        )
+    columns = (">at [s]", "how lies ...", "answer", "truth", "", ">latency [ms]")
+    return Table(f"Relations seen from the camera ({_share(marks)})", columns, rows), marks
+
+
+def _relation_text(predicates: Sequence[str], distance_m: float) -> str:
+    return f"{', '.join(predicates) or 'no clear direction'}; {distance_m:.2f} m apart"
+
+
+def _object_table(comparison: Comparison, truth: Truth) -> Table:
+    rows = [
+        (
+            match.id,
+            match.found.label,
+            f"{match.found.score:.2f}",
+            f"{match.error_m:.2f}",
+            f"{match.iou:.2f}",
+            str(match.found.observations),
+        )
+        for match in comparison.matches
+    ]
+    rows += [
+        (name, truth.objects[name].label, "not found", "", "", "") for name in comparison.missed
+    ]
+    rows += [
+        ("none near", item.label, f"{item.score:.2f}", "", "", str(item.observations))
+        for item in comparison.extra
+    ]
+    columns = ("true object", "label", ">score", ">pose error [m]", ">IoU", ">seen in")
+    hits, seen = len(comparison.matches), len(comparison.matches) + len(comparison.missed)
+    title = f"Objects remembered ({hits} of {seen} found, {len(comparison.extra)} extra)"
+    return Table(title, columns, rows)
+
+
+def _found_table(result: DriveResult) -> Table:
+    rows = []
+    for item in sorted(result.remembered, key=lambda item: -item.score)[:_SHOWN]:
+        x, y, z = item.box.center
+        size = " x ".join(f"{extent:.2f}" for extent in item.box.size)
+        rows.append(
+            (
+                item.label,
+                f"{item.score:.2f}",
+                f"{x:.2f}, {y:.2f}, {z:.2f}",
+                size,
+                str(item.observations),
+            )
+        )
+    columns = (
+        "label",
+        ">score",
+        f"centre in {result.fixed_frame or '?'} [m]",
+        "size [m]",
+        ">seen in",
+    )
+    title = f"Objects remembered ({len(result.remembered)}; the surest {len(rows)})"
+    return Table(title, columns, rows)
+
+
+def _figures(
+    result: DriveResult, outcome: Outcome, comparison: Comparison | None, truth: Truth | None
+) -> dict[str, Any]:
+    latencies = [reply.latency_ms for reply in result.replies if not reply.error]
+    figures: dict[str, Any] = {
+        "played_s": round(result.played_s, 2),
+        "ready_s": round(result.ready_s, 2),
+        "published_messages": result.published,
+        "worst_delay_ms": round(result.worst_delay_s * 1e3, 1),
+        "scenes": len(outcome.scenes),
+        "scenes_hz": round(outcome.rate_hz(), 2),
+        "scenes_lost": outcome.lost(),
+        "scene_latency_median_ms": round(outcome.latency_s(0.5) * 1e3, 1)
+        if outcome.scenes
+        else None,
+        "scene_latency_p95_ms": round(outcome.latency_s(0.95) * 1e3, 1)
+        if outcome.scenes
+        else None,
+        "answer_latency_median_ms": round(median(latencies), 1) if latencies else None,
+        "answers": len(latencies),
+        "relations": sum(not reply.error for reply in result.relations),
+        "mean_gate": outcome.mean_gate(),
+        "remembered_objects": len(result.remembered),
+        "drops": outcome.drops(),
+    }
+    if comparison is not None and truth is not None:
+        errors = [match.error_m for match in comparison.matches]
+        overlaps = [match.iou for match in comparison.matches]
+        figures |= {
+            "objects_found": len(errors),
+            "objects_missed": len(comparison.missed),
+            "objects_extra": len(comparison.extra),
+            "pose_error_median_m": round(median(errors), 3) if errors else None,
+            "iou_mean": round(mean(overlaps), 3) if overlaps else None,
+            "iou_above_25": sum(iou >= 0.25 for iou in overlaps),
+        }
+    return figures
+
+
+def _figure_table(figures: Mapping[str, Any], outcome: Outcome) -> Table:
+    def shown(value: Any, unit: str = "") -> str:
+        return "unknown" if value is None else f"{value}{unit}"
+
+    published = ", ".join(
+        f"{name} {count}" for name, count in figures["published_messages"].items()
+    )
+    rows = [
+        ("recording played", f"{figures['played_s']} s"),
+        ("messages sent late by at most", f"{figures['worst_delay_ms']} ms"),
+        ("messages sent", published),
+        ("scenes understood", f"{figures['scenes']}, {figures['scenes_hz']} per second"),
+        ("scenes lost on the way", str(figures["scenes_lost"])),
+        ("image to objects, median", shown(figures["scene_latency_median_ms"], " ms")),
+        ("image to objects, 95 %", shown(figures["scene_latency_p95_ms"], " ms")),
+        ("question to answer, median", shown(figures["answer_latency_median_ms"], " ms")),
+        ("mean gate (generator's share)", shown(figures["mean_gate"])),
+        ("node ready after", f"{figures['ready_s']} s"),
+        ("demo took", f"{figures['wall_s']} s"),
+    ]
+    if "objects_found" in figures:
+        rows += [
+            ("pose error, median", shown(figures["pose_error_median_m"], " m")),
+            ("IoU, mean", shown(figures["iou_mean"])),
+            ("IoU of at least 0.25", f"{figures['iou_above_25']} of {figures['objects_found']}"),
+        ]
+    rows += [(key, value) for key, value in figures["drops"].items()]
+    rows += [
+        (f"health: {name}", values["message"]) for name, values in outcome.diagnostics.items()
+    ]
+    return Table("Rates, latencies, health", ("", ""), rows)
+
+
+def _tally(marks: Sequence[bool | None]) -> tuple[int, int]:
+    return sum(mark is True for mark in marks), sum(mark is not None for mark in marks)
+
+
+def _share(marks: Sequence[bool | None]) -> str:
+    right, scored = _tally(marks)
+    return f"{right} of {scored} right" if scored else "not scored"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return value

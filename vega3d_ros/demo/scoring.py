@@ -1,0 +1,151 @@
+"""Right or wrong: answers, relations and poses against the truth of a simulated drive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vega3d_ros.geometry import SE3, iou_axis_aligned
+from vega3d_ros.scene.objects import SceneObject
+from vega3d_ros.scene.relations import OPPOSITE, Relation, Viewpoint, relate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vega3d_ros.demo.plan import RelationQuestion, Truth
+    from vega3d_ros.floor_plan import TrueObject
+
+CLOSE_ENOUGH = 0.25
+"""Relative error up to which a length counts as right."""
+
+MATCH_M = 1.5
+"""Farther apart than this, a found object is not taken for a true one of its label."""
+
+_MEASURED_KINDS = ("absolute_distance", "size")
+_DIRECTIONS = frozenset(OPPOSITE) - {"near", "touching"}
+
+
+class Match(NamedTuple):
+    """A found object and the true one that it stands for.
+
+    Attributes:
+        id: Of the true object.
+        found: As the node has it.
+        error_m: Between the centres.
+        iou: Of the axis-aligned bounds, as ScanRefer scores.
+    """
+
+    id: str
+    found: SceneObject
+    error_m: float
+    iou: float
+
+
+class Comparison(NamedTuple):
+    """Found objects against true ones.
+
+    Attributes:
+        matches: Nearest first.
+        missed: Ids of objects that were seen but not found.
+        extra: Found objects with no true one of their label near.
+    """
+
+    matches: list[Match]
+    missed: list[str]
+    extra: list[SceneObject]
+
+
+def is_right(kind: str, truth: str, answer: str) -> bool:
+    """Whether an answer is right: lengths within 25 %, everything else as it stands."""
+    truth, answer = truth.strip().lower(), answer.strip().lower()
+    if kind in _MEASURED_KINDS and truth != "unknown":
+        try:
+            wanted, given = float(truth), float(answer)
+        except ValueError:
+            return False
+        return abs(given - wanted) <= CLOSE_ENOUGH * abs(wanted)
+    return answer == truth
+
+
+def true_relation(
+    question: RelationQuestion, truth: Truth, map_from_camera: SE3
+) -> Relation | None:
+    """How the two things really lie, seen from a camera; None where they are not known."""
+    subject = truth.objects.get(question.subject_id)
+    object_ = truth.objects.get(question.object_id)
+    if subject is None or object_ is None:
+        return None
+    frame = truth.fixed_frame
+    return relate(
+        _certain(subject, frame),
+        _certain(object_, frame),
+        Viewpoint.camera(frame, map_from_camera),
+    )
+
+
+def relation_is_right(expected: Relation, predicates: Sequence[str]) -> bool | None:
+    """Whether the clearest true direction is among the predicates; None where none is clear."""
+    directions = [word for word in expected.predicates if word in _DIRECTIONS]
+    return directions[0] in predicates if directions else None
+
+
+def compare_objects(found: Sequence[SceneObject], truth: Truth) -> Comparison:
+    """Pair found objects with true ones of the same label so that the distances are least.
+
+    Objects that the camera never saw well do not count as missed, but may be matched.
+    """
+    matches: list[Match] = []
+    for label in sorted({item.label for item in found}):
+        matches += _match_label(
+            [item for item in found if item.label == label], label, truth.objects
+        )
+    matched = {match.id for match in matches}
+    taken = {id(match.found) for match in matches}
+    return Comparison(
+        sorted(matches, key=lambda match: match.error_m),
+        sorted(name for name in truth.seen if name not in matched),
+        [item for item in found if id(item) not in taken],
+    )
+
+
+def _match_label(
+    found: Sequence[SceneObject], label: str, objects: Mapping[str, TrueObject]
+) -> list[Match]:
+    ids = [name for name, item in objects.items() if item.label == label]
+    if not ids:
+        return []
+    apart = np.array(
+        [
+            [np.linalg.norm(item.box.center - objects[name].box.center) for name in ids]
+            for item in found
+        ]
+    )
+    # Far pairs all cost the same, so that they never displace a near one.
+    rows, columns = linear_sum_assignment(np.minimum(apart, 2 * MATCH_M))
+    return [
+        Match(
+            ids[column],
+            found[row],
+            float(apart[row, column]),
+            iou_axis_aligned(found[row].box, objects[ids[column]].box),
+        )
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        if apart[row, column] <= MATCH_M
+    ]
+
+
+def _certain(item: TrueObject, frame_id: str) -> SceneObject:
+    return SceneObject(
+        label=item.label,
+        query=item.label,
+        score=1.0,
+        box=item.box,
+        frame_id=frame_id,
+        stamp_ns=0,
+        covariance=np.zeros((6, 6)),
+        orientation_estimated=True,
+        observations=1,
+        depth_coverage=1.0,
+    )
