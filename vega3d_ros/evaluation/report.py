@@ -1,0 +1,188 @@
+"""From scored rows to tables for people, Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from vega3d_ros.evaluation.heldout import Results, answerable
+from vega3d_ros.evaluation.metrics import (
+    UNKNOWN,
+    Estimate,
+    macro_mean,
+    mean_over_clips,
+    median_over_clips,
+)
+from vega3d_ros.simulation.questions import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from vega3d_ros.evaluation.heldout import AnswerRow, GroundingRow
+
+    Summary = dict[str, Estimate]
+
+METRES = "median centre error, m"
+MEAN_QA = "mean of the kinds"
+BEST_TOKEN = "best token on the object"  # noqa: S105 - no password
+_SHARES: tuple[tuple[str, Callable[[GroundingRow], float | bool | None]], ...] = (
+    (BEST_TOKEN, lambda row: row.on_object),
+    ("Acc@0.25", lambda row: row.iou >= 0.25),
+    ("Acc@0.5", lambda row: row.iou >= 0.5),
+    ("Acc@0.25 with headings", lambda row: row.iou_oriented >= 0.25),
+    ("Acc@0.5 with headings", lambda row: row.iou_oriented >= 0.5),
+    ("Acc@0.25 of the best token's box", lambda row: row.iou_proposal >= 0.25),
+)
+
+
+# Characters of a candidate's column in a terminal.
+_COLUMN = 15
+
+
+def summarise(results: Results) -> Summary:
+    """Every figure of a candidate by its name; only what it was asked."""
+    return _grounding(results.groundings) | _answers(results.answers)
+
+
+def _grounding(rows: Sequence[GroundingRow]) -> Summary:
+    if not rows:
+        return {}
+    here = [row for row in rows if row.kind != "absent"]
+    parts = {
+        "": here,
+        "thick: ": [row for row in here if row.thick is True],
+        "thin: ": [row for row in here if row.thick is False],
+        "labels: ": [row for row in here if row.kind == "label"],
+        "descriptions: ": [row for row in here if row.kind == "described"],
+    }
+    summary = {}
+    for part, chosen in parts.items():
+        brief = part in ("labels: ", "descriptions: ")
+        for name, value in _SHARES[:2] if brief else _SHARES:
+            summary[part + name] = _share(chosen, value)
+        if brief:
+            continue
+        errors = [(e, row.clip) for row in chosen if (e := row.center_error_m) is not None]
+        summary[part + METRES] = median_over_clips(
+            [error for error, _ in errors], [clip for _, clip in errors]
+        )
+    absent = [row for row in rows if row.kind == "absent"]
+    summary["not here: said of absent (right)"] = _share(absent, lambda row: not row.found)
+    summary["not here: said of present (wrong)"] = _share(here, lambda row: not row.found)
+    return summary
+
+
+def _answers(rows: Sequence[AnswerRow]) -> Summary:
+    asked = [row for row in rows if answerable(row)]
+    groups = []
+    summary = {}
+    for kind in KINDS:
+        of_kind = [row for row in asked if row.kind == kind]
+        groups.append(([row.score for row in of_kind], [row.clip for row in of_kind]))
+        summary[kind] = mean_over_clips(*groups[-1])
+    summary[MEAN_QA] = macro_mean(groups)
+    lost = [row for row in rows if not answerable(row)]
+    summary["unknown: said of unanswerable (right)"] = _share(lost, _said_unknown)
+    summary["unknown: said of answerable (wrong)"] = _share(asked, _said_unknown)
+    return summary
+
+
+def _said_unknown(row: AnswerRow) -> bool:
+    return row.answer.strip().rstrip(".").lower() == UNKNOWN
+
+
+def _share(rows: Iterable[Any], value: Callable[[Any], float | bool | None]) -> Estimate:
+    known = [(float(v), row.clip) for row in rows if (v := value(row)) is not None]
+    return mean_over_clips([v for v, _ in known], [clip for _, clip in known])
+
+
+def rich_tables(summaries: Mapping[str, Summary], title: str, width: int) -> Iterator[Table]:
+    """One row per figure, one column per candidate; as many tables as ``width`` asks for."""
+    figures = _figures(summaries)
+    names = list(summaries)
+    label = max(map(len, figures), default=0)
+    per_table = max(1, (width - label - 4) // _COLUMN)
+    for first in range(0, len(names), per_table):
+        shown = names[first : first + per_table]
+        table = Table(title=title, caption="per cent unless metres; ± is half the 95 % interval")
+        table.add_column("", no_wrap=True)
+        for name in shown:
+            table.add_column(name, justify="right", max_width=_COLUMN - 3)
+        previous = ""
+        for figure in figures:
+            section = figure.split(":")[0] if ":" in figure else ""
+            if section != previous or figure == KINDS[0]:
+                table.add_section()
+            previous = section
+            table.add_row(figure, *(_cell(figure, summaries[name].get(figure)) for name in shown))
+        yield table
+
+
+def markdown(summaries: Mapping[str, Summary], title: str, notes: Sequence[str]) -> str:
+    """The same table for a document."""
+    lines = [f"# {title}", "", *notes, ""]
+    lines += ["| | " + " | ".join(summaries) + " |", "|---|" + "---:|" * len(summaries)]
+    for figure in _figures(summaries):
+        cells = (_cell(figure, s.get(figure)) for s in summaries.values())
+        lines.append(f"| {figure} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Per cent unless metres; ± is half of the 95 % interval over resampled clips.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(summaries: Mapping[str, Summary]) -> list[str]:
+    return list(dict.fromkeys(figure for summary in summaries.values() for figure in summary))
+
+
+def _cell(figure: str, estimate: Estimate | None) -> str:
+    if estimate is None or not estimate.count:
+        return "-"
+    half = (estimate.high - estimate.low) / 2
+    if figure.endswith(METRES):
+        return f"{estimate.value:.2f} ± {half:.2f}"
+    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+
+
+def write(
+    folder: Path,
+    title: str,
+    notes: Sequence[str],
+    settings: Mapping[str, Any],
+    results: Sequence[Results],
+) -> dict[str, Summary]:
+    """Write ``report.md``, ``report.json`` and every scored row (``rows.json``).
+
+    Returns:
+        The figures of each candidate.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    summaries = {result.name: summarise(result) for result in results}
+    (folder / "report.md").write_text(markdown(summaries, title, notes), encoding="utf-8")
+    figures = {
+        name: {figure: _plain(estimate) for figure, estimate in summary.items()}
+        for name, summary in summaries.items()
+    }
+    document = {"settings": dict(settings), "figures": figures}
+    (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    rows = {
+        result.name: {
+            "answers": [asdict(row) for row in result.answers],
+            "groundings": [asdict(row) for row in result.groundings],
+        }
+        for result in results
+    }
+    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    return summaries
+
+
+def _plain(estimate: Estimate) -> dict[str, float | int | None]:
+    """JSON knows no NaN."""
+    return {k: v if np.isfinite(v) else None for k, v in asdict(estimate).items()}
