@@ -1,0 +1,80 @@
+"""Starts the node: ``ros2 launch vega3d_ros perception.launch.py image:=/cam/image``."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = {
+    "namespace": ("", "namespace of the node and its topics; one per camera"),
+    "image": ("image", "topic of the rectified colour image (Image or CompressedImage)"),
+    "camera_info": ("camera_info", "topic of its CameraInfo"),
+    "depth": ("depth", "topic of the depth image registered to it; need not exist"),
+    "model": ("nano", "name of a shipped model, or a model folder, or a Hugging Face id"),
+    "device": ("auto", "auto (CUDA where present), cpu, cuda, cuda:1, ..."),
+    "fixed_frame": ("map", "frame of the results, z up; empty: the camera's optical frame"),
+    "autostart": ("true", "configure and activate the node; false under a lifecycle manager"),
+    "use_sim_time": ("false", "run on /clock (simulation, ros2 bag play --clock)"),
+    "rviz": ("false", "open RViz with the results"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node, and RViz where asked for."""
+    share = FindPackageShare("vega3d_ros")
+    profile = PathJoinSubstitution([share, "config", "fastdds_large_images.xml"])
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    declared.append(
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=PathJoinSubstitution([share, "config", "perception.yaml"]),
+            description="parameters; the arguments of this launch file win over it",
+        )
+    )
+    environment = [
+        # Images above 512 KB get lost without it. The camera driver needs it too: the publisher
+        # decides.
+        SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
+        SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
+        # Keeps glibc from returning and faulting in the memory of every image anew.
+        SetEnvironmentVariable("MALLOC_MMAP_THRESHOLD_", "67108864"),
+        SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "536870912"),
+    ]
+    as_text = ("model", "device", "fixed_frame")
+    as_bool = ("autostart", "use_sim_time")
+    node = Node(
+        package="vega3d_ros",
+        executable="perception_node",
+        name="perception",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {
+                # Typed, because "1" as a model or "true" as a frame would be read as YAML.
+                **{n: ParameterValue(LaunchConfiguration(n), value_type=str) for n in as_text},
+                **{n: ParameterValue(LaunchConfiguration(n), value_type=bool) for n in as_bool},
+            },
+        ],
+        remappings=[
+            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+        ],
+        output="screen",
+        emulate_tty=True,
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", PathJoinSubstitution([share, "rviz", "perception.rviz"])],
+        parameters=[
+            {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
+        ],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription([*declared, *environment, node, rviz])

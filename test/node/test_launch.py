@@ -1,0 +1,61 @@
+"""The launch file against the real launch API, where that is installed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "launch" / "perception.launch.py"
+
+
+def test_the_file_compiles_and_declares_what_is_documented():
+    tree = ast.parse(FILE.read_text())
+    arguments = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "ARGUMENTS"
+    )
+    assert {
+        "namespace",
+        "image",
+        "camera_info",
+        "depth",
+        "model",
+        "device",
+        "autostart",
+        "rviz",
+    } <= set(arguments)
+    assert all(isinstance(default, str) and text for default, text in arguments.values())
+    parameters = yaml.safe_load((ROOT / "config" / "perception.yaml").read_text())
+    assert {"model", "device", "autostart", "fixed_frame"} <= set(
+        parameters["/**"]["ros__parameters"]
+    )
+    for name in ("config/fastdds_large_images.xml", "rviz/perception.rviz"):
+        assert (ROOT / name).is_file()
+        assert Path(name).name in FILE.read_text()
+
+
+def test_the_rviz_file_shows_what_the_node_publishes():
+    displays = yaml.safe_load((ROOT / "rviz" / "perception.rviz").read_text())[
+        "Visualization Manager"
+    ]["Displays"]
+    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    assert topics == {"perception/markers", "perception/debug_image", "perception/gate_image"}
+
+
+def test_the_description_is_one_of_launch():
+    launch = pytest.importorskip("launch", reason="the ROS package `launch` is not installed")
+    pytest.importorskip("launch_ros", reason="the ROS package `launch_ros` is not installed")
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("perception_launch", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    description = module.generate_launch_description()
+    assert isinstance(description, launch.LaunchDescription)
+    names = {argument.name for argument in description.get_launch_arguments()}
+    assert names == {*module.ARGUMENTS, "params_file"}

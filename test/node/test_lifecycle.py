@@ -1,0 +1,187 @@
+"""Transitions of the node, as a lifecycle manager drives them, and its end."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from robot_harness import RELIABLE, SERVICES, START_S, Camera, NodeProcess
+from sensor_msgs.msg import Image
+from vega3d_ros.msg import ErrorCode
+from vega3d_ros.srv import AskSpatial
+
+pytestmark = pytest.mark.ros
+
+# What Nav2's lifecycle manager allows a transition.
+MANAGER_TIMEOUT_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def process(domain, logs, robot):
+    """A node that nobody has configured."""
+    SERVICES["set_parameters"] = SetParameters
+    robot.clients["set_parameters"] = robot.node.create_client(
+        SetParameters, "perception/set_parameters"
+    )
+    process = NodeProcess(logs, domain, model="dummy", keyframe_max_interval_s=0.1)
+    yield process
+    assert process.interrupt() == 0, process.output
+
+
+@pytest.fixture
+def unconfigured(process, robot):
+    yield process
+    if robot.state() == "active":
+        robot.change_state("deactivate")
+    if robot.state() == "inactive":
+        robot.change_state("cleanup")
+    set_parameters(robot, model="dummy", image_qos="auto", clip_length=8)
+
+
+def set_parameters(robot, **values):
+    parameters = [
+        Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+    ]
+    assert all(p.value.type != ParameterType.PARAMETER_NOT_SET for p in parameters)
+    return robot.call("set_parameters", SetParameters.Request(parameters=parameters)).results
+
+
+def test_every_transition_works_twice(unconfigured, robot):
+    for _ in range(2):
+        assert robot.state() == "unconfigured"
+        assert robot.change_state("configure")
+        assert robot.state() == "inactive"
+        for _ in range(2):
+            assert robot.change_state("activate")
+            assert robot.state() == "active"
+            robot.forget()
+            robot.wait_for("objects", step=Camera(robot).publish)
+            assert robot.change_state("deactivate")
+            assert robot.state() == "inactive"
+        assert robot.change_state("cleanup")
+    assert "Traceback" not in unconfigured.output
+
+
+def test_an_inactive_node_neither_listens_nor_publishes(unconfigured, robot):
+    assert robot.change_state("configure")
+    robot.until(lambda: robot.image.get_subscription_count() == 0, "no subscription")
+    assert robot.change_state("activate")
+    robot.until(lambda: robot.image.get_subscription_count() == 1, "a subscription")
+    camera = Camera(robot)
+    robot.forget()
+    assert robot.wait_for("objects", step=camera.publish).sequence == 1
+    assert robot.change_state("deactivate")
+    robot.until(lambda: robot.image.get_subscription_count() == 0, "no subscription")
+    assert robot.change_state("activate")
+    robot.forget()
+    assert robot.wait_for("objects", step=camera.publish).sequence == 1
+
+
+def test_a_missing_model_fails_the_configuration_with_the_reason(unconfigured, robot):
+    for _ in range(2):
+        set_parameters(robot, model="missing")
+        assert not robot.change_state("configure")
+        assert robot.state() == "unconfigured"
+        assert "no model folder 'missing'" in unconfigured.output
+        set_parameters(robot, model="dummy")
+        assert robot.change_state("configure")
+        assert robot.change_state("cleanup")
+
+
+def test_parameters_are_checked_together(unconfigured, robot):
+    set_parameters(robot, clip_length=20)
+    assert not robot.change_state("configure")
+    assert "`clip_length` (20) is above `clip_capacity`" in unconfigured.output
+    set_parameters(robot, clip_length=8, image_qos="sometimes")
+    assert not robot.change_state("configure")
+    assert "set auto, reliable or best_effort" in unconfigured.output
+    set_parameters(robot, image_qos="auto")
+    assert robot.change_state("configure")
+
+
+def test_parameters_have_ranges(process, robot):
+    (result,) = set_parameters(robot, min_score=1.5)
+    assert not result.successful
+    (result,) = set_parameters(robot, clip_length=0)
+    assert not result.successful
+
+
+def test_quality_of_service_that_does_not_match_is_told(unconfigured, robot):
+    set_parameters(robot, image_qos="reliable")
+    assert robot.change_state("configure")
+    assert robot.change_state("activate")
+    robot.forget()
+    status = robot.until(
+        lambda: (s := robot.diagnostics.get("input")) and s.level == b"\x02" and s, "an error"
+    )
+    assert "RELIABILITY" in status.message
+    assert "image_qos" in status.message
+
+
+def test_auto_follows_a_reliable_publisher(unconfigured, robot):
+    robot.node.destroy_publisher(robot.image)
+    best_effort, robot.image = robot.image, robot.node.create_publisher(Image, "image", RELIABLE)
+    try:
+        assert robot.change_state("configure")
+        assert robot.change_state("activate")
+        robot.forget()
+
+        def subscription():
+            status = robot.diagnostics.get("input")
+            return status and next(v.value for v in status.values if v.key == "image subscription")
+
+        robot.until(
+            lambda: subscription() == "sensor_msgs/msg/Image reliable", "a reliable subscription"
+        )
+        robot.wait_for("objects", step=Camera(robot).publish)
+    finally:
+        robot.node.destroy_publisher(robot.image)
+        robot.image = robot.node.create_publisher(Image, "image", best_effort.qos_profile)
+
+
+def test_the_node_ends_cleanly_on_every_signal(domain, logs):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    processes = [
+        NodeProcess(
+            logs, domain, ("-r", f"__ns:=/{n.name.lower()}"), model="dummy", autostart=True
+        )
+        for n in numbers
+    ]
+    wrong = NodeProcess(logs, domain, ("-r", "__ns:=/wrong"), min_score=2.0)
+    for number, process in zip(numbers, processes, strict=True):
+        end = time.monotonic() + START_S
+        while "image: listening" not in process.output and time.monotonic() < end:
+            assert process.process.poll() is None, process.output
+            time.sleep(0.05)
+        assert process.interrupt(number) == 0, process.output
+        assert "Traceback" not in process.output
+    # A parameter out of its range ends the process with a message.
+    assert wrong.process.wait(START_S) == 1
+    assert "min_score" in wrong.output
+
+
+def test_a_model_that_loads_slowly_keeps_no_manager_waiting(domain, logs, robot):
+    slow = NodeProcess(logs, domain, ("-r", "__ns:=/slow"), model="very-slow")
+    clients = {
+        name: robot.node.create_client(SERVICES[name], f"/slow/perception/{name}")
+        for name in ("change_state", "get_state", "ask")
+    }
+    kept, robot.clients = robot.clients, clients
+    try:
+        for transition in ("configure", "activate"):
+            robot.until(clients["change_state"].service_is_ready, "the node", START_S)
+            started = time.monotonic()
+            assert robot.change_state(transition)
+            assert time.monotonic() - started < MANAGER_TIMEOUT_S
+        assert robot.state() == "active"
+        reply = robot.call("ask", AskSpatial.Request(question="ready?"))
+        assert reply.error_code == ErrorCode.NO_MODEL
+        assert "being loaded" in reply.message
+        assert "still being loaded" in slow.output
+    finally:
+        robot.clients = kept
+        assert slow.interrupt() == 0, slow.output

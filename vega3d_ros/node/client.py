@@ -1,0 +1,78 @@
+"""Calls the perception node's services from ordinary threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from lifecycle_msgs.srv import GetState
+
+from vega3d_ros.srv import AskSpatial, ListObjects, QueryRelation
+
+if TYPE_CHECKING:
+    from rclpy.client import Client
+    from rclpy.node import Node
+
+_CALL_S = 15.0
+
+
+class ClientError(RuntimeError):
+    """A service that is not there or does not reply in time; the message names it."""
+
+
+class PerceptionClient:
+    """Blocking calls; the node given must be spun by another thread.
+
+    Args:
+        node: Owns the service clients.
+        name: Of the perception node, with its namespace.
+    """
+
+    def __init__(self, node: Node, name: str = "/perception") -> None:
+        self._state = node.create_client(GetState, f"{name}/get_state")
+        self._ask = node.create_client(AskSpatial, f"{name}/ask")
+        self._relation = node.create_client(QueryRelation, f"{name}/query_relation")
+        self._list = node.create_client(ListObjects, f"{name}/list_objects")
+
+    def state(self) -> str:
+        """The lifecycle state's label; "not there yet" before the node answers."""
+        if not self._state.service_is_ready():
+            return "not there yet"
+        try:
+            return str(_call(self._state, GetState.Request(), 2.0).current_state.label)
+        except ClientError:
+            return "busy"
+
+    def ask(self, question: str) -> Any:
+        """Ask about the newest scene; the reply of AskSpatial."""
+        return _call(self._ask, AskSpatial.Request(question=question))
+
+    def relation(self, subject: str, object_: str, viewpoint: str = "camera") -> Any:
+        """How two things lie; the reply of QueryRelation."""
+        request = QueryRelation.Request(subject=subject, object=object_, viewpoint=viewpoint)
+        return _call(self._relation, request)
+
+    def remembered(self) -> Any:
+        """All that the node remembers; the reply of ListObjects."""
+        return _call(self._list, ListObjects.Request())
+
+
+def _call(client: Client, request: Any, timeout_s: float = _CALL_S) -> Any:
+    """Call and wait.
+
+    Raises:
+        ClientError: If the service is not there or is silent for ``timeout_s``.
+    """
+    begin_s = time.monotonic()
+    if not client.wait_for_service(timeout_sec=timeout_s):
+        msg = f"service {client.srv_name} is not there; is the node active?"
+        raise ClientError(msg)
+    done = threading.Event()
+    future = client.call_async(request)
+    future.add_done_callback(lambda _: done.set())
+    if not done.wait(max(0.0, timeout_s - (time.monotonic() - begin_s))):
+        client.remove_pending_request(future)
+        msg = f"service {client.srv_name} did not reply within {timeout_s:.0f} s"
+        raise ClientError(msg)
+    return future.result()
