@@ -91,6 +91,8 @@ def _program() -> argparse.ArgumentParser:
 
 def _run(name: str, argv: Sequence[str]) -> int:
     traceback = "--traceback" in argv
+    # Taken out here, so that it may also stand behind a subcommand of the command.
+    argv = [word for word in argv if word != "--traceback"]
     try:
         module = cast("CommandModule", importlib.import_module(COMMANDS[name].module))
         about = COMMANDS[name].summary
