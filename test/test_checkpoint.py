@@ -119,6 +119,18 @@ def test_a_description_that_does_not_fit_says_where(copy, changes, said):
         load_modules(copy)
 
 
+def test_a_configuration_larger_than_its_weights_is_refused_before_memory_is_taken(copy):
+    file = copy / "mllm" / "config.json"
+    config = json.loads(file.read_text())
+    config["text_config"] |= {"hidden_size": 65536, "intermediate_size": 1 << 20}
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"asks for .* weights, the files hold"):
+        load_modules(copy)
+    file.write_text('{"model_type": "qwen2_5_vl"}')
+    with pytest.raises(CheckpointError, match=r"asks for .* weights, the files hold"):
+        load_modules(copy)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "bert"}'])
 def test_a_foreign_description_is_refused(copy, content):
     (copy / "model.json").write_text(content)

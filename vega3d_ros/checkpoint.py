@@ -12,13 +12,14 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
@@ -194,21 +195,43 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype) -> SceneLanguage:
+    weights = folder / "mllm"
     try:
+        config = Qwen2_5_VLConfig.from_pretrained(weights, local_files_only=True)
+        _check_size(config, weights)
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder / "mllm", dtype=dtype, local_files_only=True, use_safetensors=True
+            weights, config=config, dtype=dtype, local_files_only=True, use_safetensors=True
         )
         tokenizer = AutoTokenizer.from_pretrained(
-            folder / "mllm", local_files_only=True, trust_remote_code=False
+            weights, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        what = f"{folder / 'mllm'} cannot be loaded as Qwen2.5-VL"
-        msg = f"{what}: {error}; copy the model folder again"
+    except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        msg = f"{weights} cannot be loaded as Qwen2.5-VL: {error}; copy the model folder again"
         raise CheckpointError(msg) from error
-    width, height = description["image_size"]
+    size = description["image_size"]
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(x, int) for x in size)):
+        msg = f"image_size must be [width, height], not {size!r}"
+        raise TypeError(msg)
     return SceneLanguage(
-        model, tokenizer, PromptFormat(**description["prompt"]), (int(width), int(height))
+        model, tokenizer, PromptFormat(**description["prompt"]), (size[0], size[1])
     )
+
+
+def _check_size(config: Qwen2_5_VLConfig, folder: Path) -> None:
+    """Refuse a configuration that asks for more weights than the files hold.
+
+    transformers would make up what is missing, however large: a configuration without sizes means
+    the 72 B model, and would take all memory before anything is said.
+    """
+    with torch.device("meta"):
+        wanted = sum(p.numel() for p in Qwen2_5_VLForConditionalGeneration(config).parameters())
+    held = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            held += sum(prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+    if held < wanted:
+        msg = f"config.json asks for {wanted} weights, the files hold {held}"
+        raise ValueError(msg)
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
