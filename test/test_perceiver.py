@@ -12,7 +12,7 @@ QUESTIONS = ["How many chairs can you see?", "Is there a bed?"]
 def perceiver():
     """A random model that thinks everything is here."""
     made = Perceiver(shared_modules())
-    made.threshold = 0.0
+    made.threshold = made.listing_threshold = 0.0
     return made
 
 
@@ -28,7 +28,7 @@ def same_objects(one, two):
 def test_the_same_clip_gives_the_same_scene_bit_for_bit():
     scenes = [Perceiver(shared_modules()).observe(make_clip()) for _ in range(2)]
     for scene in scenes:
-        scene._perceiver.threshold = 0.0
+        scene._perceiver.listing_threshold = 0.0
     same_objects(*(scene.objects for scene in scenes))
     assert np.array_equal(scenes[0].gate, scenes[1].gate)
     answers = [scene.ask_all(QUESTIONS) for scene in scenes]
@@ -126,7 +126,7 @@ def test_a_description_keeps_its_words_and_takes_a_known_label(perceiver):
 
 
 def test_a_high_threshold_finds_nothing(perceiver):
-    perceiver.threshold = 1.1
+    perceiver.threshold = perceiver.listing_threshold = 1.1
     scene = perceiver.observe(make_clip())
     assert scene.objects == ()
     with pytest.raises(PerceiverError, match="'bed' was not found"):
@@ -138,6 +138,20 @@ def test_relation_speaks_of_the_best_match_of_each(perceiver):
     assert relation.subject.query == "bed"
     assert relation.object.query == "chair"
     assert relation.viewpoint == "camera"
+
+
+def test_relation_can_be_told_from_an_object_or_the_fixed_frame(perceiver):
+    scene = perceiver.observe(make_clip())
+    assert scene.relation("bed", "chair", "table").viewpoint == "table"
+    assert scene.relation("bed", "chair", "map").viewpoint == "map"
+    perceiver.threshold = 1.1
+    with pytest.raises(PerceiverError, match="not found"):
+        scene.relation("bed", "chair", "table")
+
+
+def test_what_is_not_here_leaves_an_answer_without_objects(perceiver):
+    perceiver.threshold = 1.1
+    assert perceiver.observe(make_clip(1)).ask("How many chairs can you see?").objects == ()
 
 
 @pytest.mark.parametrize(("text", "said"), [("  ", "empty"), ("x" * 501, "501 characters")])

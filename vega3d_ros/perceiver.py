@@ -71,12 +71,18 @@ class Perceiver:
     Args:
         modules: The model.
         keyframes: Keyframes whose fused tokens are kept, at most.
+
+    Attributes:
+        queries: What ``Scene.objects`` looks for.
+        threshold: Presence above which a description that is asked for counts as here.
+        listing_threshold: The same for each of ``queries``, most of which are not here.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
         self.modules = modules
         self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
         self.threshold = float(modules.settings.get("threshold", 0.5))
+        self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
         self._keyframes = keyframes
         self._kept: OrderedDict[tuple[str, int], FusedFrame] = OrderedDict()
 
@@ -126,9 +132,7 @@ class Perceiver:
     def _encode(self, frames: list[Frame]) -> list[FusedFrame]:
         modules = self.modules
         device = modules.language.model.device
-        images = torch.stack(
-            [torch.from_numpy(np.ascontiguousarray(frame.image)) for frame in _alike(frames)]
-        )
+        images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
         images = images.to(device).permute(0, 3, 1, 2).float() / 255
         semantic = modules.language.semantic_tokens(images)
         generative = None
@@ -203,7 +207,7 @@ class Scene:
     def objects(self) -> tuple[SceneObject, ...]:
         """The objects found for the perceiver's queries, best first; computed once."""
         if self._objects is None:
-            found = self.ground_all(self._queries)
+            found = self._ground(self._queries, self._perceiver.listing_threshold)
             best = sorted((o for group in found for o in group), key=lambda o: -o.score)
             self._objects = tuple(_strongest(best))
         return self._objects
@@ -214,7 +218,9 @@ class Scene:
 
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
         """``ground`` for many descriptions at once, at the cost of little more than one."""
-        threshold = self._perceiver.threshold
+        return self._ground(texts, self._perceiver.threshold)
+
+    def _ground(self, texts: Sequence[str], threshold: float) -> list[tuple[SceneObject, ...]]:
         return [
             tuple(self._merge(text, sightings, threshold))
             for text, _, sightings in self._search(texts, threshold)
@@ -255,15 +261,25 @@ class Scene:
     def relation(self, a: str, b: str, viewpoint: str = "camera") -> Relation:
         """How the best match of ``a`` lies from the best match of ``b``; see ``scene.relations``.
 
+        Args:
+            a: Description of the thing placed.
+            b: Description of the thing it is placed against.
+            viewpoint: "camera", the clip's fixed frame, or the description of an object to stand
+                at while facing ``b``.
+
         Raises:
-            PerceiverError: If either is not here.
+            PerceiverError: If one of them is not here.
         """
-        pair = self.ground_all([a, b])
-        for text, found in zip((a, b), pair, strict=True):
+        named = viewpoint in ("camera", self.clip.fixed_frame)
+        texts = [a, b] if named else [a, b, viewpoint]
+        best = []
+        for text, found in zip(texts, self.ground_all(texts), strict=True):
             if not found:
                 msg = f"{text!r} was not found in the clip"
                 raise PerceiverError(msg)
-        return relate(pair[0][0], pair[1][0], viewpoint=viewpoint, frame=self.clip.frames[-1])
+            best.append(found[0])
+        place = viewpoint if named else best[2]
+        return relate(best[0], best[1], viewpoint=place, frame=self.clip.frames[-1])
 
     def _spoken_of(self, question: str) -> tuple[SceneObject, ...]:
         """Objects of the known labels that a question names, plurals included."""
@@ -292,7 +308,7 @@ class Scene:
                 if row.max() >= threshold
                 for token in _promising(row)
             ]
-            numbers = torch.tensor(pairs, device=states.device).view(-1, 2)
+            numbers = torch.tensor(pairs, dtype=torch.long, device=states.device).view(-1, 2)
             queries, tokens = numbers[:, 0], numbers[:, 1]
             raw = head.boxes(self._tokens[tokens], self._features[tokens], states[queries])
             sightings: list[list[Sighting]] = [[] for _ in texts]

@@ -1,4 +1,4 @@
-"""The presence above which an object counts as here, chosen on clips that none was trained on."""
+"""The presences above which an object counts as here, chosen on clips that none was trained on."""
 
 from __future__ import annotations
 
@@ -8,29 +8,60 @@ import numpy as np
 from rich.progress import track
 
 from vega3d_ros.perceiver import Perceiver
+from vega3d_ros.simulation.witness import GLIMPSED_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
     from vega3d_ros.checkpoint import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
 
+_CANDIDATES = np.linspace(0.02, 0.99, 98)
+
 
 def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> None:
-    """Set ``settings["threshold"]`` where present and absent descriptions are told apart best.
+    """Set the two thresholds of ``settings``.
 
-    Best is the largest mean of the two recalls (present descriptions found, absent ones refused).
+    ``threshold`` decides about a description that somebody asks for: the largest mean of the two
+    recalls (present ones found, absent ones refused). ``listing_threshold`` decides about every
+    known label in every clip, where most are absent: the largest F1 of the labels found.
     """
     perceiver = Perceiver(modules)
-    scores: list[float] = []
-    present: list[bool] = []
+    asked: list[tuple[float, bool]] = []
+    listed: list[tuple[float, bool]] = []
     for i in track(list(which), description="calibrate"):
-        scene = perceiver.observe(clips.frames(i))
-        asked = clips.truths[i]["referring"]
-        located = scene.locate_all([query["text"] for query in asked])
-        scores += [place.score for place in located]
-        present += [bool(query["objects"]) for query in asked]
-    score, here = np.array(scores), np.array(present)
-    candidates = np.linspace(0.05, 0.95, 91)
-    recall = [((score >= t)[here].mean() + (score < t)[~here].mean()) / 2 for t in candidates]
-    modules.settings["threshold"] = round(float(candidates[int(np.argmax(recall))]), 3)
+        scene, truth = perceiver.observe(clips.frames(i)), clips.truths[i]
+        queries = truth["referring"]
+        places = scene.locate_all([query["text"] for query in queries])
+        asked += [(p.score, bool(q["objects"])) for p, q in zip(places, queries, strict=True)]
+        noticed = {
+            item["label"]
+            for item in truth["objects"]
+            if max(item["visible_pixels"]) >= GLIMPSED_PIXELS
+        }
+        places = scene.locate_all(perceiver.queries)
+        listed += [
+            (p.score, label in noticed) for p, label in zip(places, perceiver.queries, strict=True)
+        ]
+    modules.settings["threshold"] = _best(_balanced_recall, asked)
+    modules.settings["listing_threshold"] = _best(_f1, listed)
+
+
+def _best(
+    measure: Callable[[NDArray[np.bool_], NDArray[np.bool_]], float],
+    scored: list[tuple[float, bool]],
+) -> float:
+    """The threshold at which what is said (scores above it) measures best against what is here."""
+    score, here = (np.array(column) for column in zip(*scored, strict=True))
+    measured = [measure(score >= threshold, here) for threshold in _CANDIDATES]
+    return round(float(_CANDIDATES[int(np.argmax(measured))]), 3)
+
+
+def _balanced_recall(said: NDArray[np.bool_], here: NDArray[np.bool_]) -> float:
+    return float(said[here].mean() + (~said)[~here].mean()) / 2
+
+
+def _f1(said: NDArray[np.bool_], here: NDArray[np.bool_]) -> float:
+    return float(2 * (said & here).sum() / max(1, said.sum() + here.sum()))
