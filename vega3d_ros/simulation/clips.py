@@ -118,8 +118,8 @@ class ClipFactory:
         stamps = [index * 10**10 + (i + 1) * _STEP_NS for i in range(FRAMES)]
         truth: dict[str, Any] = {"split": self.split, "seed": self.seed, "index": index}
         truth |= truth_record(room, camera, stamps, poses, visible)
-        truth["questions"] = [asdict(q) for q in make_questions(truth["objects"], rng)]
-        truth["referring"] = [asdict(r) for r in make_referring(truth["objects"], rng)]
+        truth["questions"] = [q.record() for q in make_questions(truth["objects"], rng)]
+        truth["referring"] = [r.record() for r in make_referring(truth["objects"], rng)]
         return ClipRecord(
             np.stack([v.rgb for v in views]),
             np.stack([v.depth_m[::2, ::2] for v in views]).astype(np.float16),

@@ -8,7 +8,6 @@ newest one show the same objects; then one answer is right for each of them.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -74,7 +73,7 @@ def make_interview(
         if question is not None:
             asked[question.kind] += 1
             asked[_topic(question)] += 1
-            questions.append(asdict(question) | when)
+            questions.append(question.record() | when)
     return {"questions": questions, "relations": relations}
 
 

@@ -8,7 +8,7 @@ one object alone, and near-ties are not asked about.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,10 @@ class Question:
     question: str
     answer: str
     objects: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As it stands in a truth record."""
+        return asdict(self) | {"objects": list(self.objects)}
 
 
 def plural(label: str) -> str:

@@ -8,7 +8,7 @@ is where tf2 interpolates it to be, and the truth's poses are taken from there.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,14 @@ from vega3d_ros.bag import BagWriter
 from vega3d_ros.geometry import SE3
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID
+from vega3d_ros.simulation.interview import make_interview
 from vega3d_ros.simulation.planning import plan_home
-from vega3d_ros.simulation.questions import make_questions
 from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS
 from vega3d_ros.simulation.tour import TICK_S, drive
-from vega3d_ros.simulation.witness import SEEN_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -215,32 +214,18 @@ def record(
     stamps = [start_ns + offset for offset in since]
     truth: dict[str, Any] = {"split": split, "seed": seed, "index": 0}
     truth |= truth_record(home, camera, stamps, poses, visible)
-    truth |= _ask(truth["objects"], rng, np.array(since) / 1e9 - since[0] / 1e9)
+    truth |= _ask(truth, rng, since[0] * 1e-9)
     (Path(folder) / TRUTH_FILE).write_text(json.dumps(truth))
     yield 1.0
 
 
-def _ask(
-    objects: Sequence[dict[str, Any]], rng: np.random.Generator, seconds: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Questions about the whole drive, with the earliest time at which each can be answered."""
-    pixels = {item["id"]: np.array(item["visible_pixels"]) for item in objects}
-    questions = []
-    for question in make_questions(objects, rng, (32, 40)):
-        ask_at = 0.0
-        window = 0.0
-        if question.objects:
-            seen = [pixels[name] >= SEEN_PIXELS for name in question.objects]
-            known = max(int(np.argmax(s)) for s in seen)
-            last = min(int(np.flatnonzero(s[: known + 1])[-1]) for s in seen)
-            ask_at, window = float(seconds[known]), float(seconds[known] - seconds[last])
-        extra = {"ask_at_s": round(ask_at, 2), "window_s": round(window, 2)}
-        questions.append(asdict(question) | extra)
-    questions.sort(key=lambda q: float(q["ask_at_s"]))
-    return {
-        "questions": questions,
-        "referring": [asdict(r) for r in make_referring(objects, rng, (24, 32))],
-    }
+def _ask(truth: dict[str, Any], rng: np.random.Generator, first_image_s: float) -> dict[str, Any]:
+    """What to ask during the drive, and what can be referred to in the whole of it."""
+    interview = make_interview(truth, rng)
+    for item in (*interview["questions"], *interview["relations"]):
+        item["ask_at_s"] = round(item["ask_at_s"] + first_image_s, 2)
+    referring = make_referring(truth["objects"], rng, (24, 32))
+    return {**interview, "referring": [expression.record() for expression in referring]}
 
 
 def _add_topics(bag: BagWriter, *, compressed: bool) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.geometry import distance_between
@@ -26,6 +26,10 @@ class Referring:
 
     text: str
     objects: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As it stands in a truth record."""
+        return asdict(self) | {"objects": list(self.objects)}
 
 
 def make_referring(

@@ -188,6 +188,7 @@ class Studio:
         self.width, self.height = width, height
 
         self._free = weakref.finalize(self, _free, self._gl, self._context)
+        self._free.atexit = False  # EGL may be gone by then; the system frees what is left
 
     def close(self) -> None:
         """Free the context; the studio cannot be used afterwards."""

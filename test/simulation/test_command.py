@@ -1,0 +1,46 @@
+import argparse
+
+import pytest
+
+from vega3d_ros.simulation.command import add_arguments, run
+from vega3d_ros.simulation.dataset import ClipDataset
+
+
+@pytest.fixture
+def simulate():
+    parser = argparse.ArgumentParser("vega3d simulate")
+    add_arguments(parser)
+    return lambda *words: run(parser.parse_args([str(word) for word in words]))
+
+
+def test_clips_and_going_on_where_it_stopped(simulate, factory, tmp_path, capsys):
+    words = ["clips", "--out", tmp_path, "--seed", 5, "--workers", 1]
+    assert simulate(*words, "--count", 2) == 0
+    assert "2 clips in" in capsys.readouterr().out
+    dataset = ClipDataset(tmp_path, "train")
+    assert dataset.truths[1] == factory.clip(1).truth
+    written = dataset.shards[0].stat().st_mtime_ns
+    assert simulate(*words, "--count", 2) == 0
+    assert dataset.shards[0].stat().st_mtime_ns == written
+
+
+def test_errors_are_one_line_and_a_status(simulate, tmp_path, capsys):
+    assert simulate("clips", "--out", tmp_path, "--furniture", tmp_path / "none") == 1
+    assert "no house.xml" in capsys.readouterr().err
+    assert simulate("bag", "--out", tmp_path / "b", "--seconds", 0) == 1
+    assert "2 to 3600 seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["clips"], ["bag", "--out", "x", "--split", "test"], []])
+def test_usage_is_checked(simulate, words, capsys):
+    with pytest.raises(SystemExit):
+        simulate(*words)
+    assert "usage: vega3d simulate" in capsys.readouterr().err
+
+
+def test_help_says_what_comes_out(simulate, capsys):
+    with pytest.raises(SystemExit):
+        simulate("bag", "--help")
+    text = capsys.readouterr().out
+    assert "truth.json" in text
+    assert "example:" in text
