@@ -109,21 +109,21 @@ def surface_percentiles(
     A grid of ``samples`` x ``samples`` pixels stands for the token. NaN where less than a quarter
     of them is valid.
     """
-    unknown = np.full((rows, columns, 3), np.nan, np.float32)
+    surface = np.full((rows, columns, 3), np.nan, np.float32)
     if depth_m is None:
-        return unknown
+        return surface
     height, width = depth_m.shape
     y = ((np.arange(rows * samples) + 0.5) * height / (rows * samples)).astype(int)
     x = ((np.arange(columns * samples) + 0.5) * width / (columns * samples)).astype(int)
-    cells = depth_m[np.ix_(y, x)].reshape(rows, samples, columns, samples)
-    cells = cells.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+    sampled = depth_m[np.ix_(y, x)].reshape(rows, samples, columns, samples)
+    cells = sampled.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
     ordered = np.sort(np.where(np.isfinite(cells) & (cells > 0), cells, np.nan), axis=-1)
     count = np.isfinite(ordered).sum(axis=-1)
     for k, fraction in enumerate((0.1, 0.5, 0.9)):
         index = np.maximum(((count - 1) * fraction).round().astype(int), 0)
-        unknown[..., k] = np.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
-    unknown[count < cells.shape[-1] / 4] = np.nan
-    return unknown
+        surface[..., k] = np.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
+    surface[count < cells.shape[-1] / 4] = np.nan
+    return surface
 
 
 def features(

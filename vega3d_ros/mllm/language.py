@@ -87,7 +87,7 @@ class SceneLanguage:
         """Visual tokens [N, rows, columns, D] of images [N, 3, H, W] in [0, 1]."""
         patches, grid = patchify(resize(images, *self.image_size), self.model.config.vision_config)
         tower = self.model.model.visual
-        tokens = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
+        tokens: Tensor = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
         return tokens.view(len(images), *self.grid, -1)
 
     def encode(self, text: str) -> list[int]:
@@ -110,9 +110,9 @@ class SceneLanguage:
     def prefix_positions(self, frames: int) -> Tensor:
         """Rotary positions [3, 1, P] of a prefix of ``frames`` frames."""
         ids, visual = self.prefix_ids(frames)
-        positions, _ = self.model.model.get_rope_index(
+        positions: Tensor = self.model.model.get_rope_index(
             ids, mm_token_type_ids=visual, image_grid_thw=self._image_grid(frames)
-        )
+        )[0]
         return positions
 
     def _image_grid(self, frames: int) -> Tensor:
@@ -130,9 +130,7 @@ class SceneLanguage:
             input_ids=ids,
             mm_token_type_ids=types,
             image_grid_thw=self._image_grid(len(visual)),
-            mm_encoder_outputs={
-                "image": BaseModelOutputWithPooling(pooler_output=tokens)  # type: ignore[arg-type]
-            },
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
             past_key_values=cache,
             use_cache=True,
         )

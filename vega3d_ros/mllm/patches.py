@@ -40,7 +40,7 @@ def patchify(images: Tensor, config: Qwen2_5_VLVisionConfig) -> tuple[Tensor, Te
     Raises:
         ValueError: If the size is not a multiple of patch times merge size.
     """
-    patch, merge = int(config.patch_size), config.spatial_merge_size  # type: ignore[arg-type]
+    patch, merge = int(config.patch_size), config.spatial_merge_size
     count, channels, height, width = images.shape
     if height % (patch * merge) or width % (patch * merge):
         msg = f"image size {width}x{height} must be a multiple of {patch * merge}"
@@ -53,6 +53,6 @@ def patchify(images: Tensor, config: Qwen2_5_VLVisionConfig) -> tuple[Tensor, Te
     )
     x = x.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(count * h * w, channels, 1, patch * patch)
     # A still image stands for every frame of the temporal patch.
-    x = x.expand(-1, -1, int(config.temporal_patch_size), -1)  # type: ignore[arg-type]
+    x = x.expand(-1, -1, int(config.temporal_patch_size), -1)
     grid = torch.tensor([[1, h, w]], device=images.device).expand(count, -1)
     return x.reshape(count * h * w, -1), grid

@@ -65,7 +65,7 @@ class ClipSample:
 
 def clip_sample(
     truth: dict[str, Any],
-    depth: NDArray[np.float32],
+    depth: NDArray[np.floating],
     instance: NDArray[np.uint8],
     language: SceneLanguage,
     lesson: Lesson,

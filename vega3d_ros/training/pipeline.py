@@ -114,9 +114,10 @@ def _stored_tokens(
 ) -> StoredTokens:
     folder.mkdir(parents=True, exist_ok=True)
     semantic = folder / "semantic.npy"
-    store(modules.language, clips, count, semantic, device)
+    language = modules.language
+    store(lambda images, _: language.semantic_tokens(images), clips, count, semantic, device)
     if modules.prior is None:
         return StoredTokens(semantic, None)
     generative = folder / ("random_prior.npy" if random_prior else "prior.npy")
-    store(modules.prior, clips, count, generative, device)
+    store(modules.prior.encode, clips, count, generative, device)
     return StoredTokens(semantic, generative)

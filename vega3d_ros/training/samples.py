@@ -51,7 +51,8 @@ def coverage(
     cells = instance[: rows * cell_h, : columns * cell_w].reshape(rows, cell_h, columns, cell_w)
     counts = np.bincount((tokens + cells).ravel(), minlength=rows * columns * (count + 1))
     shares = counts.reshape(rows, columns, count + 1)[..., 1:] / (cell_h * cell_w)
-    return shares.transpose(2, 0, 1).astype(np.float32)
+    by_object: NDArray[np.float32] = shares.transpose(2, 0, 1).astype(np.float32)
+    return by_object
 
 
 def truth_boxes(objects: Sequence[Mapping[str, Any]]) -> list[Box3D]:

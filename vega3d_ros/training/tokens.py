@@ -9,12 +9,12 @@ import torch
 from rich.progress import track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from vega3d_ros.mllm.language import SceneLanguage
-    from vega3d_ros.prior.wan import WanPrior
     from vega3d_ros.simulation.dataset import ClipDataset
 
 
@@ -47,17 +47,22 @@ class StoredTokens:
         return semantic.flatten(0, 1), generative.flatten(0, 1)
 
 
-def _images(rgb: np.ndarray, device: str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
+def _images(rgb: NDArray[np.uint8], device: str) -> Tensor:
+    # A copy: clips are mapped from disk, read-only.
+    return torch.from_numpy(rgb.copy()).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def store(
-    encoder: SceneLanguage | WanPrior, clips: ClipDataset, count: int, file: Path, device: str
+    encode: Callable[[Tensor, list[int]], Tensor],
+    clips: ClipDataset,
+    count: int,
+    file: Path,
+    device: str,
 ) -> None:
     """Compute the tokens of ``count`` clips; goes on where an earlier call stopped.
 
     Args:
-        encoder: The vision tower's owner or the prior, on ``device``.
+        encode: Gives the tokens [N, rows, columns, dim] of images [N, 3, H, W] and their stamps.
         clips: Simulated clips.
         count: How many, from the first.
         file: Written as ``.npy``; ``.progress`` beside it says how far it is.
@@ -66,14 +71,13 @@ def store(
     progress = file.with_suffix(".progress")
     done = int(progress.read_text()) if progress.exists() and file.exists() else 0
     out = np.load(file, mmap_mode="r+") if done else None
+    if out is not None and len(out) < count:
+        done, out = 0, None
     for i in track(range(done, count), description=f"tokens {file.stem}"):
         clip = clips[i]
         images = _images(clip.rgb, device)
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-            if hasattr(encoder, "semantic_tokens"):
-                tokens = encoder.semantic_tokens(images)
-            else:
-                tokens = encoder.encode(images, clip.truth["stamps_ns"])
+            tokens = encode(images, clip.truth["stamps_ns"])
         values = tokens.float().cpu().numpy().astype(np.float16)
         if out is None:
             out = np.lib.format.open_memmap(
