@@ -19,3 +19,17 @@ function(_vega3d_drop_missing_includes)
   endforeach()
 endfunction()
 cmake_language(DEFER CALL _vega3d_drop_missing_includes)
+
+# The interfaces export NumPy's headers, and CMake refuses to export what lies in the source tree. There it lies when the
+# virtual environment does. Whoever uses the interfaces finds NumPy by itself.
+function(_vega3d_keep_source_paths_private)
+  get_property(targets DIRECTORY PROPERTY BUILDSYSTEM_TARGETS)
+  foreach(target IN LISTS targets)
+    get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
+    if(directories)
+      string(REGEX REPLACE "(^|;)(${CMAKE_CURRENT_SOURCE_DIR}/[^;>]*)" "\\1$<BUILD_INTERFACE:\\2>" directories "${directories}")
+      set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${directories}")
+    endif()
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL _vega3d_keep_source_paths_private)

@@ -76,7 +76,7 @@ def test_one_version():
 
 def test_one_licence():
     assert ET.parse(ROOT / "package.xml").findtext("license") == "Apache-2.0"
-    assert project()["project"]["license"] == {"text": "Apache-2.0"}
+    assert project()["project"]["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
 
 
@@ -125,7 +125,7 @@ def test_all_but_the_node_works_without_ros():
     # None in sys.modules makes an import fail.
     code = (
         "import importlib, sys\n"
-        "for name in ('rclpy', 'std_msgs', 'vega3d_ros.msg', 'vega3d_ros.srv'): sys.modules[name] = None\n"
+        "for name in ('rclpy', 'std_msgs', 'vega3d_ros.msg'): sys.modules[name] = None\n"
         f"for name in {sorted(names)}: importlib.import_module(name.removesuffix('.__init__'))\n"
     )
     run(sys.executable, "-c", code, cwd=ROOT)
@@ -204,10 +204,13 @@ def test_colcon_builds_a_workspace(tmp_path):
 def test_pip_builds_a_wheel(tmp_path):
     # setup.py leaves its build folder beside the sources, so it gets a copy of them.
     source = tmp_path / "source"
+    ours = {"build", "demo", "runs", "data", *(path.name for path in ROOT.glob(".*"))}
     shutil.copytree(
         ROOT,
         source,
-        ignore=shutil.ignore_patterns(".*", "build", "demo", "runs", "data", "__pycache__"),
+        ignore=lambda folder, names: (
+            ours & set(names) if Path(folder) == ROOT else ["__pycache__"]
+        ),
     )
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     run(
