@@ -177,20 +177,36 @@ def test_contact_sheet_refuses_what_does_not_fit(images, captions):
 
 def test_map_shows_found_true_and_path_at_their_metres():
     item = found((0.0, 0.0, 0.5), frame_id="map", size=(1.0, 1.0, 1.0))
-    truth = [TrueObject("table", Box3D.upright([3.0, 2.0, 0.4], [1.0, 1.0, 0.8], 0.0))]
+    truth = [
+        TrueObject("table", Box3D.upright([3.0, 2.0, 0.4], [1.0, 1.0, 0.8], 0.0)),
+        TrueObject("chair", Box3D.upright([0.1, 0.1, 0.4], [0.4, 0.4, 0.8], 0.0)),
+    ]
     path = [SE3(MAP_FROM_CAMERA.rotation, np.array([x, -1.0, 1.0])) for x in (0.0, 1.0, 2.0)]
     empty = top_down_map([], truth, path, width_px=600)
     full = top_down_map([item], truth, path, width_px=600)
     assert full.shape[1] == 600
-    # What was found lies left of and below the true object: x grows to the right, y upwards.
+    # What was found lies left of and below the true table: x grows to the right, y upwards.
     bare = top_down_map([item], [], path, width_px=600)
     assert empty.shape[1] == bare.shape[1] == 600
     fill = (full == (222, 225, 228)).all(axis=2)
     rows, columns = np.nonzero(fill[: full.shape[0] - 40])
-    color = tuple(round(channel * 0.82) for channel in label_color("chair"))
-    found_rows, found_columns = np.nonzero((full == color).all(axis=2)[: full.shape[0] - 40])
+    found_rows, found_columns = np.nonzero(chair_lines(full))
     assert columns.mean() > found_columns.mean() + 100
     assert rows.mean() < found_rows.mean() - 50
+
+
+def test_map_draws_what_is_not_there_in_thin_lines():
+    item = found((0.0, 0.0, 0.5), frame_id="map", size=(1.0, 1.0, 1.0))
+    box = Box3D.upright([0.0, 0.0, 0.5], [1.0, 1.0, 1.0], 0.0)
+    right = chair_lines(top_down_map([item], [TrueObject("chair", box)], []))
+    wrong = chair_lines(top_down_map([item], [TrueObject("table", box)], []))
+    assert 0 < wrong.sum() < right.sum() / 2
+
+
+def chair_lines(picture):
+    """Where the map, without its legend, has the colour of found chairs."""
+    color = tuple(round(channel * 0.82) for channel in label_color("chair"))
+    return (picture == color).all(axis=2)[:-40]
 
 
 def test_map_of_nothing_is_a_picture_too():

@@ -115,13 +115,14 @@ def draw_objects(image: Image, objects: Sequence[SceneObject], frame: Frame) -> 
     return picture
 
 
-def draw_gate(image: Image, gate: ArrayLike, limits: tuple[float, float] = (0.0, 1.0)) -> Image:
+def draw_gate(image: Image, gate: ArrayLike, limits: tuple[float, float] | None = None) -> Image:
     """Draw where the gate listens to the generator, as a heat map with its legend.
 
     Args:
         image: [H, W, 3], the frame's image, at any size.
         gate: [rows, cols], the generator's share of each fused token, in [0, 1].
-        limits: Shares that the two ends of the colours stand for.
+        limits: Shares that the two ends of the colours stand for; None: from 0 to the largest
+            share, rounded up to a tenth. The legend names them.
 
     Raises:
         DrawingError: If the gate is not such a grid or the limits are empty.
@@ -130,7 +131,7 @@ def draw_gate(image: Image, gate: ArrayLike, limits: tuple[float, float] = (0.0,
     if shares.ndim != 2 or 0 in shares.shape or not np.isfinite(shares).all():
         msg = f"gate must be a finite [rows, cols] grid, not {list(shares.shape)}"
         raise DrawingError(msg)
-    low, high = limits
+    low, high = limits or (0.0, max(0.1, float(np.ceil(shares.max() * 10 - 1e-3)) / 10))
     if not low < high:
         msg = f"gate limits must be (low, high) with low < high, not {limits}"
         raise DrawingError(msg)
@@ -139,7 +140,7 @@ def draw_gate(image: Image, gate: ArrayLike, limits: tuple[float, float] = (0.0,
     heat = _colormap((smooth - low) / (high - low))
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     picture = _u8(cv2.addWeighted(grey, 0.45, heat, 0.55, 0))
-    _draw_gate_legend(picture, limits, float(shares.mean()))
+    _draw_gate_legend(picture, (low, high), float(shares.mean()))
     return picture
 
 

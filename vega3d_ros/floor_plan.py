@@ -98,11 +98,18 @@ def top_down_map(
         cv2.fillConvexPoly(plan.image, outline, _TRUTH_FILL, cv2.LINE_AA)
         cv2.polylines(plan.image, [outline], True, _TRUTH_LINE, 1, cv2.LINE_AA)
     _draw_path(plan, path)
-    for found in objects:
+    right = [found for found in objects if not truth_objects or _is_right(found, truth_objects)]
+    wrong = [found for found in objects if all(found is not other for other in right)]
+    for found in wrong:
+        outline = _footprint(found.box, plan)
+        cv2.polylines(plan.image, [outline], True, _line_color(found.label), 1, cv2.LINE_AA)
+    for found in right:
         outline = _footprint(found.box, plan)
         cv2.polylines(plan.image, [outline], True, WHITE, 5, cv2.LINE_AA)
         cv2.polylines(plan.image, [outline], True, _line_color(found.label), 3, cv2.LINE_AA)
-    _draw_labels(plan, objects, truth_objects, size_px)
+    for found in wrong:
+        _draw_note(plan, found, size_px)
+    _draw_labels(plan, right, truth_objects, size_px)
     _draw_legend(plan, size_px, has_truth=bool(truth_objects))
     return plan.image
 
@@ -173,6 +180,18 @@ def _draw_labels(
         taken.append(draw_label(plan.image, item.label, at, _TRUTH_FILL, size_px, taken))
 
 
+def _draw_note(plan: _Plan, found: SceneObject, size_px: int) -> None:
+    """A wrong object's label, small and in the middle of its outline."""
+    x, y = plan.pixels(found.box.center[None]).astype(float)[0]
+    small_px = round(size_px * 0.7)
+    x -= measure_text(found.label, small_px)[0] / 2
+    put_text(plan.image, found.label, (x, y), small_px, _line_color(found.label))
+
+
+def _is_right(found: SceneObject, truth_objects: Sequence[TrueObject]) -> bool:
+    return any(_is_found(item, found) for item in truth_objects)
+
+
 def _is_found(item: TrueObject, found: SceneObject) -> bool:
     """Whether a found object beside it bears its name already."""
     apart = np.linalg.norm((item.box.center - found.box.center)[:2])
@@ -198,6 +217,9 @@ def _draw_legend(plan: _Plan, size_px: int, *, has_truth: bool) -> None:
     color = _line_color("chair")
     cv2.rectangle(image, (x, middle - 7), (x + swatch, middle + 7), color, 3)
     x = caption("found, with score", x + swatch + 8)
+    if has_truth:
+        cv2.rectangle(image, (x, middle - 7), (x + swatch, middle + 7), color, 1)
+        x = caption("found where there is none", x + swatch + 8)
     cv2.arrowedLine(
         image,
         (x, middle),

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from vega3d_ros.demo.plan import DemoError
-from vega3d_ros.demo.process import NodeProcess, large_image_environment, share_folder
+from vega3d_ros.demo.process import (
+    NodeProcess,
+    large_image_environment,
+    private_environment,
+    share_folder,
+)
 
 OBEYS = "import signal, time; print('up', flush=True); signal.sigwait([signal.SIGINT])"
 IGNORES = """
@@ -93,3 +98,12 @@ def test_profile_for_large_images_is_set_unless_the_user_has_one(monkeypatch, tm
     environment = large_image_environment(tmp_path)
     assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(profile)
     assert environment["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
+
+
+def test_the_demo_keeps_to_itself_unless_told_otherwise():
+    own = private_environment({"HOME": "/home/someone"})
+    assert own["HOME"] == "/home/someone"
+    assert 1 <= int(own["ROS_DOMAIN_ID"]) <= 101
+    assert own["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    told = {"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    assert private_environment(told) == told

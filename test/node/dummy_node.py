@@ -1,8 +1,9 @@
 """The perception node as a process, with a fast deterministic stand-in for the model.
 
 In the map, chairs and balls stand at fixed places and whatever is called "ahead" is two metres
-before the camera, as everything is without a map. The question "slow 3" takes three seconds, "fail"
-fails. The model "missing" cannot be loaded, "very-slow" loads longer than a transition may wait.
+before the camera, as everything is without a map. The question "slow 3" takes three seconds and
+"fail" fails. The model "missing" cannot be loaded; "very-slow" loads longer than a transition may
+wait.
 """
 
 from __future__ import annotations

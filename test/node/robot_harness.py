@@ -73,11 +73,13 @@ def environment(folder, domain):
 
 
 class NodeProcess:
-    """The node of ``dummy_node.py``; ``parameters`` are given on its command line."""
+    """The node, by default that of ``dummy_node.py``; ``parameters`` go onto its command line."""
 
-    def __init__(self, folder, domain, arguments=(), script=HERE / "dummy_node.py", **parameters):
+    def __init__(
+        self, folder, domain, arguments=(), script=(HERE / "dummy_node.py",), **parameters
+    ):
         self.log = Path(folder) / f"node_{time.monotonic_ns()}.log"
-        command = [sys.executable, str(script), "--ros-args", *arguments, "-r", "__ns:=/cam"]
+        command = [sys.executable, *map(str, script), "--ros-args", *arguments, "-r", "__ns:=/cam"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{name}:={text}"]

@@ -250,6 +250,26 @@ def test_unusable_images_are_dropped_with_the_reason(msg, reason):
     assert assembler.details[reason]
 
 
+def test_what_was_wrong_is_not_told_any_more_once_it_is_right():
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info(640, 480))
+    assembler.add_depth(depth(START, frame_id="ir"), 0)
+    assembler.add_image(image(START), 0)
+    assembler.add_image(image(START + MS, "no such encoding"), 0)
+    frames(assembler, 0)
+    assert set(assembler.details) == {
+        "unusable camera_info",
+        "unregistered depth",
+        "unreadable image",
+    }
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START + S), 0)
+    assembler.add_image(image(START + S), 0)
+    assert len(frames(assembler, 0)) == 1
+    assert assembler.details == {}
+    assert assembler.drops == {"unreadable image": 1}
+
+
 def test_time_that_is_set_back():
     assembler = FrameAssembler()
     assembler.add_camera_info(info())

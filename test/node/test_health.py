@@ -60,7 +60,7 @@ def test_all_is_well():
         ("input", {"image": replace(IMAGE, lost=3)}, WARN, ["3 images lost"]),
         ("input", {"has_camera": False}, WARN, ["/cam/camera_info", "no 3D objects"]),
         ("input", {"details": {"no stamp": "the stamp is zero"}}, ERROR, ["zero"]),
-        ("input", {"details": {"unreadable image": "yuv"}, "scenes": 0}, ERROR, ["yuv"]),
+        ("input", {"details": {"unreadable image": "yuv"}}, ERROR, ["yuv"]),
         ("input", {"details": {"unregistered depth": "depth is in ir"}}, WARN, ["ir"]),
         (
             "transforms",

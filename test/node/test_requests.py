@@ -24,21 +24,14 @@ def scene(camera, robot):
     camera.with_tf = True
     send_tf(robot, "base_link", OPTICAL, 0, BASE_FROM_OPTICAL, static=True)
     robot.wait_for("objects", lambda m: m.header.frame_id == "map", step=camera.publish)
-    settle(robot)
-    return robot.received["objects"][-1]
 
+    def newest():
+        """The scene of the last image sent; nothing is on its way then."""
+        scenes = robot.received["objects"]
+        return next((m for m in scenes if stamp_of(m.header) == camera.sent[-1]), None)
 
-def settle(robot):
-    """Wait until no more scenes come, so that the newest one is known."""
-    count, since = -1, time.monotonic()
-
-    def quiet():
-        nonlocal count, since
-        if len(robot.received["objects"]) != count:
-            count, since = len(robot.received["objects"]), time.monotonic()
-        return time.monotonic() - since > 0.5
-
-    robot.until(quiet, "the last scene")
+    # An image may be replaced by the next or get lost; then there is another last one.
+    return robot.until(newest, "the scene of the last image", step=camera.publish, period_s=3.0)
 
 
 def ok(reply, scene, frame_id="map"):

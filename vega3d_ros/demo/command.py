@@ -18,9 +18,14 @@ from vega3d_ros.bag import Bag, BagError, CameraTopics, open_bag
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.outcome import Outcome, read_drive, read_gate_images, read_outcome
 from vega3d_ros.demo.plan import DemoError, Plan, Truth, default_plan, load_plan, load_truth
-from vega3d_ros.demo.process import NodeProcess, large_image_environment, share_folder
+from vega3d_ros.demo.process import (
+    NodeProcess,
+    large_image_environment,
+    private_environment,
+    share_folder,
+)
 from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
-from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report
+from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 
 if TYPE_CHECKING:
     import argparse
@@ -139,9 +144,11 @@ class _Demo:
                 f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
             )
             raise DemoError(msg) from error
-        environment = large_image_environment(share_folder("vega3d_ros"))
+        environment = private_environment(large_image_environment(share_folder("vega3d_ros")))
         # Read by the middleware of this process when the first node is made.
         os.environ.update(environment)
+        domain = environment["ROS_DOMAIN_ID"]
+        self._console.print(f"  ROS domain  {domain}, on this machine only", highlight=False)
         command = node_command(self._args.model, topics)
         with (
             NodeProcess(command, out / "node.log", environment) as process,
@@ -164,7 +171,7 @@ class _Demo:
                 progress.update(task, completed=played_s, seconds=shown)
 
             def on_reply(reply: Reply | RelationReply) -> None:
-                progress.console.print(_line(reply), highlight=False, markup=False)
+                progress.console.print(_line(reply), highlight=False, markup=False, soft_wrap=True)
 
             with ros_node("vega3d_demo") as node:
                 drive = Drive(node, process.check, on_state, on_reply, on_progress)
@@ -193,13 +200,16 @@ class _Demo:
         out: Path,
     ) -> dict[int, SE3]:
         frames, camera_path = read_drive(bag, topics, outcome.sample_stamps(), until_ns)
-        scenes = pictures.choose_scenes(outcome, frames)
+        scenes = pictures.choose_scenes(outcome, frames, {} if truth is None else truth.shown)
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
         picture = pictures.frames_picture(scenes, frames, gates, bag.start_ns)
         if picture is not None:
             pictures.save(picture, out / "frames.png")
         seen = [] if truth is None else [truth.objects[name] for name in sorted(truth.seen)]
         placed = result.remembered if result.fixed_frame == topics.fixed_frame else ()
+        if truth is None:
+            # Nothing tells right from wrong, so the map stays readable with what the table shows.
+            placed = surest(placed)
         pictures.save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
         return camera_path
 

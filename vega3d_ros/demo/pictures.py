@@ -29,12 +29,27 @@ _WIDTH_PX = 448
 
 
 def choose_scenes(
-    outcome: Outcome, frames: Mapping[int, Frame], count: int = COLUMNS
+    outcome: Outcome,
+    frames: Mapping[int, Frame],
+    shown: Mapping[int, float],
+    count: int = COLUMNS,
 ) -> list[PublishedScene]:
     """The scenes to show: from each part of the drive the one whose frame shows the most.
 
     Scenes with a picture of the gate are preferred.
+
+    Args:
+        outcome: With the scenes to choose from.
+        frames: By stamp.
+        shown: How much each frame really shows, by stamp; where that is not known, what was found
+            in it decides.
+        count: Parts of the drive.
     """
+
+    def worth(scene: PublishedScene) -> float:
+        known = shown.get(scene.stamp_ns)
+        return _visible(scene, frames[scene.stamp_ns]) if known is None else known
+
     known = [scene for scene in outcome.scenes if scene.stamp_ns in frames]
     scenes = [scene for scene in known if scene.stamp_ns in outcome.gates] or known
     if not scenes:
@@ -46,7 +61,7 @@ def choose_scenes(
         begin = first + i * part
         inside = [scene for scene in scenes if begin <= scene.stamp_ns < begin + part]
         if inside:
-            chosen.append(max(inside, key=lambda scene: _visible(scene, frames[scene.stamp_ns])))
+            chosen.append(max(inside, key=worth))
     return chosen
 
 

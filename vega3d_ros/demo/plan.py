@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.floor_plan import TrueObject
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TRUTH_FILE = "truth.json"
 SEEN_PIXELS = 150
+COUNTED_PIXELS = 224 * 168
 
 
 class DemoError(RuntimeError):
@@ -67,6 +68,8 @@ class Truth:
         seen: Ids of those that the camera ever saw well.
         questions: To ask, with their answers.
         relations: To ask.
+        shown: For each image, by stamp: how many objects it shows well, and as the fraction, how
+            much of it they fill.
     """
 
     fixed_frame: str
@@ -74,6 +77,7 @@ class Truth:
     seen: frozenset[str]
     questions: tuple[Question, ...]
     relations: tuple[RelationQuestion, ...]
+    shown: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def load_truth(bag: Path) -> Truth | None:
             frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
             tuple(_question(item, 0.0) for item in record["questions"]),
             tuple(_relation(item, 0.0) for item in record.get("relations", [])),
+            _shown(record),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
@@ -209,6 +214,15 @@ def _relation(item: Mapping[str, Any], at_s: float) -> RelationQuestion:
 
 def _true_object(item: Mapping[str, Any]) -> TrueObject:
     return TrueObject(str(item["label"]), Box3D.upright(item["center"], item["size"], item["yaw"]))
+
+
+def _shown(record: Mapping[str, Any]) -> dict[int, float]:
+    stamps = record.get("stamps_ns", [])
+    counts = [item["visible_pixels"] for item in record["objects"] if "visible_pixels" in item]
+    return {
+        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / COUNTED_PIXELS for pixels in counts)
+        for i, stamp in enumerate(stamps)
+    }
 
 
 def _was_seen(item: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vega3d_ros.demo.plan import DemoError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -102,6 +102,20 @@ def share_folder(package: str) -> Path:
             return folder
     msg = f"{package} is not installed; run `make demo`, or build the package and source its setup"
     raise DemoError(msg)
+
+
+def private_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment with a ROS domain of its own, on this machine only.
+
+    The demo publishes /tf and /clock, which must not reach a robot nearby, nor may another's reach
+    the demo. A domain or range that is set already stays.
+    """
+    # Domains up to 101 keep off the ports that Linux gives away.
+    own = {
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 101),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    return {**own, **environment}
 
 
 def large_image_environment(share: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vega3d_ros.demo.plan import Truth
     from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
     from vega3d_ros.geometry import SE3
+    from vega3d_ros.scene.objects import SceneObject
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
@@ -37,6 +38,7 @@ NO_TRUTH_NOTE = (
     "its answers and boxes are not expected to be right on other recordings."
 )
 _SHOWN = 20
+_SHOWN_EXTRA = 6
 _MARKS = {True: "right", False: "wrong", None: ""}
 _STYLES = {"right": "green", "wrong": "red"}
 
@@ -54,6 +56,12 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+
+    def without_empty_columns(self) -> Table:
+        """The same without columns that say nothing."""
+        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        rows = [tuple(row[i] for i in kept) for row in self.rows]
+        return Table(self.title, tuple(self.columns[i] for i in kept), rows)
 
     def rich(self) -> RichTable:
         """For the terminal."""
@@ -149,6 +157,11 @@ def make_report(
     return Report(tuple(notes), tuple(tables), {"model": model, **figures})
 
 
+def surest(objects: Sequence[SceneObject]) -> tuple[SceneObject, ...]:
+    """The objects with the highest scores, as many as can be shown."""
+    return tuple(sorted(objects, key=lambda item: -item.score)[:_SHOWN])
+
+
 def _question_table(replies: Sequence[Reply]) -> tuple[Table, list[bool | None]]:
     rows, marks = [], []
     for reply in replies:
@@ -167,7 +180,8 @@ def _question_table(replies: Sequence[Reply]) -> tuple[Table, list[bool | None]]
         )
     columns = (">at [s]", "question", "answer", "truth", "", ">latency [ms]")
     note = f"; a length within {CLOSE_ENOUGH:.0%} is right" if _tally(marks)[1] else ""
-    return Table(f"Questions ({_share(marks)}{note})", columns, rows), marks
+    title = f"Questions ({_share(marks)}{note})"
+    return Table(title, columns, rows).without_empty_columns(), marks
 
 
 def _relation_table(
@@ -176,8 +190,9 @@ def _relation_table(
     rows, marks = [], []
     for reply in replies:
         question, expected, right = reply.question, None, None
-        if truth is not None and reply.stamp_ns in path:
-            expected = true_relation(question, truth, path[reply.stamp_ns])
+        camera = _viewpoint(reply, path)
+        if truth is not None and camera is not None:
+            expected = true_relation(question, truth, camera)
         if expected is not None:
             right = relation_is_right(expected, () if reply.error else reply.predicates)
         marks.append(right)
@@ -194,7 +209,17 @@ def _relation_table(
             )
         )
     columns = (">at [s]", "how lies ...", "answer", "truth", "", ">latency [ms]")
-    return Table(f"Relations seen from the camera ({_share(marks)})", columns, rows), marks
+    title = f"Relations seen from the camera ({_share(marks)})"
+    return Table(title, columns, rows).without_empty_columns(), marks
+
+
+def _viewpoint(reply: RelationReply, path: Mapping[int, SE3]) -> SE3 | None:
+    """The camera that a relation is seen from; after an error, where it was when asked."""
+    stamp = reply.stamp_ns
+    if reply.error and path:
+        asked_ns = min(path) + round(reply.asked_at_s * 1e9)
+        stamp = min(path, key=lambda known: abs(known - asked_ns))
+    return path.get(stamp)
 
 
 def _relation_text(predicates: Sequence[str], distance_m: float) -> str:
@@ -202,6 +227,7 @@ def _relation_text(predicates: Sequence[str], distance_m: float) -> str:
 
 
 def _object_table(comparison: Comparison, truth: Truth) -> Table:
+    extra = sorted(comparison.extra, key=lambda item: -item.score)
     rows = [
         (
             match.id,
@@ -218,17 +244,19 @@ def _object_table(comparison: Comparison, truth: Truth) -> Table:
     ]
     rows += [
         ("none near", item.label, f"{item.score:.2f}", "", "", str(item.observations))
-        for item in comparison.extra
+        for item in extra[:_SHOWN_EXTRA]
     ]
+    if len(extra) > _SHOWN_EXTRA:
+        rows.append(("none near", f"{len(extra) - _SHOWN_EXTRA} more", "", "", "", ""))
     columns = ("true object", "label", ">score", ">pose error [m]", ">IoU", ">seen in")
     hits, seen = len(comparison.matches), len(comparison.matches) + len(comparison.missed)
-    title = f"Objects remembered ({hits} of {seen} found, {len(comparison.extra)} extra)"
+    title = f"Objects remembered ({hits} of {seen} found, {len(extra)} more where there is none)"
     return Table(title, columns, rows)
 
 
 def _found_table(result: DriveResult) -> Table:
     rows = []
-    for item in sorted(result.remembered, key=lambda item: -item.score)[:_SHOWN]:
+    for item in surest(result.remembered):
         x, y, z = item.box.center
         size = " x ".join(f"{extent:.2f}" for extent in item.box.size)
         rows.append(

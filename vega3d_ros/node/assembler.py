@@ -66,7 +66,7 @@ class FrameAssembler:
     Attributes:
         drops: Images that were lost, by reason.
         lacks: What frames had to do without, by reason.
-        details: For each reason, what was wrong the last time.
+        details: What is wrong at present, by reason.
     """
 
     def __init__(
@@ -170,6 +170,7 @@ class FrameAssembler:
                         self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
                     )
                     self._pose_ns = now_ns
+                    self._cured("no transform")
                 except TransformError as error:
                     if patient and (error.may_come or self._poses_may_begin(now_ns)):
                         return
@@ -215,12 +216,17 @@ class FrameAssembler:
         self.lacks[reason] += 1
         self.details[reason] = detail
 
+    def _cured(self, *reasons: str) -> None:
+        for reason in reasons:
+            self.details.pop(reason, None)
+
     def _frame(self, image: _Waiting, pose: SE3 | None) -> Frame | None:
         try:
             rgb = image_to_rgb(image.msg)
         except ImageError as error:
             self._drop("unreadable image", str(error))
             return None
+        self._cured("unreadable image", "no frame_id", "no stamp")
         height, width = rgb.shape[:2]
         return Frame(
             image.stamp_ns,
@@ -239,10 +245,12 @@ class FrameAssembler:
             )
             return None
         try:
-            return camera_from_info(self._info, (width, height))
+            camera = camera_from_info(self._info, (width, height))
         except (ImageError, FrameError) as error:
             self._lack("unusable camera_info", str(error))
             return None
+        self._cured("no camera_info", "unusable camera_info")
+        return camera
 
     def _depth(self, image: _Waiting, width: int, height: int) -> NDArray[np.float32] | None:
         if self._depth_arrival_ns is None:
@@ -268,15 +276,16 @@ class FrameAssembler:
         except ImageError as error:
             self._lack("unreadable depth", str(error))
             return None
-        if depth.shape == (height, width):
-            return depth
         if depth.shape[0] * width != depth.shape[1] * height:
             detail = (
-                f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {width}x{height}; use "
-                f"registered depth"
+                f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {width}x{height}; "
+                "use registered depth"
             )
             self._lack("unregistered depth", detail)
             return None
+        self._cured("no depth", "unregistered depth", "unreadable depth")
+        if depth.shape == (height, width):
+            return depth
         # Registered depth at another resolution. Nearest: interpolation would invent surfaces at
         # edges.
         return np.asarray(

@@ -11,6 +11,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from vega3d_ros.demo.outcome import OBJECTS
 from vega3d_ros.demo.plan import DemoError, Plan, Question
 from vega3d_ros.demo.records import (
     DriveResult,
@@ -141,14 +142,25 @@ class Drive:
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
         """All that the node publishes, and of the inputs what is small."""
-        published = self._node.get_publisher_names_and_types_by_node(NODE, "/")
-        chosen = {
-            name: types[0]
-            for name, types in published
-            if name.startswith((f"/{NODE}/", "/diagnostics")) and "/msg/" in types[0]
-        }
+        end_s = time.monotonic() + _MATCHING_S
+        while OBJECTS not in (published := self._published()):
+            self._check()
+            if time.monotonic() > end_s:
+                msg = f"the node is active, but does not publish {OBJECTS}; see its log"
+                raise DemoError(msg)
+            time.sleep(_POLL_S)
         light = (topics.camera_info, *topics.tf)
-        return chosen | {name: bag.topics[name] for name in light if name}
+        return published | {name: bag.topics[name] for name in light if name}
+
+    def _published(self) -> dict[str, str]:
+        # By topic, not by node: nodes are told of later than their topics, and forgotten earlier.
+        return {
+            name: types[0]
+            for name, types in self._node.get_topic_names_and_types()
+            if name.startswith((f"/{NODE}/", "/diagnostics"))
+            and "/msg/" in types[0]
+            and self._node.count_publishers(name)
+        }
 
     def _interview(
         self, player: Player, thread: threading.Thread, plan: Plan, result: DriveResult
@@ -208,13 +220,12 @@ class Drive:
 
     def _settle(self, recorder: Recorder) -> None:
         """Wait until the node has worked off what it still has."""
-        topic = f"/{NODE}/objects"
         end_s = time.monotonic() + _SETTLING_S
         count, quiet_since_s = -1, time.monotonic()
         while time.monotonic() < end_s and time.monotonic() - quiet_since_s < _QUIET_S:
             self._check()
-            if recorder.counts.get(topic, 0) != count:
-                count, quiet_since_s = recorder.counts.get(topic, 0), time.monotonic()
+            if recorder.counts.get(OBJECTS, 0) != count:
+                count, quiet_since_s = recorder.counts.get(OBJECTS, 0), time.monotonic()
             time.sleep(_POLL_S)
 
     def _remember(self, result: DriveResult) -> None:

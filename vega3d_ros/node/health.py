@@ -215,10 +215,7 @@ def _judge_input(facts: Facts) -> tuple[int, str]:
 
 def _judge_images(facts: Facts) -> tuple[int, str]:
     """What is wrong with images that do arrive."""
-    unreadable = facts.details.get("unreadable image")
-    if unreadable and facts.scenes == 0:
-        return ERROR, unreadable
-    for reason in ("no frame_id", "no stamp"):
+    for reason in ("unreadable image", "no frame_id", "no stamp"):
         if reason in facts.details:
             return ERROR, facts.details[reason]
     if facts.has_camera is False:
