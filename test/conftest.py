@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,9 @@ os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 # The same examples in every run, and no deadline on a machine that does something else too.
 settings.register_profile("vega3d", derandomize=True, deadline=None)
 settings.load_profile("vega3d")
+
+# A job in the background ignores interrupts, and so would every process that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 START_NS = 1_700_000_000 * 10**9
