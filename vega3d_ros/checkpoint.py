@@ -62,29 +62,19 @@ class Modules:
 
     def to(self, device: str) -> Modules:
         """Move all weights; returns itself."""
-        for module in (
-            self.prior,
-            self.language.model,
-            self.bridge,
-            self.positions,
-            self.grounding,
-        ):
-            if module is not None:
-                module.to(device)
+        for module in self._networks():
+            module.to(device)
         return self
 
     def eval(self) -> Modules:
         """Switch all modules to inference; returns itself."""
-        for module in (
-            self.prior,
-            self.language.model,
-            self.bridge,
-            self.positions,
-            self.grounding,
-        ):
-            if module is not None:
-                module.eval().requires_grad_(requires_grad=False)
+        for module in self._networks():
+            module.eval().requires_grad_(requires_grad=False)
         return self
+
+    def _networks(self) -> list[nn.Module]:
+        rest = [self.language.model, self.bridge, self.positions, self.grounding]
+        return rest if self.prior is None else [self.prior, *rest]
 
 
 def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:

@@ -10,6 +10,7 @@ from vega3d_ros.srv import AskSpatial, GroundObject, QueryRelation
 
 from vega3d_ros.frames import Clip, Frame
 from vega3d_ros.node.images import camera_from_info
+from vega3d_ros.perceiver import Perceiver
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -53,9 +54,8 @@ def online(domain, node, pixels):
 
 @pytest.fixture(scope="module")
 def offline(pixels):
-    perceiver_module = pytest.importorskip("vega3d_ros.perceiver")
     camera = camera_from_info(camera_info(STAMP, 224, 168))
-    perceiver = perceiver_module.Perceiver.from_pretrained("nano", device="cpu")
+    perceiver = Perceiver.from_pretrained("nano", device="cpu")
     return perceiver.observe(Clip((Frame(STAMP, pixels, OPTICAL, camera),)))
 
 
