@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import write_drive
+from rosbags.convert.converter import convert
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -191,14 +193,37 @@ def test_missing_folder(tmp_path):
         open_bag(tmp_path / "nowhere")
 
 
-def test_folder_without_metadata_names_the_remedy(drive_bag, tmp_path):
+def test_folder_without_metadata_is_read_by_its_file(drive_bag, tmp_path):
     file = writable(drive_bag.path, tmp_path / "bag")
     (tmp_path / "bag" / "metadata.yaml").unlink()
+    with open_bag(tmp_path / "bag") as bag:
+        assert bag.counts["/cam/image_raw"] == drive_bag.frames
+        assert "no metadata.yaml" in bag.notes[0]
+    shutil.copy(file, file.with_name("second.mcap"))
     with pytest.raises(BagError, match=f"reindex.*{file.name}"):
         open_bag(tmp_path / "bag")
-    file.unlink()
+    for left in (tmp_path / "bag").iterdir():
+        left.unlink()
     with pytest.raises(BagError, match="ros2 bag record"):
         open_bag(tmp_path / "bag")
+
+
+def test_ros1_bag_gives_the_same_frames(drive_bag, tmp_path):
+    target = tmp_path / "bag.bag"
+    store = get_typestore(Stores.ROS1_NOETIC)
+    convert([drive_bag.path], target, "", 0, "lz4", "", None, store, [], [], [], [])
+    with open_bag(drive_bag.path) as ours, open_bag(target) as bag:
+        assert bag.topics == ours.topics
+        topics = bag.find_topics()
+        assert topics.names == ours.find_topics().names
+        found = list(read_frames(bag, topics))
+        for frame, expected in zip(found, read_frames(ours, topics), strict=True):
+            assert frame.stamp_ns == expected.stamp_ns
+            assert (frame.image == expected.image).all()
+            assert np.array_equal(frame.depth_m, expected.depth_m, equal_nan=True)
+            assert frame.camera == expected.camera
+            assert np.allclose(frame.pose.matrix, expected.pose.matrix)
+    assert len(found) == drive_bag.frames
 
 
 def test_empty_bag(tmp_path):
@@ -233,7 +258,18 @@ def _zeroed(data):
     return data[:middle] + bytes(len(data) // 4) + data[2 * middle :]
 
 
-@pytest.mark.parametrize("damage", [_half, _no_end, _nothing, _noise, _broken_index, _zeroed])
+@pytest.mark.parametrize("damage", [_half, _no_end])
+def test_cut_off_file_is_read_as_far_as_it_goes(tmp_path, damage):
+    write_drive(tmp_path / "bag", frames=30, size=(256, 192))
+    file = tmp_path / "bag" / "bag.mcap"
+    file.write_bytes(damage(file.read_bytes()))
+    with open_bag(tmp_path / "bag") as bag:
+        assert "cut off" in bag.notes[0]
+        frames = list(read_frames(bag, bag.find_topics()))
+    assert (5 < len(frames) < 25) if damage is _half else len(frames) == 30
+
+
+@pytest.mark.parametrize("damage", [_nothing, _noise, _broken_index, _zeroed])
 def test_damaged_file_is_one_clear_error(drive_bag, tmp_path, damage):
     file = writable(drive_bag.path, tmp_path / "bag")
     file.write_bytes(damage(file.read_bytes()))

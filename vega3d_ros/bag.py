@@ -1,28 +1,29 @@
-"""rosbag2 recordings, read and written without ROS.
+"""Recordings, read and written without ROS.
 
-Storage (mcap, sqlite3; zstd or lz4 where compressed), CDR and message definitions are the business
-of ``rosbags``. Here is what a camera drive needs on top: which topics are its image, calibration,
-depth and transforms, and errors that say what to do.
+Storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message definitions are the
+business of ``rosbags``. Here is what a camera drive needs on top: which topics are its image,
+calibration, depth and transforms, and errors that say what to do.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from vega3d_ros.bag_sources import listing, open_source
 from vega3d_ros.geometry import SE3
 from vega3d_ros.node.assembler import FrameAssembler, stamp_ns
 from vega3d_ros.node.transforms import TransformBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -97,21 +98,24 @@ class Bag:
         counts: Messages of every topic.
         start_ns: Recording time of the first message, nanoseconds.
         duration_s: From the first to the last message.
+        notes: For people: how it had to be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._store = get_typestore(Stores.ROS2_JAZZY)
         with _reading(path):
-            self._reader = Reader(path)
-            self._reader.open()
-            self._connections = list(self._reader.connections)
-            self._register_types()
+            self._source = open_source(path)
+            self._connections = list(self._source.connections)
+            self._source.register_types(self._store)
             self.topics: Mapping[str, str] = {c.topic: c.msgtype for c in self._connections}
-            self.counts: Mapping[str, int] = {c.topic: c.msgcount for c in self._connections}
-            self.start_ns = self._reader.start_time
-            self.duration_s = self._reader.duration * 1e-9
-            count = self._reader.message_count
+            self.counts: Counter[str] = Counter()
+            for connection in self._connections:  # a topic has one for each of its publishers
+                self.counts[connection.topic] += connection.msgcount
+            self.start_ns = self._source.start_ns
+            self.duration_s = self._source.duration_ns * 1e-9
+            self.notes = tuple(self._source.notes)
+            count = self._source.count
         if count == 0:
             self.close()
             msg = f"{path} is empty: it holds no message"
@@ -130,7 +134,7 @@ class Bag:
 
     def close(self) -> None:
         """Close the files."""
-        self._reader.close()
+        self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         """Messages of the topics as they lie in the bag, in the order of recording.
@@ -139,14 +143,14 @@ class Bag:
             BagError: If a topic is not in the bag, or where the file turns out to be damaged.
         """
         if missing := set(topics) - set(self.topics):
-            msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {self._listing()}"
+            msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {listing(self.topics)}"
             raise BagError(msg)
         wanted = [c for c in self._connections if c.topic in set(topics)]
         if not wanted:
             return  # to the reader, no connections would mean all of them
         with _reading(self.path):
-            for connection, stamp_ns, data in self._reader.messages(wanted):
-                yield RawMessage(connection.topic, connection.msgtype, stamp_ns, bytes(data))
+            for connection, stamp_ns, data in self._source.messages(wanted):
+                yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
 
     def decode(self, message: RawMessage) -> Any:
         """The message as an object with the fields of its ROS type; arrays are NumPy's.
@@ -177,12 +181,12 @@ class Bag:
         """
         for name in (image, camera_info, depth):
             if name and name not in self.topics:
-                msg = f"{self.path} has no topic {name}; {self._listing()}"
+                msg = f"{self.path} has no topic {name}; {listing(self.topics)}"
                 raise BagError(msg)
         notes: list[str] = []
         colors, depths = self._image_topics()
         if not image and not colors:
-            msg = f"{self.path} has no topic with colour or grey images; {self._listing()}"
+            msg = f"{self.path} has no topic with colour or grey images; {listing(self.topics)}"
             raise BagError(msg)
         image = image or max(colors, key=self._image_rank)
         if others := sorted(set(colors) - {image}):
@@ -204,21 +208,8 @@ class Bag:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
         return CameraTopics(image, camera_info, depth, tf, frame_id, fixed_frame, tuple(notes))
 
-    def _register_types(self) -> None:
-        """Learn the types that ROS does not bring from the definitions in the bag."""
-        for connection in self._connections:
-            kind, text = connection.msgdef
-            if connection.msgtype in self._store.types or kind != MessageDefinitionFormat.MSG:
-                continue
-            found = get_types_from_msg(text, connection.msgtype)
-            self._store.register({n: t for n, t in found.items() if n not in self._store.types})
-
     def _of_type(self, *types: str) -> list[str]:
         return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])
-
-    def _listing(self) -> str:
-        listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.topics.items()))
-        return f"it has: {listed or 'no topics'}"
 
     def _image_topics(self) -> tuple[list[str], list[str]]:
         colors, depths = [], []
@@ -265,7 +256,9 @@ class Bag:
 
 
 def open_bag(path: str | Path) -> Bag:
-    """Open a rosbag2 folder, or a single .mcap or .db3 file.
+    """Open a rosbag2 folder, a single .mcap or .db3 file, or a .bag of ROS 1.
+
+    What is cut off is opened as far as it goes; ``Bag.notes`` says so.
 
     Raises:
         BagError: If it is missing, damaged, empty or of an unknown kind.
@@ -275,22 +268,30 @@ def open_bag(path: str | Path) -> Bag:
         msg = f"there is no bag at {path}"
         raise BagError(msg)
     if path.is_dir() and not (path / "metadata.yaml").is_file():
-        files = sorted(f.name for f in path.iterdir() if f.suffix in {".mcap", ".db3"})
-        remedy = (
-            f"run `ros2 bag reindex {path}`, or give the file {path / files[0]}"
-            if files
-            else "give the folder that `ros2 bag record` wrote"
-        )
-        msg = f"{path} is no rosbag2 folder (no metadata.yaml): {remedy}"
-        raise BagError(msg)
+        files = sorted(f.name for f in path.iterdir() if f.suffix in {".mcap", ".db3", ".bag"})
+        if len(files) != 1 or files[0].endswith(".bag"):
+            remedy = (
+                f"run `ros2 bag reindex {path}`, or give the file {path / files[0]}"
+                if files
+                else "give the folder that `ros2 bag record` wrote"
+            )
+            msg = f"{path} is no rosbag2 folder (no metadata.yaml): {remedy}"
+            raise BagError(msg)
     return Bag(path)
 
 
-def read_frames(bag: Bag, topics: CameraTopics) -> Iterator[Frame]:
+def read_frames(
+    bag: Bag, topics: CameraTopics, wanted: Callable[[int], bool] | None = None
+) -> Iterator[Frame]:
     """Every usable frame of a drive, decoded, with calibration, depth and pose where known.
 
     Pairing and transforms are the node's own, so what is read here is what the node sees; only
     waiting is measured in the recording's time instead of a steady clock.
+
+    Args:
+        bag: The recording.
+        topics: Of its camera.
+        wanted: Asked with the stamp of every image; those it refuses are not decoded. None: all.
 
     Raises:
         BagError: Where the file turns out to be damaged.
@@ -307,14 +308,15 @@ def read_frames(bag: Bag, topics: CameraTopics) -> Iterator[Frame]:
         elif message.topic == topics.camera_info:
             assembler.add_camera_info(decoded)
         else:
-            _insert(transforms, decoded, static=message.topic.endswith("/tf_static"))
-        for assembled in assembler.poll(now_ns):
+            insert_transforms(transforms, decoded, static=message.topic.endswith("/tf_static"))
+        for assembled in assembler.poll(now_ns, wanted):
             yield assembled.frame
-    for assembled in assembler.poll(now_ns + _END_NS):
+    for assembled in assembler.poll(now_ns + _END_NS, wanted):
         yield assembled.frame
 
 
-def _insert(transforms: TransformBuffer, message: Any, *, static: bool) -> None:
+def insert_transforms(transforms: TransformBuffer, message: Any, *, static: bool) -> None:
+    """Take the transforms of a TFMessage into a buffer."""
     for item in message.transforms:
         rotation, shift = item.transform.rotation, item.transform.translation
         sample = SE3.from_quaternion(

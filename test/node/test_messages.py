@@ -21,9 +21,8 @@ from vega3d_ros.node.messages import (
     reframe,
     relation_message,
     time_message,
-    why_unfit,
 )
-from vega3d_ros.scene.objects import Answer, SceneObject
+from vega3d_ros.scene.objects import Answer, SceneObject, why_unfit
 from vega3d_ros.scene.relations import Relation
 
 STAMP = 1_700_000_000_123_456_789

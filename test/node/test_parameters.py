@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vega3d_ros.node.parameters import ParameterError, Parameters
+from vega3d_ros.node.settings import ParameterError, Parameters
 
 CONFIG = Path(__file__).parents[2] / "config" / "perception.yaml"
 

@@ -16,16 +16,16 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from vega3d_ros.bag import Bag, BagError, CameraTopics, open_bag
 from vega3d_ros.demo import pictures
-from vega3d_ros.demo.outcome import Outcome, read_drive, read_gate_images, read_outcome
-from vega3d_ros.demo.plan import DemoError, Plan, Truth, default_plan, load_plan, load_truth
-from vega3d_ros.demo.process import (
+from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
+from vega3d_ros.evaluation.outcome import Outcome, read_drive, read_gate_images, read_outcome
+from vega3d_ros.evaluation.plan import DriveError, Plan, Truth, default_plan, load_plan, load_truth
+from vega3d_ros.evaluation.records import DriveResult, RelationReply, Reply
+from vega3d_ros.node.process import (
     NodeProcess,
     large_image_environment,
     private_environment,
     share_folder,
 )
-from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
-from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _interruptible():
             return _Demo(args, console).run()
-    except (DemoError, BagError) as error:
+    except (DriveError, BagError) as error:
         console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
         return 1
     except KeyboardInterrupt:
@@ -84,7 +84,7 @@ class _Demo:
         args = self._args
         if args.rate <= 0 or (args.seconds is not None and args.seconds <= 0):
             msg = "--rate and --seconds must be positive"
-            raise DemoError(msg)
+            raise DriveError(msg)
         path = args.bag or shipped_bag()
         truth = load_truth(path)
         with open_bag(path) as bag:
@@ -110,7 +110,7 @@ class _Demo:
         self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
         if not outcome.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
-            raise DemoError(msg)
+            raise DriveError(msg)
         return 0
 
     def _plan(self, truth: Truth | None, duration_s: float) -> Plan:
@@ -143,7 +143,7 @@ class _Demo:
             msg = (
                 f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
             )
-            raise DemoError(msg) from error
+            raise DriveError(msg) from error
         environment = private_environment(large_image_environment(share_folder("vega3d_ros")))
         # Read by the middleware of this process when the first node is made.
         os.environ.update(environment)
@@ -186,7 +186,7 @@ class _Demo:
         if status != 0:
             words = f"its last words:\n{process.log_tail()}"
             msg = f"the node did not stop in order (status {status}); {words}"
-            raise DemoError(msg)
+            raise DriveError(msg)
         return result
 
     def _draw(
@@ -240,14 +240,14 @@ def shipped_bag() -> Path:
     """The simulated drive that comes with the package.
 
     Raises:
-        DemoError: If it is not there.
+        DriveError: If it is not there.
     """
     folder = Path(__file__).resolve().parent / "bag"
     if folder.is_dir():
         return folder
     remedy = "give one with --bag, or make one with `vega3d simulate bag`"
     msg = f"the demo's recording is not at {folder}; {remedy}"
-    raise DemoError(msg)
+    raise DriveError(msg)
 
 
 def _prepared(out: Path) -> Path:
@@ -262,10 +262,10 @@ def _prepared(out: Path) -> Path:
                 shutil.rmtree(path)
             else:
                 msg = f"{path} is no recording of an earlier demo; give another folder with --out"
-                raise DemoError(msg)
+                raise DriveError(msg)
     except OSError as error:
         msg = f"cannot write to {out}: {error}"
-        raise DemoError(msg) from error
+        raise DriveError(msg) from error
     return out
 
 

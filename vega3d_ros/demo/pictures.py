@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vega3d_ros.demo.outcome import Outcome, PublishedScene
+    from vega3d_ros.evaluation.outcome import Outcome, PublishedScene
     from vega3d_ros.floor_plan import TrueObject
     from vega3d_ros.frames import Frame
     from vega3d_ros.geometry import SE3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from vega3d_ros.demo.scoring import (
+from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
     Comparison,
     compare_objects,
@@ -23,9 +23,9 @@ from vega3d_ros.demo.scoring import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.demo.outcome import Outcome
-    from vega3d_ros.demo.plan import Truth
-    from vega3d_ros.demo.records import DriveResult, RelationReply, Reply
+    from vega3d_ros.evaluation.outcome import Outcome
+    from vega3d_ros.evaluation.plan import Truth
+    from vega3d_ros.evaluation.records import DriveResult, RelationReply, Reply
     from vega3d_ros.geometry import SE3
     from vega3d_ros.scene.objects import SceneObject
 

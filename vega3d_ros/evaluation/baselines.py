@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.evaluation.heldout import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.metrics import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.evaluation.metrics import UNKNOWN
+from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.geometry import SE3, Box3D
 from vega3d_ros.simulation.questions import SEEN_PIXELS, plural
 from vega3d_ros.simulation.rooms import LABELS
@@ -42,19 +43,6 @@ def mentions(text: str) -> tuple[str, ...]:
     return tuple(_LABEL_OF[found] for found in _MENTION.findall(text.lower()))
 
 
-def _typical(kind: str, answers: Sequence[str]) -> str:
-    """Median of numbers, else the most frequent answer (the first of equals by name).
-
-    "unknown" only where nothing else was ever the answer: it scores only where it is the truth.
-    """
-    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
-    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
-        middle = float(np.median([float(answer) for answer in known]))
-        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
-    counts = Counter(known)
-    return min(counts, key=lambda answer: (-counts[answer], answer))
-
-
 class Constant:
     """One answer per kind of question; one token and one box for everything.
 
@@ -70,7 +58,7 @@ class Constant:
         for record in records:
             for q in record.truth["questions"]:
                 by_kind[q["kind"]].append(q["answer"])
-        self._answers = {kind: _typical(kind, answers) for kind, answers in by_kind.items()}
+        self._answers = {kind: typical(kind, answers) for kind, answers in by_kind.items()}
         self._grid = grid
         seen = _seen_by_label(records, grid)
         self._place = _Place.fit([one for label in sorted(seen) for one in seen[label]])
@@ -112,7 +100,7 @@ class Blind:
                     offers[kind, label] += 1
                     wins[kind, label] += option == answer
         self._typical = {
-            key: _typical(key[0], found)
+            key: typical(key[0], found)
             for key, found in answers.items()
             if len(found) >= _SUPPORT or len(key) == 1
         }

@@ -62,6 +62,7 @@ class FrameAssembler:
             transforms are not available.
         tolerance_ns: Largest difference between the stamps of an image and its depth.
         wait_ns: Longest time that an image is held for its depth, calibration or pose.
+        on_drop: Told the stamp of every image that is lost, and why.
 
     Attributes:
         drops: Images that were lost, by reason.
@@ -75,6 +76,7 @@ class FrameAssembler:
         lookup: Callable[[str, str, int], SE3] | None = None,
         tolerance_ns: int = 20_000_000,
         wait_ns: int = 300_000_000,
+        on_drop: Callable[[int, str], None] | None = None,
     ) -> None:
         self.fixed_frame = fixed_frame
         self.drops: Counter[str] = Counter()
@@ -83,6 +85,7 @@ class FrameAssembler:
         self._lookup = lookup
         self._tolerance_ns = tolerance_ns
         self._wait_ns = wait_ns
+        self._on_drop = on_drop
         self._info: Any = None
         self._depth_arrival_ns: int | None = None
         self._first_image_ns: int | None = None
@@ -107,6 +110,9 @@ class FrameAssembler:
 
     def clear(self) -> None:
         """Forget what waits and all stamps; calibration and counts stay."""
+        if self._on_drop is not None:
+            for image in self._images:
+                self._on_drop(image.stamp_ns, "forgotten while it waited")
         self._images.clear()
         self._depths.clear()
         self._newest_ns = None
@@ -125,21 +131,28 @@ class FrameAssembler:
         stamp = stamp_ns(msg)
         if not msg.header.frame_id:
             self._drop(
-                "no frame_id", "header.frame_id of the image is empty; set it in the camera driver"
+                stamp,
+                "no frame_id",
+                "header.frame_id of the image is empty; set it in the camera driver",
             )
         elif stamp <= 0:
             self._drop(
-                "no stamp", "header.stamp of the image is zero; the camera driver must set it"
+                stamp,
+                "no stamp",
+                "header.stamp of the image is zero; the camera driver must set it",
             )
         elif self._newest_ns is not None and stamp <= self._newest_ns:
-            self._drop("late", f"image of {stamp} ns came after one of {self._newest_ns} ns")
+            self._drop(
+                stamp, "late", f"image of {stamp} ns came after one of {self._newest_ns} ns"
+            )
         else:
             self._newest_ns = stamp
             if self._first_image_ns is None:
                 self._first_image_ns = now_ns
             if len(self._images) == MAX_WAITING:
-                self._images.popleft()
+                oldest = self._images.popleft()
                 self._drop(
+                    oldest.stamp_ns,
                     "waiting room full",
                     f"more than {MAX_WAITING} images wait for depth or transforms",
                 )
@@ -174,12 +187,12 @@ class FrameAssembler:
                 except TransformError as error:
                     if patient and (error.may_come or self._poses_may_begin(now_ns)):
                         return
-                    self.details["no transform"] = str(error)
                     if self._pose_ns is not None and now_ns - self._pose_ns < POSE_LOST_NS:
                         # A clip with some poses missing is worth less than one frame fewer.
-                        self.drops["no transform"] += 1
+                        self._drop(image.stamp_ns, "no transform", str(error))
                         self._images.popleft()
                         continue
+                    self.details["no transform"] = str(error)
                     self.lacks["no transform"] += 1
             self._images.popleft()
             frame = self._frame(image, pose)
@@ -208,9 +221,11 @@ class FrameAssembler:
             return None
         return nearest
 
-    def _drop(self, reason: str, detail: str) -> None:
+    def _drop(self, stamp: int, reason: str, detail: str) -> None:
         self.drops[reason] += 1
         self.details[reason] = detail
+        if self._on_drop is not None:
+            self._on_drop(stamp, reason)
 
     def _lack(self, reason: str, detail: str) -> None:
         self.lacks[reason] += 1
@@ -224,7 +239,7 @@ class FrameAssembler:
         try:
             rgb = image_to_rgb(image.msg)
         except ImageError as error:
-            self._drop("unreadable image", str(error))
+            self._drop(image.stamp_ns, "unreadable image", str(error))
             return None
         self._cured("unreadable image", "no frame_id", "no stamp")
         height, width = rgb.shape[:2]

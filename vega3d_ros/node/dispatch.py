@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.node.outputs import Outputs
-    from vega3d_ros.node.parameters import Parameters
+    from vega3d_ros.node.settings import Parameters
     from vega3d_ros.node.tf import Transforms
     from vega3d_ros.node.worker import SceneLike
 

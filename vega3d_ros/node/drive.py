@@ -11,9 +11,9 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from vega3d_ros.demo.outcome import OBJECTS
-from vega3d_ros.demo.plan import DemoError, Plan, Question
-from vega3d_ros.demo.records import (
+from vega3d_ros.evaluation.outcome import OBJECTS
+from vega3d_ros.evaluation.plan import DriveError, Plan, Question
+from vega3d_ros.evaluation.records import (
     DriveResult,
     RelationReply,
     Reply,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.bag import Bag, CameraTopics
-    from vega3d_ros.demo.plan import RelationQuestion
+    from vega3d_ros.evaluation.plan import RelationQuestion
 
 NODE = "perception"
 _STARTING_S = 180.0
@@ -69,7 +69,7 @@ class Drive:
         """Wait for the node; returns the seconds it took.
 
         Raises:
-            DemoError: If it does not become active, or dies.
+            DriveError: If it does not become active, or dies.
         """
         begin_s = time.monotonic()
         while (state := self._client.state()) != "active":
@@ -77,7 +77,7 @@ class Drive:
             waited_s = time.monotonic() - begin_s
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
-                raise DemoError(msg)
+                raise DriveError(msg)
             self._on_state(state)
             time.sleep(0.1)
         return time.monotonic() - begin_s
@@ -102,7 +102,7 @@ class Drive:
             seconds: Play only so much of the recording; None for all.
 
         Raises:
-            DemoError: If nobody listens to the images, or the node dies.
+            DriveError: If nobody listens to the images, or the node dies.
         """
         player = Player(self._node, bag, topics, rate)
         self._wait_for_listener(player, topics)
@@ -137,7 +137,7 @@ class Drive:
             self._check()
             if time.monotonic() > end_s:
                 msg = f"the node is active, but does not listen to {topics.image}; see its log"
-                raise DemoError(msg)
+                raise DriveError(msg)
             time.sleep(_POLL_S)
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
@@ -147,7 +147,7 @@ class Drive:
             self._check()
             if time.monotonic() > end_s:
                 msg = f"the node is active, but does not publish {OBJECTS}; see its log"
-                raise DemoError(msg)
+                raise DriveError(msg)
             time.sleep(_POLL_S)
         light = (topics.camera_info, *topics.tf)
         return published | {name: bag.topics[name] for name in light if name}
@@ -232,7 +232,7 @@ class Drive:
         try:
             response = self._client.remembered()
         except ClientError as error:
-            raise DemoError(str(error)) from error
+            raise DriveError(str(error)) from error
         result.fixed_frame = response.header.frame_id
         result.remembered = scene_objects(response.objects, response.header.frame_id)
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from vega3d_ros.frames import ClipBuffer
-from vega3d_ros.node.assembler import FrameAssembler
+from vega3d_ros.node.clips import ClipMaker
 from vega3d_ros.node.inputs import Input
 from vega3d_ros.node.tf import subscribe_transforms
 
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from vega3d_ros.frames import Clip, Frame
+    from vega3d_ros.frames import Clip
     from vega3d_ros.node.health import Health
-    from vega3d_ros.node.parameters import Parameters
+    from vega3d_ros.node.settings import Parameters
 
 FOLLOW_PERIOD_S = 0.2
 ADVANCE_PERIOD_S = 0.05
@@ -56,18 +55,12 @@ class Intake:
         self._node = node
         self._health = health
         self._submit = submit
-        self._set_back = set_back
-        self._kind: tuple[Any, ...] | None = None
-        self._keyframe_ns: int | None = None
-        self._buffer = ClipBuffer(
-            parameters.clip_length, parameters.clip_capacity, parameters.keyframe_policy
-        )
         self.transforms = subscribe_transforms(node, self._advance)
-        self._assembler = FrameAssembler(
-            parameters.fixed_frame,
+        self._clips = ClipMaker(
+            parameters,
             None if self.transforms is None else self.transforms.lookup,
-            int(parameters.pair_tolerance_s * 1e9),
-            int(parameters.wait_s * 1e9),
+            set_back,
+            node.get_logger().warning,
         )
         qos = parameters.image_qos
         self._inputs = {
@@ -84,21 +77,20 @@ class Intake:
 
     def facts(self) -> dict[str, Any]:
         """The fields of ``health.Facts`` that are known here."""
+        assembler, kind = self._clips.assembler, self._clips.kind
         return {
             **{name: item.facts() for name, item in self._inputs.items()},
-            "drops": dict(self._assembler.drops),
-            "lacks": dict(self._assembler.lacks),
-            "details": dict(self._assembler.details),
+            "drops": dict(assembler.drops),
+            "lacks": dict(assembler.lacks),
+            "details": dict(assembler.details),
             "has_transforms": self.transforms is not None,
-            "posed": None if self._kind is None else bool(self._kind[2]),
-            "has_camera": None if self._kind is None else bool(self._kind[3]),
+            "posed": None if kind is None else bool(kind[2]),
+            "has_camera": None if kind is None else bool(kind[3]),
         }
 
     def forget(self, *, transforms: bool = False) -> None:
         """Forget frames, and moving transforms too where time was set back."""
-        self._buffer.clear()
-        self._assembler.clear()
-        self._kind = self._keyframe_ns = None
+        self._clips.forget()
         if transforms and self.transforms is not None:
             self.transforms.clear()
 
@@ -113,18 +105,16 @@ class Intake:
 
     def _on_camera_info(self, msg: Any) -> None:
         self._health.tick("camera_info")
-        self._assembler.add_camera_info(msg)
+        self._clips.assembler.add_camera_info(msg)
 
     def _on_depth(self, msg: Any) -> None:
         self._health.tick("depth")
-        self._assembler.add_depth(msg, time.monotonic_ns())
+        self._clips.assembler.add_depth(msg, time.monotonic_ns())
         self._advance()
 
     def _on_image(self, msg: Any) -> None:
         self._health.tick("images")
-        if self._assembler.jumps_back(msg):
-            self._set_back("an image is older than the one before")
-        self._assembler.add_image(msg, time.monotonic_ns())
+        self._clips.add_image(msg, time.monotonic_ns())
         self._advance()
 
     def _follow(self) -> None:
@@ -132,30 +122,6 @@ class Intake:
             item.follow()
 
     def _advance(self) -> None:
-        for frame, arrival_ns in self._assembler.poll(time.monotonic_ns(), self._wants):
-            self._take(frame, arrival_ns)
-
-    def _wants(self, stamp_ns: int) -> bool:
-        """Whether an image could become a keyframe at all; only such images are decoded."""
-        if self._keyframe_ns is None:
-            return True
-        return stamp_ns - self._keyframe_ns >= self._buffer.policy.min_interval_s * 1e9
-
-    def _take(self, frame: Frame, arrival_ns: int) -> None:
-        has_camera = frame.camera is not None
-        kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera)
-        if kind != self._kind:
-            if self._kind is not None:
-                self._node.get_logger().warning(
-                    f"results are now in {frame.fixed_frame or frame.frame_id!r}, "
-                    f"{'with' if has_camera else 'without'} 3D objects"
-                )
-            # One clip has one camera, one frame and one image size.
-            self._buffer.clear()
-            self._kind = kind
-        if self._buffer.add(frame):
+        for clip, arrival_ns in self._clips.advance(time.monotonic_ns()):
             self._health.tick("keyframes")
-            self._keyframe_ns = frame.stamp_ns
-            clip = self._buffer.clip()
-            if clip is not None:
-                self._submit(clip, arrival_ns)
+            self._submit(clip, arrival_ns)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vega3d_ros.scene.relations import Relation
 
 _SECOND_NS = 1_000_000_000
-MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
 UNKNOWN_ROTATION_RAD2 = math.pi**2
 
 
@@ -60,28 +59,6 @@ def pose_message(box: Box3D) -> Pose:
     x, y, z = (float(value) for value in box.center)
     qx, qy, qz, qw = (float(value) for value in SE3(box.rotation, box.center).quaternion)
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
-
-
-def why_unfit(item: SceneObject) -> str:
-    """What would make a consumer refuse or misread an object; empty where nothing does.
-
-    The checks of Nav2's message validator, plus those of this package's own fields.
-    """
-    covariance = np.asarray(item.covariance)
-    if not item.label:
-        return "it has no label"
-    if not item.frame_id:
-        return "it has no frame"
-    if not 0.0 <= item.score <= 1.0:
-        return f"its score {item.score} is outside [0, 1]"
-    if not (np.isfinite(item.box.center).all() and np.isfinite(item.box.size).all()):
-        return "its box is not finite"
-    if covariance.shape != (6, 6) or not np.isfinite(covariance).all():
-        return "its covariance is not a finite 6x6 matrix"
-    variances = np.diag(covariance)
-    if (variances <= 0).any() or (variances > MAX_VARIANCE).any():
-        return f"its variances {variances.tolist()} are not in (0, {MAX_VARIANCE:g}]"
-    return ""
 
 
 def reframe(item: SceneObject, frame_id: str, target_from_source: SE3) -> SceneObject:

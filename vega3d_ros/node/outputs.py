@@ -13,7 +13,8 @@ from vega3d_ros.drawing import draw_gate, draw_objects
 from vega3d_ros.msg import GroundedObjectArray, SpatialAnswer
 from vega3d_ros.node.images import fill_image
 from vega3d_ros.node.markers import marker_array
-from vega3d_ros.node.messages import header_message, objects_message, time_message, why_unfit
+from vega3d_ros.node.messages import header_message, objects_message, time_message
+from vega3d_ros.scene.objects import publishable
 
 try:
     from vision_msgs.msg import Detection3DArray
@@ -78,21 +79,13 @@ class Outputs:
 
     def fit(self, objects: Sequence[SceneObject], frame_id: str) -> tuple[SceneObject, ...]:
         """The objects that may be sent: probable enough, in the message's frame, and sound."""
-        chosen = []
-        for item in objects:
-            if item.score < self._min_score:
-                continue
-            reason = why_unfit(item)
-            if not reason and item.frame_id != frame_id:
-                reason = f"it is in {item.frame_id!r}, the message in {frame_id!r}"
-            if reason:
-                self._health.count("objects unfit to publish")
-                self._node.get_logger().warning(
-                    f"object {item.label!r} left out: {reason}", throttle_duration_sec=10.0
-                )
-                continue
-            chosen.append(item)
-        return tuple(chosen)
+        chosen, unfit = publishable(objects, frame_id, self._min_score)
+        for item, reason in unfit:
+            self._health.count("objects unfit to publish")
+            self._node.get_logger().warning(
+                f"object {item.label!r} left out: {reason}", throttle_duration_sec=10.0
+            )
+        return chosen
 
     def publish(self, state: SceneState) -> None:
         """Publish a scene on every topic that someone listens to."""

@@ -30,9 +30,10 @@ from vega3d_ros.node.dispatch import Session
 from vega3d_ros.node.health import Facts, Health, judge
 from vega3d_ros.node.intake import Intake
 from vega3d_ros.node.outputs import Outputs
-from vega3d_ros.node.parameters import ParameterError, declare_parameters, read_parameters
+from vega3d_ros.node.parameters import declare_parameters, read_parameters
 from vega3d_ros.node.request import RequestError
 from vega3d_ros.node.requests import Requests
+from vega3d_ros.node.settings import ParameterError
 from vega3d_ros.node.worker import Status, Worker
 from vega3d_ros.scene.memory import Memory
 

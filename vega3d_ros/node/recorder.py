@@ -17,8 +17,8 @@ from rosbags.interfaces import (
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.bag import BagWriter
-from vega3d_ros.demo.process import share_folder
 from vega3d_ros.node.playback import message_class
+from vega3d_ros.node.process import share_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -86,7 +86,7 @@ def message_definitions(types: Iterable[str]) -> dict[str, str]:
     All messages of a type's package are given, since one may hold another.
 
     Raises:
-        DemoError: If a package is not installed.
+        DriveError: If a package is not installed.
     """
     known = get_typestore(Stores.ROS2_JAZZY).types
     packages = {name.split("/")[0] for name in types if name not in known}

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from vega3d_ros.geometry import Box3D
+
+MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +65,47 @@ class Answer:
     confidence: float
     objects: tuple[SceneObject, ...]
     stamp_ns: int
+
+
+def why_unfit(item: SceneObject) -> str:
+    """What would make a consumer refuse or misread an object; empty where nothing does.
+
+    The checks of Nav2's message validator, plus those of this package's own fields.
+    """
+    covariance = np.asarray(item.covariance)
+    if not item.label:
+        return "it has no label"
+    if not item.frame_id:
+        return "it has no frame"
+    if not 0.0 <= item.score <= 1.0:
+        return f"its score {item.score} is outside [0, 1]"
+    if not (np.isfinite(item.box.center).all() and np.isfinite(item.box.size).all()):
+        return "its box is not finite"
+    if covariance.shape != (6, 6) or not np.isfinite(covariance).all():
+        return "its covariance is not a finite 6x6 matrix"
+    variances = np.diag(covariance)
+    if (variances <= 0).any() or (variances > MAX_VARIANCE).any():
+        return f"its variances {variances.tolist()} are not in (0, {MAX_VARIANCE:g}]"
+    return ""
+
+
+def publishable(
+    objects: Sequence[SceneObject], frame_id: str, min_score: float
+) -> tuple[tuple[SceneObject, ...], list[tuple[SceneObject, str]]]:
+    """The objects that may be sent in a message: probable enough, in its frame, and sound.
+
+    Returns:
+        Those objects, and the others that are probable enough, each with what is wrong with it.
+    """
+    fit, unfit = [], []
+    for item in objects:
+        if item.score < min_score:
+            continue
+        reason = why_unfit(item)
+        if not reason and item.frame_id != frame_id:
+            reason = f"it is in {item.frame_id!r}, the message in {frame_id!r}"
+        if reason:
+            unfit.append((item, reason))
+        else:
+            fit.append(item)
+    return tuple(fit), unfit

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vega3d_ros.evaluation.metrics import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.geometry import SE3, iou_axis_aligned
 from vega3d_ros.scene.objects import SceneObject
 from vega3d_ros.scene.relations import OPPOSITE, Relation, Viewpoint, relate
@@ -14,7 +16,7 @@ from vega3d_ros.scene.relations import OPPOSITE, Relation, Viewpoint, relate
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.demo.plan import RelationQuestion, Truth
+    from vega3d_ros.evaluation.plan import RelationQuestion, Truth
     from vega3d_ros.floor_plan import TrueObject
 
 CLOSE_ENOUGH = 0.25
@@ -67,6 +69,19 @@ def is_right(kind: str, truth: str, answer: str) -> bool:
             return False
         return abs(given - wanted) <= CLOSE_ENOUGH * abs(wanted)
     return answer == truth
+
+
+def typical(kind: str, answers: Sequence[str]) -> str:
+    """Median of numbers, else the most frequent answer (the first of equals by name).
+
+    "unknown" only where nothing else was ever the answer: it scores only where it is the truth.
+    """
+    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
+    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
+        middle = float(np.median([float(answer) for answer in known]))
+        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
+    counts = Counter(known)
+    return min(counts, key=lambda answer: (-counts[answer], answer))
 
 
 def true_relation(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vega3d_ros.demo.plan import RelationQuestion, Truth
-from vega3d_ros.demo.scoring import compare_objects, is_right, relation_is_right, true_relation
+from vega3d_ros.evaluation.plan import RelationQuestion, Truth
+from vega3d_ros.evaluation.scoring import (
+    compare_objects,
+    is_right,
+    relation_is_right,
+    true_relation,
+)
 from vega3d_ros.floor_plan import TrueObject
 from vega3d_ros.geometry import SE3, Box3D
 from vega3d_ros.scene.objects import SceneObject

@@ -1,4 +1,4 @@
-"""The perception node as a process of its own, which never outlives the demo."""
+"""The perception node as a process of its own, which never outlives this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vega3d_ros.demo.plan import DemoError
+from vega3d_ros.evaluation.plan import DriveError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class NodeProcess:
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            # Its own group: Ctrl-C reaches only the demo, which then ends the node in order.
+            # Its own group: Ctrl-C reaches only this process, which then ends the node in order.
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -59,12 +59,12 @@ class NodeProcess:
         """Make sure that it still runs.
 
         Raises:
-            DemoError: If it has ended, with the last lines of its log.
+            DriveError: If it has ended, with the last lines of its log.
         """
         if self._process is not None and (status := self._process.poll()) is not None:
             words = f"its last words ({self._log}):\n{self.log_tail()}"
             msg = f"the node ended with status {status}; {words}"
-            raise DemoError(msg)
+            raise DriveError(msg)
 
     def log_tail(self) -> str:
         """The last lines of its output."""
@@ -92,7 +92,7 @@ def share_folder(package: str) -> Path:
     """Where a package's configuration and message definitions are installed.
 
     Raises:
-        DemoError: If the package is not installed.
+        DriveError: If the package is not installed.
     """
     # The wheels of ROS install into the environment's prefix without naming it in the variable.
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
@@ -101,14 +101,14 @@ def share_folder(package: str) -> Path:
         if (folder / "msg").is_dir():
             return folder
     msg = f"{package} is not installed; run `make demo`, or build the package and source its setup"
-    raise DemoError(msg)
+    raise DriveError(msg)
 
 
 def private_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment with a ROS domain of its own, on this machine only.
 
-    The demo publishes /tf and /clock, which must not reach a robot nearby, nor may another's reach
-    the demo. A domain or range that is set already stays.
+    A recording that plays publishes /tf and /clock, which must not reach a robot nearby, nor may
+    another's reach this machine. A domain or range that is set already stays.
     """
     # Domains up to 101 keep off the ports that Linux gives away.
     own = {

@@ -18,8 +18,8 @@ SEEN_PIXELS = 150
 COUNTED_PIXELS = 224 * 168
 
 
-class DemoError(RuntimeError):
-    """The demo cannot go on; the message says why and what to do."""
+class DriveError(RuntimeError):
+    """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Truth:
         relations: To ask.
         shown: For each image, by stamp: how many objects it shows well, and as the fraction, how
             much of it they fill.
+        pixels: For each image, by stamp: how much of each object it shows, pixels of an image of
+            224 x 168.
     """
 
     fixed_frame: str
@@ -78,6 +80,7 @@ class Truth:
     questions: tuple[Question, ...]
     relations: tuple[RelationQuestion, ...]
     shown: Mapping[int, float] = field(default_factory=dict)
+    pixels: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def load_truth(bag: Path) -> Truth | None:
     """The truth beside a bag: ``truth.json`` in its folder. None where there is none.
 
     Raises:
-        DemoError: If it is damaged.
+        DriveError: If it is damaged.
     """
     path = (bag if bag.is_dir() else bag.parent) / TRUTH_FILE
     if not path.is_file():
@@ -119,10 +122,11 @@ def load_truth(bag: Path) -> Truth | None:
             tuple(_question(item, 0.0) for item in record["questions"]),
             tuple(_relation(item, 0.0) for item in record.get("relations", [])),
             _shown(record),
+            _pixels(record),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
-        raise DemoError(msg) from error
+        raise DriveError(msg) from error
 
 
 def load_plan(path: Path, duration_s: float) -> Plan:
@@ -134,7 +138,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
         duration_s: Of the drive.
 
     Raises:
-        DemoError: If it cannot be read.
+        DriveError: If it cannot be read.
     """
     record = _load(path)
     try:
@@ -150,7 +154,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
             '{"questions": [{"question": "..."}], '
             '"relations": [{"subject": "...", "object": "..."}]}'
         )
-        raise DemoError(msg) from error
+        raise DriveError(msg) from error
 
 
 def default_plan(duration_s: float) -> Plan:
@@ -185,10 +189,10 @@ def _load(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read: {error}"
-        raise DemoError(msg) from error
+        raise DriveError(msg) from error
     if not isinstance(record, dict):
         msg = f"{path} must hold a JSON object"
-        raise DemoError(msg)
+        raise DriveError(msg)
     return record
 
 
@@ -222,6 +226,13 @@ def _shown(record: Mapping[str, Any]) -> dict[int, float]:
     return {
         stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / COUNTED_PIXELS for pixels in counts)
         for i, stamp in enumerate(stamps)
+    }
+
+
+def _pixels(record: Mapping[str, Any]) -> dict[int, dict[str, int]]:
+    return {
+        stamp: {item["id"]: int(item["visible_pixels"][i]) for item in record["objects"]}
+        for i, stamp in enumerate(record.get("stamps_ns", []))
     }
 
 

@@ -13,7 +13,7 @@ from vega3d_ros.scene.objects import SceneObject
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vega3d_ros.demo.plan import Question, RelationQuestion
+    from vega3d_ros.evaluation.plan import Question, RelationQuestion
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.bag import open_bag, read_frames
-from vega3d_ros.demo.records import nanoseconds, scene_objects, seconds
+from vega3d_ros.evaluation.records import nanoseconds, scene_objects, seconds
 from vega3d_ros.frames import sample_uniformly
 from vega3d_ros.node.images import image_to_rgb
 

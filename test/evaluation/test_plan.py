@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vega3d_ros.demo.plan import DemoError, default_plan, load_plan, load_truth
+from vega3d_ros.evaluation.plan import DriveError, default_plan, load_plan, load_truth
 
 
 def test_truth_beside_a_bag(drive_bag):
@@ -28,7 +28,7 @@ def test_no_truth_is_none(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"objects": [{"id": "a"}]}', '{"objects": 3}'])
 def test_damaged_truth_is_one_clear_error(tmp_path, text):
     (tmp_path / "truth.json").write_text(text)
-    with pytest.raises(DemoError, match=r"truth\.json"):
+    with pytest.raises(DriveError, match=r"truth\.json"):
         load_truth(tmp_path)
 
 
@@ -71,10 +71,10 @@ def test_own_questions(tmp_path):
 def test_unusable_questions_name_the_form(tmp_path, text):
     path = tmp_path / "questions.json"
     path.write_text(text)
-    with pytest.raises(DemoError, match=r"questions\.json"):
+    with pytest.raises(DriveError, match=r"questions\.json"):
         load_plan(path, 10.0)
 
 
 def test_missing_questions(tmp_path):
-    with pytest.raises(DemoError, match="cannot be read"):
+    with pytest.raises(DriveError, match="cannot be read"):
         load_plan(tmp_path / "none.json", 10.0)
