@@ -1,150 +1,99 @@
-"""``vega3d evaluate``: a model on clips it has never seen, beside what it must be compared to."""
+"""``vega3d evaluate``: a model on recordings, or on simulated clips it has never seen."""
 
 from __future__ import annotations
 
-import os
-import time
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
+EPILOG = """\
+vega3d evaluate BAG... --model M      recordings, through the very code that the node runs
+vega3d evaluate M --split heldout     simulated clips, beside baselines
+"""
 
-from vega3d_ros import __version__
-from vega3d_ros.evaluation import report
-from vega3d_ros.evaluation.baselines import Blind, Constant
-from vega3d_ros.evaluation.heldout import SceneModel, evaluate
-from vega3d_ros.simulation.dataset import ClipDataset
 
-if TYPE_CHECKING:
-    import argparse
-
-    from vega3d_ros.evaluation.heldout import Candidate, Results
-    from vega3d_ros.perceiver import Perceiver
-
-# The baselines' habits settle with far fewer clips than a model learns from.
-_TRAINING_MADE, _TRAINING_READ = 200, 1000
-_NOTE = (
-    "{clips} simulated clips of the {split} split; {seconds:.0f} s for {candidates} candidates. "
-    "Boxes: axis-aligned overlap unless headings are named; a query to which nothing was returned "
-    "is a miss. Thick: no side shorter than 15 cm."
-)
+class ArgumentError(ValueError):
+    """Arguments that do not go together; the message says which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``vega3d evaluate``."""
-    parser.add_argument("model", help="name of a shipped model, or a model folder")
-    parser.add_argument("--split", choices=("heldout", "train"), default="heldout")
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--data", type=Path, help="folder of simulated clips (default: made and kept)"
+        "subjects",
+        nargs="+",
+        metavar="BAG",
+        help="recordings: rosbag2 folders, .mcap, .db3, or .bag of ROS 1; with --split: the model",
     )
-    parser.add_argument("--clips", type=int, default=200, help="clips to ask about (default: 200)")
-    parser.add_argument("--furniture", help="folder of meshes for clips that are made")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/evaluation"), help="where reports go"
+        "--out",
+        type=Path,
+        default=Path("runs/evaluation"),
+        help="folder for reports (%(default)s); a second run goes on where the first stopped",
     )
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    bags = parser.add_argument_group("recordings")
+    bags.add_argument(
+        "--model", default="nano", help="shipped model or model folder (%(default)s)"
+    )
+    bags.add_argument("--image", default="", help="image topic; left out: found by type")
+    bags.add_argument("--camera-info", default="", help="its camera_info; left out: found")
+    bags.add_argument("--depth", default="", help="its registered depth; left out: found")
+    bags.add_argument("--fixed-frame", help="frame of the results; left out: the root of TF")
+    bags.add_argument(
+        "--truth",
+        default="auto",
+        metavar="TOPIC",
+        help="topic of true objects, or none; left out: truth.json beside the bag, or a topic of "
+        "GroundedObjectArray or Detection3DArray",
+    )
+    bags.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    bags.add_argument("--params", type=Path, help="parameters, as the node's YAML")
+    bags.add_argument("--min-score", type=float, help="objects less probable are left out")
+    bags.add_argument(
+        "--workers", type=int, default=1, help="recordings at once, each a process (%(default)s)"
+    )
+    bags.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="run on a Ray cluster; local: one of --workers on this machine",
+    )
+    clips = parser.add_argument_group("simulated clips")
+    clips.add_argument("--split", choices=("heldout", "train"), help="ask about clips of it")
+    clips.add_argument("--data", type=Path, help="folder of clips (default: made and kept)")
+    clips.add_argument("--clips", type=int, default=200, help="how many (%(default)s)")
+    clips.add_argument("--furniture", help="folder of meshes for clips that are made")
     for name, what in (
         ("blind", "trained without images (answers only)"),
         ("no-prior", "trained without the prior"),
         ("random-prior", "trained with a prior of random weights"),
     ):
-        parser.add_argument(f"--{name}-model", help=f"folder of the same model {what}")
+        clips.add_argument(f"--{name}-model", help=f"folder of the same model {what}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and write the report.
 
     Raises:
+        ArgumentError: If the arguments do not go together.
         CheckpointError: If a model cannot be loaded.
-        DatasetError: If ``--data`` holds no such clips.
-        RenderError: If clips must be made and rendering is impossible here.
     """
-    console = Console()
-    clips = _clips(args.data, args.split, args.clips, args.furniture, console)
-    habits = _clips(_with_training(args.data), "train", _TRAINING_MADE, args.furniture, console)
-    count = min(args.clips, len(clips))
+    if args.split is not None:
+        from vega3d_ros.evaluation import clips_command  # noqa: PLC0415 - needs the simulation
 
-    perceivers = {"": _load(args.model, args.device)}
-    for name in ("no_prior", "random_prior"):
-        folder = getattr(args, f"{name}_model")
-        if folder:
-            perceivers[name.replace("_", " ")] = _load(folder, args.device)
-    candidates: list[Candidate] = []
-    for name, perceiver in perceivers.items():
-        heading = name or Path(args.model).name
-        candidates.append(SceneModel(f"{heading}, depth", perceiver, depth=True))
-        candidates.append(SceneModel(f"{heading}, no depth", perceiver, depth=False))
-    if args.blind_model:
-        blind = _load(args.blind_model, args.device)
-        candidates.append(SceneModel("trained blind", blind, depth=False, grounds=False))
-    training = [habits[i] for i in range(min(_TRAINING_READ, len(habits)))]
-    grid = perceivers[""].modules.language.grid
-    candidates += [Blind(training, grid), Constant(training, grid)]
+        if len(args.subjects) != 1:
+            msg = f"--split asks one model about clips, not {', '.join(args.subjects)}"
+            raise ArgumentError(msg)
+        args.model = args.subjects[0]
+        return clips_command.run(args)
+    if args.workers < 1:
+        msg = "--workers must be at least 1"
+        raise ArgumentError(msg)
+    bags = [Path(subject) for subject in args.subjects]
+    missing = [str(bag) for bag in bags if not bag.exists()]
+    if missing:
+        msg = f"there is no {', '.join(missing)}; to ask a model about clips, add --split heldout"
+        raise ArgumentError(msg)
+    from vega3d_ros.evaluation import bags_command  # noqa: PLC0415 - --help must answer at once
 
-    start = time.monotonic()
-    records = (clips[i] for i in range(count))
-    results: list[Results] = []
-    for results in track(  # noqa: B007 - the last value holds everything
-        evaluate(candidates, records), "asking", total=count, console=console
-    ):
-        pass
-    spent_s = time.monotonic() - start
-    settings = {
-        "model": str(args.model),
-        "split": args.split,
-        "clips": count,
-        "data": str(args.data or "generated"),
-        "furniture": bool(args.furniture),
-        "package": __version__,
-        "seconds": round(spent_s, 1),
-        "threads": _threads(),
-    }
-    title = f"{Path(args.model).name} on {count} {args.split} clips"
-    notes = [
-        *([perceivers[""].card, ""] if perceivers[""].card else []),
-        _NOTE.format(clips=count, split=args.split, seconds=spent_s, candidates=len(candidates)),
-    ]
-    summaries = report.write(args.out, title, notes, settings, results)
-    for table in report.rich_tables(summaries, title, console.width):
-        console.print(table)
-    console.print(f"{spent_s:.0f} s; written to {args.out}/report.md, report.json and rows.json")
-    return 0
-
-
-def _load(model: str, device: str) -> Perceiver:
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415 - torch is slow to import
-
-    perceiver = Perceiver.from_pretrained(model, device=device)
-    # Answers are scored by their words; finding the objects they speak of would only cost time.
-    perceiver.queries = ()
-    return perceiver
-
-
-def _threads() -> int:
-    import torch  # noqa: PLC0415
-
-    return torch.get_num_threads()
-
-
-def _with_training(data: Path | None) -> Path | None:
-    """The folder itself where it holds training clips too."""
-    return data if data is not None and (data / "train").is_dir() else None
-
-
-def _clips(
-    data: Path | None, split: str, count: int, furniture: str | None, console: Console
-) -> ClipDataset:
-    """Clips of a folder, or of the cache, where missing ones are made first."""
-    if data is not None:
-        return ClipDataset(data, split)
-    from vega3d_ros.simulation.clips import generate  # noqa: PLC0415 - chooses a GL backend
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vega3d_ros"
-    folder = cache / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
-    made = 0
-    with console.status(f"{split} clips in {folder}") as status:
-        for size in generate(folder, split, count, furniture=furniture):
-            made += size
-            status.update(f"{split} clips in {folder}: {made} of {count}")
-    return ClipDataset(folder, split)
+    return bags_command.run(args, bags)

@@ -18,7 +18,7 @@ from vega3d_ros.evaluation.figures import drive_figures
 from vega3d_ros.evaluation.log import DriveLog, LogWriter, read_log
 from vega3d_ros.evaluation.offline import Interview, OfflineDrive
 from vega3d_ros.evaluation.plan import DriveError, Plan, default_plan, load_plan
-from vega3d_ros.evaluation.rows import score_drive
+from vega3d_ros.evaluation.rows import Rows, score_drive
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.node.settings import Parameters
 
@@ -123,14 +123,22 @@ def run_job(
         The record that was written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"name": job.name, "bag": str(job.bag), "status": FAILED}
+    record: dict[str, Any] = {"status": FAILED}
     try:
         with open_bag(job.bag) as bag:
             record["notes"] = list(bag.notes)
             record |= _run(job, bag, perceiver, on_progress)
     except (BagError, DriveError) as error:
         record["error"] = str(error)
-        _write(job.folder / ROWS, {"answers": [], "objects": [], "claims": []})
+    return write_record(job, record)
+
+
+def write_record(job: Job, record: dict[str, Any]) -> dict[str, Any]:
+    """Write the record of a job, and empty rows where it came to none."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    record = {"name": job.name, "bag": str(job.bag), **record}
+    if "error" in record:
+        _write(job.folder / ROWS, Rows().json())
     _write(job.folder / RECORD, record)
     return record
 

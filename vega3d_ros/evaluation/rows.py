@@ -10,7 +10,12 @@ import numpy as np
 from vega3d_ros.evaluation.metrics import answer_score
 from vega3d_ros.evaluation.plan import Truth
 from vega3d_ros.evaluation.records import Reply
-from vega3d_ros.evaluation.scoring import compare_objects, relation_is_right, true_relation
+from vega3d_ros.evaluation.scoring import (
+    MATCH_M,
+    compare_objects,
+    relation_is_right,
+    true_relation,
+)
 from vega3d_ros.geometry import SE3, Box3D, iou_axis_aligned, iou_oriented
 from vega3d_ros.token_geometry import level
 
@@ -292,11 +297,12 @@ def constant_place(row: ObjectRow, others: Iterable[ObjectRow]) -> ObjectRow:
     yaw = float(np.angle(np.mean(np.exp(2j * places[:, 6]))) / 2)
     claimed = Box3D.upright(center, size, yaw)
     true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
+    error_m = float(np.linalg.norm(claimed.center - true.center))
     return replace(
         row,
-        found=True,
+        found=error_m <= MATCH_M,
         score=None,
         iou=iou_axis_aligned(claimed, true),
         iou_oriented=iou_oriented(claimed, true),
-        error_m=float(np.linalg.norm(claimed.center - true.center)),
+        error_m=error_m if error_m <= MATCH_M else None,
     )

@@ -1,0 +1,371 @@
+"""The report on recordings: ``report.html``, ``report.md`` and ``results.json`` of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vega3d_ros.evaluation import html
+from vega3d_ros.evaluation.job import ROWS, read_record
+from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.summary import METRES, Summary, calibration_error, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from vega3d_ros.evaluation.metrics import Estimate
+    from vega3d_ros.evaluation.summary import Bin, Pair
+
+BAGS = "bags"
+WORST = 12
+_PER_CENT = (
+    "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}. The constant "
+    "never looks: it gives the typical answer of the other questions of the kind, and claims the "
+    "typical place of the other objects of the label."
+)
+
+
+def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """Write the report on all recordings under a run's folder.
+
+    Args:
+        folder: Of the run.
+        made_with: Versions, model, command, hardware, seeds.
+        title: Of the report.
+
+    Returns:
+        What ``results.json`` holds.
+    """
+    records, rows = read_run(folder)
+    summary = summarise(rows)
+    results = {
+        **made_with,
+        "figures": _plain_summary(summary),
+        "recordings": {
+            name: {k: v for k, v in record.items() if k != "cases"}
+            for name, record in records.items()
+        },
+    }
+    text = json.dumps(finite(results), indent=1, allow_nan=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    sections = _sections(records, summary, made_with)
+    (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
+    cases = worst_cases(records)
+    body = [
+        *(part for section in sections for part in section.html()),
+        *_case_figures(folder, cases),
+        *_maps(folder, records),
+    ]
+    (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
+    return results
+
+
+def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], Rows]:
+    """The records of a run's recordings by name, and all their rows."""
+    records, rows = {}, Rows()
+    for path in sorted((folder / BAGS).iterdir()) if (folder / BAGS).is_dir() else ():
+        record = read_record(path)
+        if record is not None:
+            records[path.name] = record
+            rows.extend(Rows.read(json.loads((path / ROWS).read_text(encoding="utf-8"))))
+    return records, rows
+
+
+def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The worst cases that have a picture: as many answers as objects, as far as there are."""
+    cases = [
+        {**case, "folder": name}
+        for name, record in records.items()
+        for case in record.get("cases", ())
+        if case["badness"] > 0 and case["picture"]
+    ]
+    cases.sort(key=lambda case: -case["badness"])
+    halves = [[c for c in cases if c["type"] == kind] for kind in ("answer", "object")]
+    chosen = [*halves[0][: WORST // 2], *halves[1][: WORST // 2]]
+    rest = [case for case in cases if case not in chosen]
+    chosen += rest[: WORST - len(chosen)]
+    return sorted(chosen, key=lambda case: -case["badness"])
+
+
+def cell(name: str, estimate: Estimate) -> str:
+    """A figure with half its interval."""
+    if not estimate.count or not math.isfinite(estimate.value):
+        return "-"
+    half = (estimate.high - estimate.low) / 2
+    if name == METRES:
+        return f"{estimate.value:.2f} ± {half:.2f}"
+    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+
+
+def finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+class Section:
+    """A heading with notes and tables, for both forms of a report.
+
+    Args:
+        title: Above it.
+        notes: Before the tables.
+    """
+
+    def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
+        self.title, self.notes = title, [note for note in notes if note]
+        self._tables: list[tuple[Sequence[str], list[Sequence[str]], list[str] | None]] = []
+
+    def add(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        bars: Iterable[str] | None = None,
+    ) -> Section:
+        """Add a table; ``bars`` are drawn beside its rows where the form can show them."""
+        filled = list(rows)
+        if filled:
+            self._tables.append((columns, filled, None if bars is None else list(bars)))
+        return self
+
+    def html(self) -> list[str]:
+        """For a page."""
+        parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
+        for columns, rows, bars in self._tables:
+            if bars is None:
+                parts.append(html.table(columns, rows))
+            else:
+                drawn = ([*row, bar] for row, bar in zip(rows, bars, strict=True))
+                parts.append(html.table([*columns, "<"], drawn))
+        return parts
+
+    def markdown(self) -> list[str]:
+        """For ``report.md``."""
+        lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
+        for columns, rows, _ in self._tables:
+            lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")
+            lines.append("|" + "|".join("--:" if c[:1] == ">" else "---" for c in columns) + "|")
+            lines += ["| " + " | ".join(t.replace("|", "\\|") for t in r) + " |" for r in rows]
+            lines.append("")
+        return lines
+
+
+def pair_section(
+    title: str, pairs: Mapping[str, Pair], notes: Sequence[str] = (), first: str = ""
+) -> Section:
+    """A table of figures of the model beside the constant."""
+    rows, bars = [], []
+    for name, pair in pairs.items():
+        counted = str(pair.model.count)
+        rows.append((name, cell(name, pair.model), cell(name, pair.constant), counted))
+        both = html.bar(pair.model) + html.bar(pair.constant, "other")
+        bars.append("" if name == METRES else both)
+    return Section(title, notes).add((first, ">model", ">constant", ">n"), rows, bars)
+
+
+def _sections(
+    records: Mapping[str, Mapping[str, Any]], summary: Summary, made_with: Mapping[str, Any]
+) -> list[Section]:
+    sections = [_head(made_with), _recordings(records)]
+    note = _PER_CENT.format(parts=summary.resampled)
+    if summary.answers:
+        sections.append(pair_section("Answers", summary.answers, [note], "kind of question"))
+    if summary.objects:
+        about = "Objects that a scene shows, each scene anew."
+        sections.append(pair_section("Objects", summary.objects, [about, note]))
+    for name, pairs in summary.by.items():
+        about = "Share found with an overlap of at least a quarter (Acc@0.25)."
+        sections.append(pair_section(f"Objects by {name}", pairs, [about], name))
+    for name, bins in summary.calibration.items():
+        sections.append(_calibration(name, bins))
+    sections += [_latency(records), _steadiness(records), _frames(records)]
+    return sections
+
+
+def _head(made_with: Mapping[str, Any]) -> Section:
+    model, hardware = made_with["model"], made_with["hardware"]
+    versions = ", ".join(f"{k} {v}" for k, v in made_with["versions"].items())
+    rows = [
+        ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
+        ("command", " ".join(map(str, made_with["command"]))),
+        ("hardware", ", ".join(f"{k} {v}" for k, v in hardware.items())),
+        ("versions", versions),
+        ("seeds", ", ".join(f"{k} {v}" for k, v in made_with["seeds"].items())),
+    ]
+    return Section("Made with", [model["card"]]).add(("", ""), rows)
+
+
+def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
+    rows = []
+    for name, record in records.items():
+        figures = record.get("figures", {})
+        remarks = [record.get("error", ""), record.get("damage", ""), *record.get("notes", ())]
+        remarks += record.get("topics", {}).get("notes", [])
+        remarks += record.get("failures", [])[:3]
+        objects = figures.get("objects_per_scene") or {}
+        rows.append(
+            (
+                name,
+                record["status"],
+                record.get("truth", ""),
+                str(figures.get("recording_s", "")),
+                str(figures.get("scenes", "")),
+                str(objects.get("mean", "")),
+                str(figures.get("remembered", "")),
+                str(figures.get("recorded_s_per_wall_s") or ""),
+                "; ".join(filter(None, remarks)),
+            )
+        )
+    columns = (
+        "recording", "", "truth", ">seconds", ">scenes", ">objects per scene",
+        ">remembered", ">times real time", "remarks",
+    )  # fmt: skip
+    return Section("Recordings").add(columns, rows)
+
+
+def _calibration(name: str, bins: Sequence[Bin]) -> Section:
+    rows = [
+        (
+            f"{b.low:.1f} to {b.high:.1f}",
+            f"{100 * b.confidence:.0f}",
+            cell("", b.right),
+            str(b.right.count),
+        )
+        for b in bins
+    ]
+    error = 100 * calibration_error(bins)
+    about = (
+        f"Of what is claimed with a confidence, so much is right; the red line is the mean "
+        f"confidence, which an honest model's bars reach. Expected calibration error {error:.1f}."
+    )
+    bars = [html.bar(b.right, mark=b.confidence) for b in bins]
+    columns = ("confidence", ">mean, %", ">right, %", ">n")
+    return Section(f"Calibration of {name}", [about]).add(columns, rows, bars)
+
+
+def _latency(records: Mapping[str, Mapping[str, Any]]) -> Section:
+    rows = []
+    for name, record in records.items():
+        stages = record.get("figures", {}).get("latency_ms", {})
+        rows += [(name, stage, *map(str, levels.values())) for stage, levels in stages.items()]
+    columns = (
+        "recording", "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
+    )  # fmt: skip
+    return Section("Latency, milliseconds").add(columns, rows)
+
+
+def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
+    rows = []
+    for name, record in records.items():
+        figures = record.get("figures", {})
+        stability, gate = figures.get("stability", {}), figures.get("gate")
+        if not figures:
+            continue
+        rows.append(
+            (
+                name,
+                str(stability["ids"]),
+                str(stability.get("ids_of_one_scene", "-")),
+                _middle(stability.get("scenes_per_id")),
+                _middle(stability.get("position_spread_m")),
+                _middle(stability.get("position_step_m")),
+                _middle(gate and gate["scene_mean"]),
+                "-" if not gate else f"{gate['token_p5']} to {gate['token_p95']}",
+            )
+        )
+    columns = (
+        "recording", ">names", ">of one scene", ">scenes per name", ">position spread, m",
+        ">position step, m", ">gate, mean", ">gate, 5 to 95 %",
+    )  # fmt: skip
+    about = (
+        "How well objects keep name and place: medians over names. Spread is about their mean, a "
+        "step is from scene to scene. The gate is the generator's share in the fused tokens."
+    )
+    return Section("Steadiness and gate", [about]).add(columns, rows)
+
+
+def _middle(spread: Mapping[str, float] | None) -> str:
+    return "-" if not spread else f"{spread['median']:.3g}"
+
+
+def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
+    rows = []
+    for name, record in records.items():
+        frames = record.get("frames", {})
+        for fate, count in frames.get("by_fate", {}).items():
+            rows.append((name, fate, str(count), frames["details"].get(fate, "")))
+        for lack, count in frames.get("lacks", {}).items():
+            rows.append(
+                (name, f"used without: {lack}", str(count), frames["details"].get(lack, ""))
+            )
+        unread = frames.get("in_bag", 0) - frames.get("read", 0)
+        if unread > 0:
+            rows.append((name, "not read", str(unread), record.get("damage", "")))
+    return Section("Every frame").add(("recording", "what became of it", ">frames", ""), rows)
+
+
+def _markdown(title: str, sections: Sequence[Section]) -> str:
+    lines = [f"# {title}", "", "Pictures are in `report.html`.", ""]
+    for section in sections:
+        lines += section.markdown()
+    return "\n".join(lines)
+
+
+def _case_figures(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not cases:
+        return []
+    figures = [case_figure(folder / BAGS / case["folder"], case) for case in cases]
+    return [html.heading("Worst cases"), f'<div class="cases">{"".join(figures)}</div>']
+
+
+def case_figure(folder: Path, case: Mapping[str, Any]) -> str:
+    """A case with its picture."""
+    words = html.definition(
+        [
+            ("question", case["question"]),
+            ("answer", case["answer"]),
+            ("truth", case["truth"] or "unknown"),
+            ("kind", case["kind"]),
+            ("at", f"{case['at_s']:.1f} s of {case['bag']}"),
+        ]
+    )
+    return f"<figure>{html.picture(folder / case['picture'], case['question'])}{words}</figure>"
+
+
+def _maps(folder: Path, records: Mapping[str, Any]) -> list[str]:
+    maps = [
+        f"<figure>{html.picture(folder / BAGS / name / 'map.png', f'map of {name}')}"
+        f"<figcaption>{name}</figcaption></figure>"
+        for name in records
+        if (folder / BAGS / name / "map.png").is_file()
+    ]
+    return [html.heading("Maps"), *maps] if maps else []
+
+
+def _plain_summary(summary: Summary) -> dict[str, Any]:
+    def pairs(group: Mapping[str, Pair]) -> dict[str, Any]:
+        return {
+            name: {"model": asdict(pair.model), "constant": asdict(pair.constant)}
+            for name, pair in group.items()
+        }
+
+    return {
+        "answers": pairs(summary.answers),
+        "objects": pairs(summary.objects),
+        "objects_by": {name: pairs(group) for name, group in summary.by.items()},
+        "calibration": {
+            name: {
+                "expected_error": calibration_error(bins),
+                "bins": [{**b._asdict(), "right": asdict(b.right)} for b in bins],
+            }
+            for name, bins in summary.calibration.items()
+        },
+        "resampled": summary.resampled,
+    }

@@ -1,0 +1,198 @@
+"""``vega3d evaluate BAG...``: recordings through a model, offline, and a report on them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vega3d_ros.bag import BagError, open_bag
+from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
+from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, ROWS, Job, is_done, read_record
+from vega3d_ros.evaluation.metrics import Estimate
+from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.workers import (
+    check_memory,
+    load_model,
+    run_here,
+    run_in_workers,
+)
+from vega3d_ros.node.settings import load_parameters
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+INTERRUPTED = 130
+SOME_FAILED = 1
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot begin; the message says what to change."""
+
+
+def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
+    """Evaluate recordings; returns the exit status."""
+    from vega3d_ros.checkpoint import locate  # noqa: PLC0415 - imports torch
+
+    console = Console()
+    folder = locate(args.model)
+    made_with = provenance(args.model, folder, args.device)
+    out: Path = args.out
+    jobs = _jobs(args, bags, made_with["model"]["sha256"], out)
+    out.mkdir(parents=True, exist_ok=True)
+    todo = [job for job in jobs if not is_done(job)]
+    for job in jobs:
+        if job not in todo:
+            console.print(f"{job.name}: done by an earlier run", highlight=False)
+    if todo:
+        console.print(f"model {args.model}: {made_with['model']['card']}", highlight=False)
+    for job in todo:
+        _introduce(job, console)
+    interrupted = False
+    try:
+        _do(todo, args, folder, console)
+    except KeyboardInterrupt:
+        interrupted = True
+    made_with["settings"] = {
+        "parameters": dict(jobs[0].parameters),
+        "workers": args.workers,
+        "ray": args.ray,
+    }
+    results = write_report(out, made_with, f"{made_with['model']['name']} on recordings")
+    status = _conclude(jobs, results, console, out)
+    if interrupted or status == INTERRUPTED:
+        console.print("interrupted; the same command goes on where it stopped")
+        return INTERRUPTED
+    return status
+
+
+def _jobs(args: argparse.Namespace, bags: Sequence[Path], sha256: str, out: Path) -> list[Job]:
+    values: dict[str, Any] = {"min_score": args.min_score}
+    parameters = asdict(load_parameters(args.params, **values))
+    fixed_frame = args.fixed_frame
+    if fixed_frame is None and args.params is not None:
+        fixed_frame = parameters["fixed_frame"]
+    names = _names(bags)
+    return [
+        Job(
+            bag, name, out / BAGS / name, args.model, sha256, args.device, parameters,
+            args.image, args.camera_info, args.depth, args.truth, args.questions, fixed_frame,
+        )
+        for bag, name in zip(bags, names, strict=True)
+    ]  # fmt: skip
+
+
+def _names(bags: Sequence[Path]) -> list[str]:
+    """A name for each recording: its own, with its folder's where two are alike."""
+    names = [bag.resolve().stem for bag in bags]
+    for i, bag in enumerate(bags):
+        if names.count(bag.resolve().stem) > 1:
+            names[i] = f"{bag.resolve().parent.name}-{bag.resolve().stem}"
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        msg = f"recordings of one name and folder: {', '.join(twice)}; evaluate them apart"
+        raise EvaluationError(msg)
+    return names
+
+
+def _introduce(job: Job, console: Console) -> None:
+    """Say what was found in a recording; what is wrong with it comes in the report."""
+    say: Callable[[str], None] = lambda text: console.print(text, highlight=False)  # noqa: E731
+    say(f"[bold]{job.name}[/]: {job.bag}")
+    try:
+        with open_bag(job.bag) as bag:
+            topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
+            say(f"  {bag.duration_s:.1f} s, {bag.counts[topics.image]} images")
+            for name, topic in (
+                ("image", f"{topics.image} ({bag.topics[topics.image]})"),
+                ("camera_info", topics.camera_info),
+                ("depth", topics.depth),
+                ("transforms", ", ".join(topics.tf)),
+                ("results in", topics.fixed_frame or topics.frame_id),
+            ):
+                say(f"  {name:<12}{topic or 'none'}")
+            for note in (*bag.notes, *topics.notes):
+                say(f"  {note}")
+    except BagError as error:
+        say(f"  [red]{error}[/]")
+
+
+def _do(todo: Sequence[Job], args: argparse.Namespace, folder: Path, console: Console) -> None:
+    if not todo:
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(), console=console,
+    ) as bars:  # fmt: skip
+        tasks: dict[str, TaskID] = {}
+
+        def progress(name: str, done_s: float, all_s: float) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=all_s)
+            bars.update(tasks[name], completed=done_s, total=all_s)
+
+        if args.ray:
+            try:
+                from vega3d_ros.evaluation.ray_workers import run_on_ray  # noqa: PLC0415
+            except ModuleNotFoundError as error:
+                msg = "--ray needs Ray: pip install 'vega3d-ros[ray]'"
+                raise EvaluationError(msg) from error
+            run_on_ray(todo, args.ray, args.workers, progress)
+        elif args.workers > 1 and len(todo) > 1:
+            workers = min(args.workers, len(todo))
+            check_memory(workers, folder)
+            run_in_workers(todo, workers, progress)
+        else:
+            run_here(todo, load_model(args.model, args.device), progress)
+
+
+def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, out: Path) -> int:
+    table = Table(title="recordings")
+    for column in ("recording", "", "scenes", "answers", "objects seen", "remarks"):
+        table.add_column(column, overflow="fold")
+    statuses = []
+    for job in jobs:
+        record = read_record(job.folder) or {"status": "not begun"}
+        statuses.append(record["status"])
+        rows = Rows.read(_rows(job)) if record["status"] in (COMPLETE, PARTIAL) else Rows()
+        remark = record.get("error") or record.get("damage") or ""
+        table.add_row(
+            job.name,
+            record["status"],
+            str(record.get("figures", {}).get("scenes", "")),
+            str(len(rows.answers)),
+            str(len(rows.objects)),
+            remark,
+        )
+    console.print(table)
+    for title in ("answers", "objects"):
+        _print_figures(title, results["figures"][title], console)
+    console.print(f"written to {out}: report.html, report.md, results.json", highlight=False)
+    if FAILED in statuses:
+        return SOME_FAILED
+    return 0 if all(status == COMPLETE for status in statuses) else INTERRUPTED
+
+
+def _rows(job: Job) -> Any:
+    return json.loads((job.folder / ROWS).read_text(encoding="utf-8"))
+
+
+def _print_figures(title: str, figures: dict[str, Any], console: Console) -> None:
+    if not figures:
+        return
+    caption = "per cent unless metres; ± is half the 95 % interval"
+    table = Table(title=title, caption=caption)
+    table.add_column("")
+    for column in ("model", "constant", "n"):
+        table.add_column(column, justify="right")
+    for name, pair in figures.items():
+        model, constant = (Estimate(**pair[which]) for which in ("model", "constant"))
+        table.add_row(name, cell(name, model), cell(name, constant), str(model.count))
+    console.print(table)

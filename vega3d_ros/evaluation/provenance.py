@@ -1,0 +1,101 @@
+"""What a result was made with: versions, the model's files, the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vega3d_ros import __version__
+
+_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
+_WHOLE_BYTES = 64 << 20
+_PART_BYTES = 1 << 20
+
+
+def model_hash(folder: Path) -> str:
+    """SHA-256 of a model folder's files: of names, sizes and contents.
+
+    Of files above 64 MiB only the first and the last MiB count, so that large models start at
+    once.
+    """
+    digest = hashlib.sha256()
+    files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else [folder]
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(folder)}:{size}:".encode())
+        with file.open("rb") as data:
+            if size <= _WHOLE_BYTES:
+                while block := data.read(_PART_BYTES):
+                    digest.update(block)
+            else:
+                digest.update(data.read(_PART_BYTES))
+                data.seek(-_PART_BYTES, os.SEEK_END)
+                digest.update(data.read())
+    return digest.hexdigest()
+
+
+def provenance(model: str, folder: Path, device: str) -> dict[str, Any]:
+    """Everything by which a result can be made again."""
+    description = folder / "model.json"
+    settings = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
+    return {
+        "versions": {
+            "vega3d_ros": __version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "model": {
+            "name": model,
+            "sha256": model_hash(folder),
+            "card": str(settings.get("card", "")),
+        },
+        "command": sys.argv,
+        "hardware": _hardware(device),
+        "seeds": {"noise": _seed(settings), "resampling": 0},
+    }
+
+
+def _seed(settings: Any) -> int | None:
+    """The model's seed of noise, which with a frame's stamp decides all that is random."""
+    prior = settings.get("prior") if isinstance(settings, dict) else None
+    seed = prior.get("seed") if isinstance(prior, dict) else None
+    return seed if isinstance(seed, int) else None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in _lines(Path("/proc/cpuinfo"))
+        if line.startswith("model name")
+    ]
+    memory = [line.split()[1] for line in _lines(Path("/proc/meminfo")) if "MemTotal" in line]
+    found: dict[str, Any] = {
+        "system": platform.platform(),
+        "cpu": names[0] if names else platform.processor(),
+        "cpus": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "memory_gib": round(int(memory[0]) / 2**20, 1) if memory else None,
+        "device": device,
+    }
+    if device.startswith("cuda"):
+        import torch  # noqa: PLC0415 - slow to import, and only here needed
+
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

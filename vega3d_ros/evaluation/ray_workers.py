@@ -1,0 +1,83 @@
+"""Recordings as tasks of a Ray cluster.
+
+Recordings and the run's folder must lie under the same paths on every machine (a shared file
+system), and the package must be installed there. Only this module imports Ray.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from vega3d_ros.evaluation.job import FAILED, run_job, write_record
+from vega3d_ros.evaluation.workers import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vega3d_ros.evaluation.job import Job
+    from vega3d_ros.evaluation.workers import Load, Progress
+
+LOCAL = "local"
+_RETRIES = 2
+_POLL_S = 1.0
+_loaded: dict[tuple[str, str], Any] = {}
+
+
+def run_on_ray(
+    jobs: Sequence[Job],
+    address: str,
+    workers: int,
+    progress: Progress,
+    load: Load = load_model,
+) -> None:
+    """All jobs as tasks; one that fails, or whose machine does, is tried again, twice.
+
+    What a task has written when it is lost is where it goes on. A task that fails for good costs
+    its own recording alone.
+
+    Args:
+        jobs: What to do.
+        address: Of the cluster, as Ray knows it (``auto``, ``ray://host:10001``); ``local`` starts
+            one on this machine.
+        workers: Tasks at once on a local one.
+        progress: Told the jobs that have ended.
+        load: Makes the model; called once in each of Ray's processes.
+    """
+    if address == LOCAL:
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    else:
+        ray.init(address=address, log_to_driver=False)
+    try:
+        task = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=True)(_do)
+        names = {task.remote(job, load, _environment()): job for job in jobs}
+        pending = list(names)
+        while pending:
+            done, pending = ray.wait(pending, timeout=_POLL_S)
+            for reference in done:
+                job = names[reference]
+                try:
+                    ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    text = f"its task failed {1 + _RETRIES} times: {str(error).strip()[-500:]}"
+                    write_record(job, {"status": FAILED, "error": text})
+                progress(job.name, 1.0, 1.0)
+    finally:
+        # A task that is interrupted keeps what it has written, and the next run goes on there.
+        ray.shutdown()
+
+
+def _environment() -> dict[str, str]:
+    """How many threads a task may use: what was asked for here, or its one CPU."""
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+
+def _do(job: Job, load: Load, environment: dict[str, str]) -> str:
+    key = (job.model, job.device)
+    if key not in _loaded:
+        os.environ.update(environment)  # before torch is imported
+        _loaded[key] = load(*key)
+    run_job(job, _loaded[key], lambda _done, _all: None)
+    return job.name

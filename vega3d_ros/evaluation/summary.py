@@ -1,0 +1,286 @@
+"""From rows to figures with intervals, each beside what it must be compared to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vega3d_ros.evaluation.metrics import (
+    UNKNOWN,
+    Estimate,
+    answer_score,
+    macro_mean,
+    mean_over_clips,
+    median_over_clips,
+)
+from vega3d_ros.evaluation.rows import constant_place
+from vega3d_ros.evaluation.scoring import typical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
+
+# Below so many recordings, parts of each are what is resampled.
+_ENOUGH_BAGS = 5
+_PART_S = 10.0
+MEAN = "mean of the kinds"
+METRES = "median centre error, m"
+MODEL, CONSTANT = "model", "constant"
+_EDGES: Mapping[str, tuple[float, ...]] = {
+    "distance": (0.0, 1.5, 3.0, 5.0, np.inf),
+    "size": (0.0, 0.5, 1.0, 2.0, np.inf),
+    "visibility": (0.0, 0.01, 0.05, 0.15, np.inf),
+}
+_UNITS = {"distance": "m", "size": "m", "visibility": "of the image"}
+_CONFIDENCE_EDGES = np.linspace(0.0, 1.0, 6)
+
+
+class Pair(NamedTuple):
+    """A figure of the model and of the constant that never looks; either may have no values."""
+
+    model: Estimate
+    constant: Estimate
+
+
+class Bin(NamedTuple):
+    """How often claims of one confidence are right."""
+
+    low: float
+    high: float
+    confidence: float
+    right: Estimate
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All figures that need a truth.
+
+    Attributes:
+        answers: By kind of question.
+        objects: Of objects that scenes show.
+        by: "distance", "size" and "visibility": share found with an overlap of a quarter, by bin.
+        calibration: "objects" and "answers": bins of confidence.
+        resampled: What the intervals resample, in words.
+    """
+
+    answers: Mapping[str, Pair]
+    objects: Mapping[str, Pair]
+    by: Mapping[str, Mapping[str, Pair]]
+    calibration: Mapping[str, Sequence[Bin]]
+    resampled: str
+
+
+class Parts:
+    """Numbers the parts of drives that go together: recordings, or where there are few, parts."""
+
+    def __init__(self, bags: Iterable[str]) -> None:
+        self.whole = len(set(bags)) >= _ENOUGH_BAGS
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def __call__(self, bag: str, at_s: float) -> int:
+        """The number of the part at a time of a recording."""
+        key = (bag, 0 if self.whole else int(at_s // _PART_S))
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    @property
+    def words(self) -> str:
+        """What is resampled."""
+        return "recordings" if self.whole else f"parts of {_PART_S:.0f} s of each recording"
+
+
+def summarise(rows: Rows) -> Summary:
+    """All figures of some drives."""
+    parts = Parts([*(row.bag for row in rows.answers), *(row.bag for row in rows.objects)])
+    constants = constant_objects(rows.objects)
+    by = {name: _binned(rows.objects, constants, name, parts) for name in _EDGES}
+    return Summary(
+        _answers(rows.answers, parts),
+        _objects(rows.objects, constants, rows.claims, parts),
+        {name: bins for name, bins in by.items() if bins},
+        _calibration(rows, parts),
+        parts.words,
+    )
+
+
+def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
+    """Score of each answer, had it been the typical one of the other questions of its kind.
+
+    The others are those of other recordings, or where no other has the kind, of the same one:
+    a constant that knows the habits of the very test, which is the strongest of its sort.
+    """
+    scores = []
+    for row in rows:
+        others = [other for other in rows if other.kind == row.kind and other is not row]
+        foreign = [other for other in others if other.bag != row.bag]
+        known = [other.truth for other in foreign or others if other.truth is not None]
+        guess = typical(row.kind, known) if known else UNKNOWN
+        scores.append(answer_score(row.kind, guess, row.truth or ""))
+    return scores
+
+
+def constant_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+    """Each row, had the typical place of other objects of its label been claimed."""
+    by_label: dict[str, list[ObjectRow]] = defaultdict(list)
+    for row in rows:
+        by_label[row.label].append(row)
+    # All sightings of one object get one guess: the others' does not depend on which it is.
+    groups: dict[tuple[str, str], list[ObjectRow]] = {}
+    constants = []
+    for row in rows:
+        key = (row.bag, row.id)
+        if key not in groups:
+            alike = by_label[row.label]
+            foreign = [other for other in alike if other.bag != row.bag]
+            groups[key] = foreign or [other for other in alike if other.id != row.id]
+        constants.append(constant_place(row, groups[key]))
+    return constants
+
+
+def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Pair]:
+    scored = [row for row in rows if row.score is not None and row.kind != "relation"]
+    asked = [row for row in scored if row.truth != UNKNOWN]
+    constant = dict(zip((id(row) for row in asked), constant_answers(asked), strict=True))
+    figures: dict[str, Pair] = {}
+    groups: tuple[list[Any], list[Any]] = ([], [])
+    for kind in sorted({row.kind for row in asked}):
+        of_kind = [row for row in asked if row.kind == kind]
+        clips = [parts(row.bag, row.asked_at_s) for row in of_kind]
+        groups[0].append(([row.score for row in of_kind], clips))
+        groups[1].append(([constant[id(row)] for row in of_kind], clips))
+        figures[kind] = Pair(mean_over_clips(*groups[0][-1]), mean_over_clips(*groups[1][-1]))
+    if len(figures) > 1:
+        figures[MEAN] = Pair(macro_mean(groups[0]), macro_mean(groups[1]))
+
+    def share(chosen: Iterable[AnswerRow], value: Callable[[AnswerRow], float | None]) -> Pair:
+        known = [(v, row) for row in chosen if (v := value(row)) is not None]
+        clips = [parts(row.bag, row.asked_at_s) for _, row in known]
+        return Pair(mean_over_clips([v for v, _ in known], clips), mean_over_clips([], []))
+
+    def unknown(row: AnswerRow) -> float:
+        return float(row.answer.strip().rstrip(".").lower() == UNKNOWN)
+
+    lost = [row for row in scored if row.truth == UNKNOWN]
+    relations = [row for row in rows if row.kind == "relation"]
+    more = {
+        "relation: clearest direction named": share(relations, lambda row: row.score),
+        "unknown, said of unanswerable (right)": share(lost, unknown),
+        "unknown, said of answerable (wrong)": share(asked, unknown),
+        "no answer (error)": share(rows, lambda row: float(bool(row.error))),
+    }
+    return figures | {name: pair for name, pair in more.items() if pair.model.count}
+
+
+_OBJECT_SHARES: tuple[tuple[str, Callable[[ObjectRow], float]], ...] = (
+    ("found near (1.5 m)", lambda row: float(row.found)),
+    ("Acc@0.25", lambda row: float(row.iou >= 0.25)),
+    ("Acc@0.5", lambda row: float(row.iou >= 0.5)),
+    ("Acc@0.25 with headings", lambda row: float(row.iou_oriented >= 0.25)),
+    ("Acc@0.5 with headings", lambda row: float(row.iou_oriented >= 0.5)),
+)
+
+
+def _objects(
+    rows: Sequence[ObjectRow],
+    constants: Sequence[ObjectRow],
+    claims: Sequence[ClaimRow],
+    parts: Parts,
+) -> dict[str, Pair]:
+    if not rows:
+        return {}
+    clips = [parts(row.bag, row.at_s) for row in rows]
+    figures = {}
+    for name, value in _OBJECT_SHARES:
+        model, constant = ([value(row) for row in group] for group in (rows, constants))
+        figures[name] = Pair(mean_over_clips(model, clips), mean_over_clips(constant, clips))
+
+    def metres(group: Sequence[ObjectRow]) -> Estimate:
+        known = [
+            (row.error_m, part)
+            for row, part in zip(group, clips, strict=True)
+            if row.error_m is not None
+        ]
+        return median_over_clips([error for error, _ in known], [part for _, part in known])
+
+    figures[METRES] = Pair(metres(rows), metres(constants))
+    figures["claims that are right (Acc@0.25)"] = Pair(
+        mean_over_clips(
+            [float(claim.right) for claim in claims],
+            [parts(claim.bag, claim.at_s) for claim in claims],
+        ),
+        mean_over_clips([], []),
+    )
+    return figures
+
+
+def _binned(
+    rows: Sequence[ObjectRow], constants: Sequence[ObjectRow], name: str, parts: Parts
+) -> dict[str, Pair]:
+    read: Callable[[ObjectRow], float | None] = {
+        "distance": lambda row: row.distance_m,
+        "size": lambda row: row.size_m,
+        "visibility": lambda row: row.share,
+    }[name]
+    edges = _EDGES[name]
+    bins = {}
+    for low, high in pairwise(edges):
+        inside = [
+            (row, constant)
+            for row, constant in zip(rows, constants, strict=True)
+            if (value := read(row)) is not None and low <= value < high
+        ]
+        if not inside:
+            continue
+        clips = [parts(row.bag, row.at_s) for row, _ in inside]
+        model, constant = (
+            mean_over_clips([float(pair[i].iou >= 0.25) for pair in inside], clips) for i in (0, 1)
+        )
+        bins[_bin_name(name, low, high)] = Pair(model, constant)
+    return bins
+
+
+def _bin_name(name: str, low: float, high: float) -> str:
+    unit = _UNITS[name]
+
+    def shown(value: float) -> str:
+        return f"{100 * value:g} %" if name == "visibility" else f"{value:g}"
+
+    if np.isinf(high):
+        return f"{shown(low)} {unit} and more"
+    return f"{shown(low)} to {shown(high)} {unit}"
+
+
+def _calibration(rows: Rows, parts: Parts) -> dict[str, list[Bin]]:
+    claims = [(c.score, float(c.right), parts(c.bag, c.at_s)) for c in rows.claims]
+    answers = [
+        (row.confidence, row.score, parts(row.bag, row.asked_at_s))
+        for row in rows.answers
+        if row.confidence is not None and row.score is not None
+    ]
+    sources = {"objects": claims, "answers": answers}
+    return {name: _bins(values) for name, values in sources.items() if values}
+
+
+def _bins(values: Sequence[tuple[float, float, int]]) -> list[Bin]:
+    confidence = np.array([value[0] for value in values])
+    at = np.clip(np.digitize(confidence, _CONFIDENCE_EDGES) - 1, 0, len(_CONFIDENCE_EDGES) - 2)
+    bins = []
+    for i in range(len(_CONFIDENCE_EDGES) - 1):
+        inside = [value for value, number in zip(values, at, strict=True) if number == i]
+        if inside:
+            right = mean_over_clips([v[1] for v in inside], [v[2] for v in inside])
+            mean = float(np.mean([v[0] for v in inside]))
+            low, high = _CONFIDENCE_EDGES[i : i + 2].tolist()
+            bins.append(Bin(low, high, mean, right))
+    return bins
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: mean distance of confidence from share right, by count."""
+    counts = np.array([b.right.count for b in bins], np.float64)
+    gaps = np.array([abs(b.confidence - b.right.value) for b in bins])
+    return float((counts * gaps).sum() / counts.sum())

@@ -1,0 +1,165 @@
+"""Several recordings at once on one machine: processes that each load the model once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vega3d_ros.evaluation.job import FAILED, PARTIAL, Interrupted, run_job, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vega3d_ros.evaluation.job import Job
+    from vega3d_ros.node.worker import PerceiverLike
+
+    Progress = Callable[[str, float, float], None]
+    Load = Callable[[str, str], PerceiverLike]
+
+_POLL_S = 0.3
+_RUNTIME_BYTES = 900 << 20  # Python, torch, transformers and buffers of one process, measured
+_TRIES = 2
+
+
+class WorkersError(RuntimeError):
+    """Workers that cannot be started; the message says what would do."""
+
+
+def load_model(model: str, device: str) -> PerceiverLike:
+    """The model, for a process of its own."""
+    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415 - torch is slow to import
+
+    perceiver: PerceiverLike = Perceiver.from_pretrained(model, device=device)
+    return perceiver
+
+
+def check_memory(workers: int, model: Path) -> None:
+    """Make sure that so many copies of a model fit into what memory is free.
+
+    Raises:
+        WorkersError: If they do not; it says how many would.
+    """
+    weights = sum(f.stat().st_size for f in model.rglob("*") if f.suffix == ".safetensors")
+    each = _RUNTIME_BYTES + 3 * weights  # read, and at most widened from 16 to 32 bits
+    free = free_bytes()
+    if free is not None and workers * each > free:
+        fit = max(1, free // each)
+        msg = (
+            f"{workers} workers need about {workers * each / 2**30:.1f} GiB, "
+            f"{free / 2**30:.1f} GiB are free; use --workers {fit}"
+        )
+        raise WorkersError(msg)
+
+
+def free_bytes() -> int | None:
+    """Memory that is free by the kernel's estimate and by the control group; None if not told."""
+    found = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        found += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()).isdigit():
+        found.append(int(most) - int(used.read_text()))
+    return min(found, default=None)
+
+
+def run_here(
+    jobs: Sequence[Job], perceiver: PerceiverLike, progress: Progress
+) -> list[dict[str, Any]]:
+    """One after the other, in this process; an interrupt ends the job it meets and the rest."""
+    records = []
+    for job in jobs:
+
+        def told(done_s: float, all_s: float, name: str = job.name) -> None:
+            progress(name, done_s, all_s)
+
+        records.append(run_job(job, perceiver, told))
+        if records[-1]["status"] == PARTIAL:
+            break
+    return records
+
+
+def run_in_workers(
+    jobs: Sequence[Job], workers: int, progress: Progress, load: Load = load_model
+) -> None:
+    """All jobs on a number of processes. A job whose process dies is tried once more, alone.
+
+    Raises:
+        KeyboardInterrupt: After the processes have ended their jobs and written what they had.
+    """
+    left = {job.name: job for job in jobs}
+    for attempt in range(_TRIES):
+        # The second time each job has a pool of its own, so that it can only take down itself.
+        groups = [list(left.values())] if attempt == 0 else [[job] for job in left.values()]
+        for group in groups:
+            for name in _run_pool(group, min(workers, len(group)), progress, load):
+                left.pop(name)
+        if not left:
+            return
+    for job in left.values():
+        error = "its process died, twice: not enough memory, or a library crashed"
+        write_record(job, {"status": FAILED, "error": error})
+
+
+def _run_pool(group: Sequence[Job], workers: int, progress: Progress, load: Load) -> list[str]:
+    """Names of the jobs that ended, well or not; those whose process died are missing."""
+    context = multiprocessing.get_context("spawn")
+    stop, queue = context.Event(), context.Queue()
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=_begin, initargs=(stop, queue, load, group[0])
+    )
+    ended = []
+    try:
+        pending: dict[Future[str], str] = {pool.submit(_do, job): job.name for job in group}
+        while pending:
+            done, _ = wait(pending, _POLL_S, FIRST_COMPLETED)
+            while not queue.empty():
+                progress(*queue.get())
+            for future in done:
+                pending.pop(future)
+                try:
+                    ended.append(future.result())
+                except BrokenProcessPool:
+                    continue
+    except KeyboardInterrupt:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return ended
+
+
+class _Worker:
+    """What a process keeps between its jobs."""
+
+    stop: Any
+    queue: Any
+    perceiver: PerceiverLike
+
+
+def _begin(stop: Any, queue: Any, load: Load, job: Job) -> None:
+    # The first process ends the others in order; Ctrl-C reaches all of them at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _Worker.stop, _Worker.queue = stop, queue
+    _Worker.perceiver = load(job.model, job.device)
+
+
+def _do(job: Job) -> str:
+    told_s = 0.0
+
+    def progress(done_s: float, all_s: float) -> None:
+        nonlocal told_s
+        if _Worker.stop.is_set():
+            raise Interrupted
+        if time.monotonic() - told_s > _POLL_S:
+            told_s = time.monotonic()
+            _Worker.queue.put((job.name, done_s, all_s))
+
+    run_job(job, _Worker.perceiver, progress)
+    return job.name
