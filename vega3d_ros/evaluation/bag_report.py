@@ -55,6 +55,7 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
     cases = worst_cases(records)
     body = [
+        html.key(),
         *(part for section in sections for part in section.html()),
         *_case_figures(folder, cases),
         *_maps(folder, records),

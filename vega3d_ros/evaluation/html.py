@@ -39,6 +39,14 @@ img { max-width:100%; height:auto; display:block }
 dl { display:grid; grid-template-columns:max-content 1fr; gap:.1rem .7rem; margin:.4rem 0 }
 dt { color:var(--soft) } dd { margin:0 }
 .key span { display:inline-block; width:.8rem; height:.8rem; margin:0 .3rem 0 .8rem }
+.facts td { overflow-wrap:anywhere } .facts td:first-child { overflow-wrap:normal }
+@media (max-width:40rem) {
+  th,td { padding:.3rem } table { font-size:.85rem }
+  .bars tr { display:grid; grid-template-columns:1.7fr 1.15fr 1.15fr .55fr;
+    border-bottom:1px solid var(--line) }
+  .bars th,.bars td { border:0; overflow-wrap:anywhere }
+  .bars td:last-child { grid-column:1/-1; padding-top:0 } .bars th:last-child { display:none }
+}
 .wrong { color:#a93226 } .right { color:#1e7e34 }
 """
 
@@ -73,11 +81,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         return f"<{tag}{css}>{text if kind == '<' and tag == 'td' else escape(text)}</{tag}>"
 
     head = "".join(cell("th", k, n) for k, n in zip(kinds, names, strict=True))
+    head = f"<tr>{head}</tr>" if any(names) else ""
+    css = "bars" if "<" in kinds else "" if head else "facts"
     body = "".join(
         "<tr>" + "".join(cell("td", k, c) for k, c in zip(kinds, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return f'<div class="scroll"><table class="{css}">{head}{body}</table></div>'
 
 
 def bar(estimate: Estimate, kind: str = "model", mark: float | None = None) -> str:
@@ -94,6 +104,13 @@ def bar(estimate: Estimate, kind: str = "model", mark: float | None = None) -> s
         f'<div class="bar {kind}"><i style="width:{percent(estimate.value)}"></i>'
         f'<b style="left:{percent(estimate.low)};width:{percent(span)}"></b>{line}</div>'
     )
+
+
+def key() -> str:
+    """What the colours of bars mean."""
+    colours = (("var(--model)", "model"), ("var(--other)", "constant that never looks"))
+    marks = "".join(f'<span style="background:{c}"></span>{escape(t)}' for c, t in colours)
+    return f'<p class="note key">Bars:{marks}; black lines are 95 % intervals.</p>'
 
 
 def definition(pairs: Iterable[tuple[str, str]]) -> str:
