@@ -47,7 +47,15 @@ COMMANDS = {
         "vega3d_ros.simulation.command", "render rooms: clips and recorded drives"
     ),
     "train": Command("vega3d_ros.training.command", "train the parts of a model"),
-    "evaluate": Command("vega3d_ros.evaluation.command", "measure a model beside its baselines"),
+    "evaluate": Command(
+        "vega3d_ros.evaluation.command", "measure a model on recordings or simulated clips"
+    ),
+    "replay": Command(
+        "vega3d_ros.replay.command", "play a recording to a live node, ask it and score it"
+    ),
+    "compare": Command(
+        "vega3d_ros.evaluation.compare", "say what got better and worse between two runs"
+    ),
 }
 
 

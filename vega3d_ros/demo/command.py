@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from vega3d_ros.bag import Bag, BagError, CameraTopics, open_bag
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 from vega3d_ros.evaluation.outcome import Outcome, read_drive, read_gate_images, read_outcome
 from vega3d_ros.evaluation.plan import DriveError, Plan, Truth, default_plan, load_plan, load_truth
-from vega3d_ros.evaluation.records import DriveResult, RelationReply, Reply
-from vega3d_ros.node.process import (
-    NodeProcess,
-    large_image_environment,
-    private_environment,
-    share_folder,
-)
+from vega3d_ros.node.process import node_command
+from vega3d_ros.replay.session import drive_live, interruptible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
+    from vega3d_ros.evaluation.records import DriveResult
     from vega3d_ros.geometry import SE3
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
@@ -64,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; returns the exit status."""
     console = Console()
     try:
-        with _interruptible():
+        with interruptible():
             return _Demo(args, console).run()
     except (DriveError, BagError) as error:
         console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
@@ -94,7 +84,16 @@ class _Demo:
             plan = self._plan(truth, bag.duration_s)
             self._introduce(path, bag, topics, truth)
             out = _prepared(args.out)
-            result = self._drive(bag, topics, plan, out)
+            result = drive_live(
+                bag,
+                topics,
+                plan,
+                out,
+                self._console,
+                rate=args.rate,
+                seconds=args.seconds,
+                command=node_command(args.model, topics),
+            )
             self._console.print("reading the recording back, drawing ...")
             outcome = read_outcome(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
@@ -135,60 +134,6 @@ class _Demo:
         if truth is None:
             say(NO_TRUTH_NOTE, style="yellow", highlight=False)
 
-    def _drive(self, bag: Bag, topics: CameraTopics, plan: Plan, out: Path) -> DriveResult:
-        try:
-            # rclpy only here: everything above and below works where ROS is missing.
-            from vega3d_ros.node.drive import Drive, ros_node  # noqa: PLC0415
-        except ImportError as error:
-            msg = (
-                f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
-            )
-            raise DriveError(msg) from error
-        environment = private_environment(large_image_environment(share_folder("vega3d_ros")))
-        # Read by the middleware of this process when the first node is made.
-        os.environ.update(environment)
-        domain = environment["ROS_DOMAIN_ID"]
-        self._console.print(f"  ROS domain  {domain}, on this machine only", highlight=False)
-        command = node_command(self._args.model, topics)
-        with (
-            NodeProcess(command, out / "node.log", environment) as process,
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[seconds]}"),
-                console=self._console,
-                transient=True,
-            ) as progress,
-        ):
-            length_s = min(bag.duration_s, self._args.seconds or bag.duration_s)
-            task = progress.add_task("starting the node", total=None, seconds="")
-
-            def on_state(state: str) -> None:
-                progress.update(task, description=f"starting the node: {state}")
-
-            def on_progress(played_s: float) -> None:
-                shown = f"{played_s:.1f} of {length_s:.1f} s"
-                progress.update(task, completed=played_s, seconds=shown)
-
-            def on_reply(reply: Reply | RelationReply) -> None:
-                progress.console.print(_line(reply), highlight=False, markup=False, soft_wrap=True)
-
-            with ros_node("vega3d_demo") as node:
-                drive = Drive(node, process.check, on_state, on_reply, on_progress)
-                ready_s = drive.wait_until_active()
-                progress.update(task, description="driving", total=length_s)
-                result = drive.run(
-                    bag, topics, plan, out / "output_bag", self._args.rate, self._args.seconds
-                )
-            process.check()
-            result.ready_s = ready_s
-            status = process.stop()
-        if status != 0:
-            words = f"its last words:\n{process.log_tail()}"
-            msg = f"the node did not stop in order (status {status}); {words}"
-            raise DriveError(msg)
-        return result
-
     def _draw(
         self,
         bag: Bag,
@@ -212,28 +157,6 @@ class _Demo:
             placed = surest(placed)
         pictures.save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
         return camera_path
-
-
-def node_command(model: str, topics: CameraTopics) -> list[str]:
-    """The command line of the perception node for the topics of a recording."""
-    command = [sys.executable, "-m", "vega3d_ros.node.perception", "--ros-args"]
-    for name, topic in (
-        ("image", topics.image),
-        ("camera_info", topics.camera_info),
-        ("depth", topics.depth),
-    ):
-        if topic:
-            command += ["-r", f"{name}:={topic}"]
-    parameters = {
-        "model": model,
-        "autostart": "true",
-        "fixed_frame": topics.fixed_frame or "''",
-        "use_sim_time": "true",
-        "wait_s": "1.0",  # a busy machine may deliver transforms late
-    }
-    for name, value in parameters.items():
-        command += ["-p", f"{name}:={value}"]
-    return command
 
 
 def shipped_bag() -> Path:
@@ -267,28 +190,3 @@ def _prepared(out: Path) -> Path:
         msg = f"cannot write to {out}: {error}"
         raise DriveError(msg) from error
     return out
-
-
-def _line(reply: Reply | RelationReply) -> str:
-    if isinstance(reply, Reply):
-        asked, answer = reply.question.text, reply.text
-        truth = "" if reply.question.answer is None else f" (truth: {reply.question.answer})"
-    else:
-        asked = f"{reply.question.subject} / {reply.question.object}:"
-        answer, truth = f"{', '.join(reply.predicates)}, {reply.distance_m:.2f} m", ""
-    told = f"{reply.error or answer}{truth}"
-    return f"{reply.asked_at_s:6.1f} s  {asked}  {told}  {reply.latency_ms:.0f} ms"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a termination request clean up as an interrupt does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

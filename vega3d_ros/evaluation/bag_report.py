@@ -165,7 +165,8 @@ def pair_section(
     rows, bars = [], []
     for name, pair in pairs.items():
         counted = str(pair.model.count)
-        rows.append((name, cell(name, pair.model), cell(name, pair.constant), counted))
+        shown = name.replace("_", " ")
+        rows.append((shown, cell(name, pair.model), cell(name, pair.constant), counted))
         both = html.bar(pair.model) + html.bar(pair.constant, "other")
         bars.append("" if name == METRES else both)
     return Section(title, notes).add((first, ">model", ">constant", ">n"), rows, bars)

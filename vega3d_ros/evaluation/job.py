@@ -169,7 +169,7 @@ def _run(
     return {
         "status": status,
         "truth": source,
-        "topics": _topic_record(bag, topics),
+        "topics": topic_record(bag, topics),
         "frames": {
             "in_bag": bag.counts[topics.image],
             "read": account.images,
@@ -218,7 +218,8 @@ def _same_settings(job: Job) -> bool:
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == job.settings()
 
 
-def _topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
+def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
+    """Which topics were taken, in plain values."""
     return {
         "image": topics.image,
         "image_type": bag.topics[topics.image],

@@ -73,13 +73,16 @@ class ReplyRecord:
 
     Attributes:
         index: Of the question in the plan, by time.
-        stamp_ns: Of the scene that was asked; None where there was none.
         reply: The reply.
     """
 
     index: int
-    stamp_ns: int | None
     reply: Reply | RelationReply
+
+    @property
+    def stamp_ns(self) -> int | None:
+        """Of the scene that was asked; None where there was none."""
+        return self.reply.stamp_ns or None
 
 
 @dataclass
@@ -114,10 +117,7 @@ class LogWriter:
     def reply(self, record: ReplyRecord) -> None:
         """Add a reply."""
         kind = "answer" if isinstance(record.reply, Reply) else "relation"
-        line = asdict(record.reply)
-        if "stamp_ns" in line:
-            line["scene_ns"] = line["stamp_ns"]
-        self._write({kind: line | {"index": record.index, "stamp_ns": record.stamp_ns}})
+        self._write({kind: {"index": record.index, **asdict(record.reply)}})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -193,11 +193,8 @@ def _scene(plain: dict[str, Any]) -> SceneRecord:
 
 
 def _reply(kind: str, plain: dict[str, Any]) -> ReplyRecord:
-    index, stamp_ns, question = (plain.pop(key) for key in ("index", "stamp_ns", "question"))
+    index, question = plain.pop("index"), plain.pop("question")
     if kind == "answer":
-        reply: Reply | RelationReply = Reply(Question(**question), **plain)
-    else:
-        plain["predicates"] = tuple(plain["predicates"])
-        moment = plain.pop("scene_ns")
-        reply = RelationReply(RelationQuestion(**question), stamp_ns=moment, **plain)
-    return ReplyRecord(index, stamp_ns, reply)
+        return ReplyRecord(index, Reply(Question(**question), **plain))
+    plain["predicates"] = tuple(plain["predicates"])
+    return ReplyRecord(index, RelationReply(RelationQuestion(**question), **plain))

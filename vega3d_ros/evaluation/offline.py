@@ -251,8 +251,7 @@ class OfflineDrive:
     def _ask(self, index: int, item: Question | RelationQuestion, at_s: float) -> None:
         kept = self._answered.get(index)
         if kept is None:
-            stamp = None if self._clip is None else self._clip.stamp_ns
-            kept = ReplyRecord(index, stamp, self._reply(item, at_s))
+            kept = ReplyRecord(index, self._reply(item, at_s))
             self._out.reply(kept)
         self.log.replies.append(kept)
 
@@ -274,11 +273,11 @@ class OfflineDrive:
             error = f"the model failed: {failure}"
             self.account.failures.append(f"question {item}: {type(failure).__name__} {failure}")
         spent_ms = (time.perf_counter() - begin_s) * 1e3
+        stamp = 0 if self._clip is None else self._clip.stamp_ns
         if isinstance(item, Question):
             text, confidence = ("", math.nan) if error else (value.text, value.confidence)
-            return Reply(item, at_s, text, confidence, spent_ms, error)
+            return Reply(item, at_s, text, confidence, spent_ms, error, stamp)
         predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
-        stamp = 0 if self._clip is None else self._clip.stamp_ns
         return RelationReply(item, at_s, tuple(predicates), apart_m, spent_ms, stamp, error)
 
     def _set_back(self, _what: str) -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from vega3d_ros.geometry import SE3
     from vega3d_ros.scene.objects import SceneObject
 
-OBJECTS = "/perception/objects"
-GATE_IMAGE = "/perception/gate_image"
+NODE = "/perception"
 DIAGNOSTICS = "/diagnostics"
 
 
@@ -37,6 +36,9 @@ class PublishedScene:
         objects: In the frame of the message.
         latency_s: As the node reports it.
         sequence: Counts the scenes; a gap is a lost message.
+        start_ns: Stamp of the oldest image used.
+        frames: Images used.
+        frame_id: Frame of the objects.
     """
 
     stamp_ns: int
@@ -44,6 +46,9 @@ class PublishedScene:
     objects: tuple[SceneObject, ...]
     latency_s: float
     sequence: int
+    start_ns: int = 0
+    frames: int = 0
+    frame_id: str = ""
 
 
 @dataclass
@@ -105,18 +110,19 @@ class Outcome:
         }
 
 
-def read_outcome(path: Path) -> Outcome:
-    """Read the recording of the node's output.
+def read_outcome(path: Path, node: str = NODE) -> Outcome:
+    """Read the recording of a node's output.
 
     Raises:
         BagError: If it holds no message or is damaged.
     """
     outcome = Outcome()
     with open_bag(path) as bag:
-        topics = [name for name in (OBJECTS, GATE_IMAGE, DIAGNOSTICS) if name in bag.topics]
+        objects, gates = f"{node}/objects", f"{node}/gate_image"
+        topics = [name for name in (objects, gates, DIAGNOSTICS) if name in bag.topics]
         for raw in bag.raw_messages(topics):
             message = bag.decode(raw)
-            if raw.topic == OBJECTS:
+            if raw.topic == objects:
                 header = message.header
                 outcome.scenes.append(
                     PublishedScene(
@@ -125,9 +131,12 @@ def read_outcome(path: Path) -> Outcome:
                         scene_objects(message.objects, header.frame_id),
                         seconds(message.latency),
                         int(message.sequence),
+                        nanoseconds(message.clip_start),
+                        int(message.clip_frames),
+                        header.frame_id,
                     )
                 )
-            elif raw.topic == GATE_IMAGE:
+            elif raw.topic == gates:
                 outcome.gates.add(nanoseconds(message.header.stamp))
             else:
                 for status in message.status:
@@ -136,12 +145,14 @@ def read_outcome(path: Path) -> Outcome:
     return outcome
 
 
-def read_gate_images(path: Path, stamps: set[int]) -> dict[int, NDArray[np.uint8]]:
+def read_gate_images(
+    path: Path, stamps: set[int], node: str = NODE
+) -> dict[int, NDArray[np.uint8]]:
     """The gate's pictures of some stamps, [H, W, 3] uint8 RGB."""
     pictures: dict[int, NDArray[np.uint8]] = {}
     with open_bag(path) as bag:
-        if GATE_IMAGE in bag.topics:
-            for raw in bag.raw_messages([GATE_IMAGE]):
+        if (topic := f"{node}/gate_image") in bag.topics:
+            for raw in bag.raw_messages([topic]):
                 message = bag.decode(raw)
                 if (stamp := nanoseconds(message.header.stamp)) in stamps:
                     pictures[stamp] = image_to_rgb(message)

@@ -40,10 +40,17 @@ def model_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def provenance(model: str, folder: Path, device: str) -> dict[str, Any]:
-    """Everything by which a result can be made again."""
-    description = folder / "model.json"
-    settings = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
+def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
+    """Everything by which a result can be made again.
+
+    Args:
+        model: Its name.
+        folder: Where it lies; None where another process has it.
+        device: Where it runs.
+    """
+    description = (folder or Path()) / "model.json"
+    known = folder is not None and description.is_file()
+    settings = json.loads(description.read_text(encoding="utf-8")) if known else {}
     return {
         "versions": {
             "vega3d_ros": __version__,
@@ -52,7 +59,7 @@ def provenance(model: str, folder: Path, device: str) -> dict[str, Any]:
         },
         "model": {
             "name": model,
-            "sha256": model_hash(folder),
+            "sha256": "" if folder is None else model_hash(folder),
             "card": str(settings.get("card", "")),
         },
         "command": sys.argv,

@@ -27,6 +27,7 @@ class Reply:
         confidence: As replied.
         latency_ms: From the request to the reply, as the client sees it.
         error: Why there is no answer; empty on success.
+        stamp_ns: Of the newest image that the answer rests on; 0 where there is none.
     """
 
     question: Question
@@ -35,6 +36,7 @@ class Reply:
     confidence: float
     latency_ms: float
     error: str = ""
+    stamp_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle_msgs.srv import GetState
 
+from vega3d_ros.msg import ErrorCode
 from vega3d_ros.srv import AskSpatial, ListObjects, QueryRelation
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class PerceptionClient:
             return str(_call(self._state, GetState.Request(), 2.0).current_state.label)
         except ClientError:
             return "busy"
+
+    def model_state(self) -> tuple[bool, str]:
+        """Whether an active node has its model, and what it says to that; nothing is inferred."""
+        request = AskSpatial.Request(question="Is the model loaded?")
+        request.max_age.nanosec = 1  # no scene is that new, so the question is refused
+        try:
+            reply = _call(self._ask, request, 2.0)
+        except ClientError:
+            return False, "busy"
+        return reply.error_code != ErrorCode.NO_MODEL, str(reply.message)
 
     def ask(self, question: str) -> Any:
         """Ask about the newest scene; the reply of AskSpatial."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import Trigger
 
-from vega3d_ros.evaluation.outcome import OBJECTS
+from vega3d_ros.evaluation.outcome import DIAGNOSTICS, NODE
 from vega3d_ros.evaluation.plan import DriveError, Plan, Question
 from vega3d_ros.evaluation.records import (
     DriveResult,
@@ -21,7 +22,7 @@ from vega3d_ros.evaluation.records import (
     scene_objects,
 )
 from vega3d_ros.node.client import ClientError, PerceptionClient
-from vega3d_ros.node.playback import Player
+from vega3d_ros.node.playback import Player, Playing
 from vega3d_ros.node.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from vega3d_ros.bag import Bag, CameraTopics
     from vega3d_ros.evaluation.plan import RelationQuestion
 
-NODE = "perception"
 _STARTING_S = 180.0
 _MATCHING_S = 15.0
 _SETTLING_S = 5.0
@@ -50,6 +50,7 @@ class Drive:
         on_state: Told what is being waited for.
         on_reply: Told every reply.
         on_progress: Told how many seconds of the recording were played.
+        name: Of the perception node, with its namespace.
     """
 
     def __init__(
@@ -59,20 +60,22 @@ class Drive:
         on_state: Callable[[str], None],
         on_reply: Callable[[Reply | RelationReply], None],
         on_progress: Callable[[float], None],
+        name: str = NODE,
     ) -> None:
-        self._node = node
-        self._client = PerceptionClient(node, f"/{NODE}")
+        self._node, self._name = node, name
+        self._objects = f"{name}/objects"
+        self._client = PerceptionClient(node, name)
         self._check, self._on_state = check, on_state
         self._on_reply, self._on_progress = on_reply, on_progress
 
     def wait_until_active(self) -> float:
-        """Wait for the node; returns the seconds it took.
+        """Wait for the node and its model; returns the seconds it took.
 
         Raises:
-            DriveError: If it does not become active, or dies.
+            DriveError: If it does not become active, cannot load its model, or dies.
         """
         begin_s = time.monotonic()
-        while (state := self._client.state()) != "active":
+        while (state := self._missing()) != "":
             self._check()
             waited_s = time.monotonic() - begin_s
             if waited_s > _STARTING_S:
@@ -82,29 +85,40 @@ class Drive:
             time.sleep(0.1)
         return time.monotonic() - begin_s
 
+    def _missing(self) -> str:
+        """What the node still lacks; empty where nothing does."""
+        state = self._client.state()
+        if state != "active":
+            return state
+        ready, words = self._client.model_state()
+        if not ready and "could not be loaded" in words:
+            raise DriveError(words)
+        return "" if ready else words
+
     def run(
         self,
         bag: Bag,
         topics: CameraTopics,
         plan: Plan,
         output: Path,
-        rate: float,
-        seconds: float | None,
+        playing: Playing,
+        on_player: Callable[[Player], None] = lambda _: None,
     ) -> DriveResult:
         """Play, ask, record.
 
         Args:
             bag: Recording to play.
             topics: What to play of it.
-            plan: What to ask.
+            plan: What to ask, the first time that the recording plays.
             output: Folder for the recording of the node's output; must not exist.
-            rate: Speed of playing.
-            seconds: Play only so much of the recording; None for all.
+            playing: How to play.
+            on_player: Given the player before it begins, to pause and resume it.
 
         Raises:
             DriveError: If nobody listens to the images, or the node dies.
         """
-        player = Player(self._node, bag, topics, rate)
+        player = Player(self._node, bag, topics, playing)
+        on_player(player)
         self._wait_for_listener(player, topics)
         recorder = Recorder(
             self._node, output, self._record_topics(bag, topics), lambda: player.now_ns
@@ -113,7 +127,7 @@ class Drive:
         stop = threading.Event()
         failures: list[Exception] = []
         thread = threading.Thread(
-            target=_play, args=(player, stop, seconds, failures), name="player", daemon=True
+            target=_play, args=(player, stop, failures), name="player", daemon=True
         )
         try:
             thread.start()
@@ -143,10 +157,10 @@ class Drive:
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
         """All that the node publishes, and of the inputs what is small."""
         end_s = time.monotonic() + _MATCHING_S
-        while OBJECTS not in (published := self._published()):
+        while self._objects not in (published := self._published()):
             self._check()
             if time.monotonic() > end_s:
-                msg = f"the node is active, but does not publish {OBJECTS}; see its log"
+                msg = f"the node is active, but does not publish {self._objects}; see its log"
                 raise DriveError(msg)
             time.sleep(_POLL_S)
         light = (topics.camera_info, *topics.tf)
@@ -157,7 +171,7 @@ class Drive:
         return {
             name: types[0]
             for name, types in self._node.get_topic_names_and_types()
-            if name.startswith((f"/{NODE}/", "/diagnostics"))
+            if name.startswith((f"{self._name}/", DIAGNOSTICS))
             and "/msg/" in types[0]
             and self._node.count_publishers(name)
         }
@@ -199,6 +213,7 @@ class Drive:
             float(response.answer.confidence),
             _ms_since(begin_s),
             "" if response.success else f"{response.message} (error {response.error_code})",
+            nanoseconds(response.header.stamp),
         )
 
     def _ask_relation(self, question: RelationQuestion, now_s: float) -> RelationReply:
@@ -224,8 +239,8 @@ class Drive:
         count, quiet_since_s = -1, time.monotonic()
         while time.monotonic() < end_s and time.monotonic() - quiet_since_s < _QUIET_S:
             self._check()
-            if recorder.counts.get(OBJECTS, 0) != count:
-                count, quiet_since_s = recorder.counts.get(OBJECTS, 0), time.monotonic()
+            if recorder.counts.get(self._objects, 0) != count:
+                count, quiet_since_s = recorder.counts.get(self._objects, 0), time.monotonic()
             time.sleep(_POLL_S)
 
     def _remember(self, result: DriveResult) -> None:
@@ -235,6 +250,21 @@ class Drive:
             raise DriveError(str(error)) from error
         result.fixed_frame = response.header.frame_id
         result.remembered = scene_objects(response.objects, response.header.frame_id)
+
+
+def pause_services(node: Node, player: Player) -> None:
+    """Offer ``~/pause`` and ``~/resume`` for a player."""
+
+    def serve(name: str, act: Callable[[], None]) -> None:
+        def handle(_: Any, reply: Any) -> Any:
+            act()
+            reply.success, reply.message = True, "paused" if player.paused else "playing"
+            return reply
+
+        node.create_service(Trigger, f"~/{name}", handle)
+
+    serve("pause", player.pause)
+    serve("resume", player.resume)
 
 
 @contextmanager
@@ -264,11 +294,9 @@ def ros_node(name: str) -> Iterator[Node]:
         rclpy.shutdown(context=context)
 
 
-def _play(
-    player: Player, stop: threading.Event, seconds: float | None, failures: list[Exception]
-) -> None:
+def _play(player: Player, stop: threading.Event, failures: list[Exception]) -> None:
     try:
-        player.play(stop, seconds)
+        player.play(stop)
     except Exception as error:  # noqa: BLE001 (raised again by the thread that waits for this one)
         failures.append(error)
 

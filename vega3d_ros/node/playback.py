@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 if TYPE_CHECKING:
-    import threading
-
     from rclpy.node import Node
 
-    from vega3d_ros.bag import Bag, CameraTopics
+    from vega3d_ros.bag import Bag, CameraTopics, RawMessage
 
 _CLOCK_PERIOD_S = 0.02
 _LATCHED = "/tf_static"
+
+
+@dataclass(frozen=True)
+class Playing:
+    """How to play a recording.
+
+    Attributes:
+        rate: Speed; 2 plays twice as fast.
+        start_s: Seconds of the recording to leave out at its beginning.
+        seconds: Stop after so many seconds of the recording; None plays it to the end.
+        loops: How often to play it; the clock goes back each time.
+        paused: Begin paused.
+    """
+
+    rate: float = 1.0
+    start_s: float = 0.0
+    seconds: float | None = None
+    loops: int = 1
+    paused: bool = False
 
 
 class Player:
@@ -30,12 +49,17 @@ class Player:
         node: Owns the publishers.
         bag: The recording. Nobody else may read it while it plays.
         topics: What to publish, under its recorded names.
-        rate: Speed; 2 plays twice as fast.
+        playing: How to play it.
     """
 
-    def __init__(self, node: Node, bag: Bag, topics: CameraTopics, rate: float = 1.0) -> None:
+    def __init__(
+        self, node: Node, bag: Bag, topics: CameraTopics, playing: Playing | None = None
+    ) -> None:
         self._bag = bag
-        self._rate = rate
+        self._playing = playing or Playing()
+        self._running = threading.Event()
+        if not self._playing.paused:
+            self._running.set()
         self._clock = node.create_publisher(Clock, "/clock", 1)
         self._publishers = {
             name: node.create_publisher(message_class(bag.topics[name]), name, _qos(name))
@@ -61,30 +85,63 @@ class Player:
         """Whether somebody listens to the images."""
         return bool(self._publishers[self._image].get_subscription_count())
 
-    def play(self, stop: threading.Event, seconds: float | None = None) -> None:
-        """Publish until the end, until ``seconds`` of the recording, or until ``stop`` is set.
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return not self._running.is_set()
+
+    def pause(self) -> None:
+        """Stand still; /clock goes on telling the same time."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._running.set()
+
+    def play(self, stop: threading.Event) -> None:
+        """Publish until the end, or until ``stop`` is set.
 
         Raises:
             BagError: Where the file turns out to be damaged.
         """
-        begin_ns = self._bag.start_ns
-        self._start_s = time.monotonic()
+        for _ in range(self._playing.loops):
+            self._play_once(stop)
+
+    def _play_once(self, stop: threading.Event) -> None:
+        playing = self._playing
+        end_s = None if playing.seconds is None else playing.start_s + playing.seconds
+        self._start_s = time.monotonic() - playing.start_s / playing.rate
         for message in self._bag.raw_messages(self._publishers):
-            due_s = (message.stamp_ns - begin_ns) * 1e-9
-            if (seconds is not None and due_s > seconds) or not self._wait_until(due_s, stop):
+            due_s = (message.stamp_ns - self._bag.start_ns) * 1e-9
+            if due_s < playing.start_s:
+                # What holds for ever holds after a late start too.
+                if message.topic.endswith(_LATCHED):
+                    self._send(message)
+                continue
+            if (end_s is not None and due_s > end_s) or not self._wait_until(due_s, stop):
                 break
-            self._publishers[message.topic].publish(message.data)
-            self.published[message.topic] += 1
-            delay_s = time.monotonic() - self._start_s - due_s / self._rate
+            self._send(message)
+            delay_s = time.monotonic() - self._start_s - due_s / playing.rate
             self.worst_delay_s = max(self.worst_delay_s, delay_s)
+
+    def _send(self, message: RawMessage) -> None:
+        self._publishers[message.topic].publish(message.data)
+        self.published[message.topic] += 1
 
     def _wait_until(self, due_s: float, stop: threading.Event) -> bool:
         """Keep /clock going until it is time; False where playing is to stop."""
+        rate = self._playing.rate
         while not stop.is_set():
-            played_s = (time.monotonic() - self._start_s) * self._rate
+            played_s = (time.monotonic() - self._start_s) * rate
+            if self.paused:
+                before_s = time.monotonic()
+                self._tick()
+                self._running.wait(_CLOCK_PERIOD_S)
+                self._start_s += time.monotonic() - before_s
+                continue
             self._now_ns = self._bag.start_ns + round(min(played_s, due_s) * 1e9)
             self._tick()
-            left_s = (due_s - played_s) / self._rate
+            left_s = (due_s - played_s) / rate
             if left_s <= 0:
                 return True
             stop.wait(min(left_s, _CLOCK_PERIOD_S))

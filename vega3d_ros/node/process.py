@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from vega3d_ros.bag import CameraTopics
+
 _LOG_LINES = 25
 _GRACE_S = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 
@@ -131,3 +133,25 @@ def large_image_environment(share: Path) -> dict[str, str]:
         for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
             environment.setdefault(name, str(profile))
     return environment
+
+
+def node_command(model: str, topics: CameraTopics) -> list[str]:
+    """The command line of the perception node for the topics of a recording."""
+    command = [sys.executable, "-m", "vega3d_ros.node.perception", "--ros-args"]
+    for name, topic in (
+        ("image", topics.image),
+        ("camera_info", topics.camera_info),
+        ("depth", topics.depth),
+    ):
+        if topic:
+            command += ["-r", f"{name}:={topic}"]
+    parameters = {
+        "model": model,
+        "autostart": "true",
+        "fixed_frame": topics.fixed_frame or "''",
+        "use_sim_time": "true",
+        "wait_s": "1.0",  # a busy machine may deliver transforms late
+    }
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    return command

@@ -1,0 +1,268 @@
+"""``vega3d compare RUN_A RUN_B``: what got better and what worse, case by case.
+
+Runs are folders of ``vega3d evaluate`` or ``vega3d replay``. Only what both were asked counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vega3d_ros.evaluation import html
+from vega3d_ros.evaluation.bag_report import BAGS, Section, case_figure, finite, read_run
+from vega3d_ros.evaluation.metrics import mean_over_clips
+from vega3d_ros.evaluation.summary import Parts
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+
+    from vega3d_ros.evaluation.metrics import Estimate
+    from vega3d_ros.evaluation.rows import AnswerRow, ObjectRow, Rows
+
+_SHOWN = 24
+_RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
+
+
+class CompareError(ValueError):
+    """Runs that cannot be compared; the message says why."""
+
+
+class Change(NamedTuple):
+    """A figure in both runs, over the cases that both have.
+
+    Attributes:
+        a: In the first run.
+        b: In the second.
+        difference: ``b`` less ``a``, with the interval of the paired differences.
+        better_high: Whether more of it is better.
+    """
+
+    a: float
+    b: float
+    difference: Estimate
+    better_high: bool
+
+    @property
+    def verdict(self) -> str:
+        """Better or worse where the interval leaves out zero."""
+        low, high = self.difference.low, self.difference.high
+        if not low <= 0 <= high:
+            return "better" if (low > 0) == self.better_high else "worse"
+        return "no clear difference"
+
+
+class Flip(NamedTuple):
+    """A case that one run has right and the other wrong."""
+
+    case: str
+    bag: str
+    better: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``vega3d compare``."""
+    parser.add_argument("run_a", type=Path, help="folder of the one run")
+    parser.add_argument("run_b", type=Path, help="folder of the other")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/compare"), help="folder for results (%(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, and write ``compare.html``, ``compare.md`` and ``compare.json``.
+
+    Raises:
+        CompareError: If a folder is no run, or the two have nothing in common.
+    """
+    (records_a, rows_a), (records_b, rows_b) = (_read(path) for path in (args.run_a, args.run_b))
+    changes, flips = compare(rows_a, rows_b)
+    if not changes:
+        msg = f"{args.run_a} and {args.run_b} have no scored case of one recording in common"
+        raise CompareError(msg)
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = (f"A: {args.run_a}", f"B: {args.run_b}")
+    section = _section(changes)
+    better = [flip for flip in flips if flip.better]
+    worse = [flip for flip in flips if not flip.better]
+    title = "What got better, and what worse"
+    about = [*names, f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B."]
+    body = [html.note(text) for text in about] + section.html()
+    for heading, chosen in (("Flipped to wrong", worse), ("Flipped to right", better)):
+        body += _flip_figures(heading, chosen, args, records_a, records_b)
+    (args.out / "compare.html").write_text(html.page(title, body), encoding="utf-8")
+    lines = [f"# {title}", "", *(f"{text}\n" for text in about), *section.markdown()]
+    (args.out / "compare.md").write_text("\n".join(lines), encoding="utf-8")
+    document = {
+        "runs": [str(args.run_a), str(args.run_b)],
+        "changes": {
+            name: {**change._asdict(), "difference": vars(change.difference)}
+            | {"verdict": change.verdict}
+            for name, change in changes.items()
+        },
+        "flips": [flip._asdict() for flip in flips],
+    }
+    text = json.dumps(finite(document), indent=1, allow_nan=False)
+    (args.out / "compare.json").write_text(text + "\n", encoding="utf-8")
+    _print(changes, about, args.out)
+    return 0
+
+
+def compare(a: Rows, b: Rows) -> tuple[dict[str, Change], list[Flip]]:
+    """Paired differences of every figure, and the cases that flipped."""
+    parts = Parts({row.bag for row in (*a.answers,)} | {row.bag for row in (*a.objects,)})
+    answers = [
+        (one, other)
+        for one, other in _pairs(a.answers, b.answers, _answer_key)
+        if one.score is not None and other.score is not None
+    ]
+    objects = _pairs(a.objects, b.objects, lambda row: (row.bag, row.stamp_ns, row.id))
+    changes: dict[str, Change] = {}
+    groups: dict[str, list[tuple[AnswerRow, AnswerRow]]] = defaultdict(list)
+    for pair in answers:
+        groups[pair[0].kind].append(pair)
+    for kind, pairs in [*sorted(groups.items()), ("all answers", answers)]:
+        scores = [(float(x.score or 0), float(y.score or 0)) for x, y in pairs]
+        clips = [parts(x.bag, x.asked_at_s) for x, _ in pairs]
+        _add(changes, f"answers: {kind}".replace("answers: all", "all"), scores, clips)
+    figures: dict[str, Callable[[ObjectRow], float]] = {
+        "objects: found near (1.5 m)": lambda row: float(row.found),
+        "objects: Acc@0.25": lambda row: float(row.iou >= 0.25),
+        "objects: Acc@0.5": lambda row: float(row.iou >= 0.5),
+    }
+    clips = [parts(x.bag, x.at_s) for x, _ in objects]
+    for name, value in figures.items():
+        _add(changes, name, [(value(x), value(y)) for x, y in objects], clips)
+    both = [(x, y) for x, y in objects if x.error_m is not None and y.error_m is not None]
+    errors = [(float(x.error_m or 0), float(y.error_m or 0)) for x, y in both]
+    clips = [parts(x.bag, x.at_s) for x, _ in both]
+    _add(changes, "objects: centre error where both found, m", errors, clips, better_high=False)
+    return changes, [*_answer_flips(answers), *_object_flips(objects)]
+
+
+def _answer_key(row: AnswerRow) -> tuple[Any, ...]:
+    return row.bag, row.kind, row.question, round(row.asked_at_s, 2)
+
+
+def _pairs(a: Sequence[Any], b: Sequence[Any], key: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
+    others = {key(row): row for row in b}
+    return [(row, others[key(row)]) for row in a if key(row) in others]
+
+
+def _add(
+    changes: dict[str, Change],
+    name: str,
+    values: Sequence[tuple[float, float]],
+    clips: Sequence[int],
+    *,
+    better_high: bool = True,
+) -> None:
+    if values:
+        a, b = np.array(values).T
+        changes[name] = Change(
+            float(a.mean()), float(b.mean()), mean_over_clips(b - a, clips), better_high
+        )
+
+
+def _answer_flips(pairs: Sequence[tuple[AnswerRow, AnswerRow]]) -> list[Flip]:
+    flips = []
+    for one, other in pairs:
+        before, after = (float(row.score or 0) >= _RIGHT for row in (one, other))
+        if before != after:
+            flips.append(Flip(one.case, one.bag, after))
+    return flips
+
+
+def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
+    """Of every object one flip at most: those of neighbouring scenes are of one kind."""
+    flips: dict[tuple[str, str, bool], Flip] = {}
+    for one, other in pairs:
+        before, after = (row.iou >= 0.25 for row in (one, other))
+        if before != after:
+            flips.setdefault((one.bag, one.id, after), Flip(one.case, one.bag, after))
+    return list(flips.values())
+
+
+def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], Rows]:
+    if not (folder / BAGS).is_dir():
+        msg = f"{folder} is no run of `vega3d evaluate BAG...` or `vega3d replay`"
+        raise CompareError(msg)
+    return read_run(folder)
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.2f}" if name.endswith(", m") else f"{100 * value:.1f}"
+
+
+def _rows(changes: Mapping[str, Change]) -> list[tuple[str, ...]]:
+    rows = []
+    for name, change in changes.items():
+        difference = change.difference
+        low, high = (_shown(name, v) for v in (difference.low, difference.high))
+        middle = _shown(name, difference.value)
+        sign = "+" if difference.value > 0 and not math.isclose(difference.value, 0) else ""
+        rows.append(
+            (
+                name.replace("_", " "),
+                _shown(name, change.a),
+                _shown(name, change.b),
+                f"{sign}{middle} ({low} to {high})",
+                str(difference.count),
+                change.verdict,
+            )
+        )
+    return rows
+
+
+_COLUMNS = ("", ">A", ">B", ">B less A (95 %)", ">n", "")
+
+
+def _section(changes: Mapping[str, Change]) -> Section:
+    note = (
+        "Per cent unless metres, over the cases that both runs have. Intervals are of the paired "
+        "differences, resampled by recordings or parts of them."
+    )
+    return Section("Differences", [note]).add(_COLUMNS, _rows(changes))
+
+
+def _flip_figures(
+    heading: str, flips: Sequence[Flip], args: argparse.Namespace, *records: Mapping[str, Any]
+) -> list[str]:
+    """Both runs' pictures of the flipped cases, as far as either drew one."""
+    figures = []
+    for flip in flips:
+        sides = []
+        for folder, known in zip((args.run_a, args.run_b), records, strict=True):
+            cases = known[flip.bag].get("cases", ())
+            case = next((c for c in cases if c["case"] == flip.case), None)
+            if case is not None:
+                name = "A" if folder == args.run_a else "B"
+                sides.append(html.note(name) + case_figure(folder / BAGS / flip.bag, case))
+        if sides:
+            figures.append(f"<div>{''.join(sides)}</div>")
+    if not figures:
+        return []
+    shown = figures[:_SHOWN]
+    more = f" ({len(shown)} of {len(flips)})" if len(shown) < len(flips) else ""
+    return [html.heading(heading + more), f'<div class="cases">{"".join(shown)}</div>']
+
+
+def _print(changes: Mapping[str, Change], about: Sequence[str], out: Path) -> None:
+    console = Console()
+    for text in about:
+        console.print(text, highlight=False)
+    table = Table()
+    for column in _COLUMNS:
+        justify = "right" if column.startswith(">") else "left"
+        table.add_column(column.lstrip(">"), justify=justify)  # type: ignore[arg-type]
+    for row in _rows(changes):
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"written to {out}: compare.html, compare.md, compare.json", highlight=False)

@@ -1,0 +1,1 @@
+"""Recordings played into a perception node over real topics."""

@@ -1,0 +1,185 @@
+"""``vega3d replay``: a recording into a live node, questions at their times, and a report."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from vega3d_ros.bag import Bag, open_bag
+from vega3d_ros.evaluation.bag_report import BAGS, write_report
+from vega3d_ros.evaluation.job import (
+    COMPLETE,
+    LOG,
+    Job,
+    finish_drive,
+    make_plan,
+    topic_record,
+    write_record,
+)
+from vega3d_ros.evaluation.live import live_log
+from vega3d_ros.evaluation.log import LogWriter
+from vega3d_ros.evaluation.outcome import NODE, read_outcome
+from vega3d_ros.evaluation.plan import DriveError, Plan
+from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.node.process import node_command
+from vega3d_ros.replay.session import drive_live, interruptible
+
+if TYPE_CHECKING:
+    import argparse
+
+    from vega3d_ros.bag import CameraTopics
+    from vega3d_ros.evaluation.records import DriveResult
+    from vega3d_ros.evaluation.truth import TruthSource
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``vega3d replay``."""
+    parser.add_argument("bag", type=Path, help="recording: rosbag2 folder, .mcap, .db3 or .bag")
+    parser.add_argument(
+        "--model", help="start a node with this model; left out: play to the node that runs"
+    )
+    parser.add_argument("--node", default=NODE, help="name of the node that runs (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/replay"), help="folder for results (%(default)s)"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="speed (%(default)s)")
+    parser.add_argument("--start", type=float, default=0.0, help="seconds to leave out at first")
+    parser.add_argument("--seconds", type=float, help="seconds to play; left out: all")
+    parser.add_argument("--loop", type=int, default=1, help="how often to play (%(default)s)")
+    parser.add_argument(
+        "--pause",
+        action="store_true",
+        help="begin paused; go on with the service /vega3d_replay/resume",
+    )
+    parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    parser.add_argument("--truth", default="auto", metavar="TOPIC", help="as in vega3d evaluate")
+    parser.add_argument("--image", default="", help="image topic; left out: found by type")
+    parser.add_argument("--camera-info", default="", help="its camera_info; left out: found")
+    parser.add_argument("--depth", default="", help="its registered depth; left out: found")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay and write the report.
+
+    Raises:
+        BagError: If the recording cannot be used.
+        DriveError: If the node is not there, or dies.
+    """
+    if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
+        msg = "--rate, --seconds and --loop must be positive, --start not negative"
+        raise DriveError(msg)
+    console = Console()
+    with open_bag(args.bag) as bag, interruptible():
+        topics = bag.find_topics(image=args.image, camera_info=args.camera_info, depth=args.depth)
+        truth, source = find_truth(bag, args.truth)
+        plan = _plan(args, bag, truth)
+        for note in (*bag.notes, *topics.notes):
+            console.print(f"  {note}", highlight=False)
+        folder = args.out / BAGS / args.bag.resolve().stem
+        _prepare(folder)
+        result = drive_live(
+            bag, topics, plan, folder, console,
+            rate=args.rate, start_s=args.start, seconds=args.seconds, loops=args.loop,
+            paused=args.pause, node=args.node,
+            command=None if args.model is None else node_command(args.model, topics),
+        )  # fmt: skip
+        record = _record(args, bag, topics, plan, truth, folder, result)
+    write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
+    results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
+    scenes = results["recordings"][folder.name]["figures"]["scenes"]
+    console.print(
+        f"{scenes} scenes, {len(result.replies) + len(result.relations)} replies; written to "
+        f"{args.out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
+        highlight=False,
+    )
+    if not scenes:
+        msg = f"{args.node} published no scene; look at /diagnostics, or {folder / 'node.log'}"
+        raise DriveError(msg)
+    return 0
+
+
+def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
+    end_s = min(bag.duration_s, args.start + (args.seconds or bag.duration_s))
+    plan = make_plan(args.questions, truth, bag.duration_s).until(end_s)
+    return Plan(
+        tuple(item for item in plan.questions if item.ask_at_s >= args.start),
+        tuple(item for item in plan.relations if item.ask_at_s >= args.start),
+    )
+
+
+def _record(
+    args: argparse.Namespace,
+    bag: Bag,
+    topics: CameraTopics,
+    plan: Plan,
+    truth: TruthSource | None,
+    folder: Path,
+    result: DriveResult,
+) -> dict[str, Any]:
+    outcome = read_outcome(folder / "output_bag", args.node)
+    log = live_log(bag, topics, plan, result, outcome)
+    with LogWriter(folder / LOG, fresh=True) as out:
+        for scene in log.scenes:
+            out.scene(scene)
+        for reply in log.replies:
+            out.reply(reply)
+    sent = result.published.get(topics.image, 0)
+    return {
+        "notes": list(bag.notes),
+        "topics": topic_record(bag, topics),
+        "frames": {
+            "in_bag": sent,
+            "read": sent,
+            "by_fate": {"sent": sent, **_counts(outcome.drops())},
+            "lacks": {},
+            "details": {},
+        },
+        "live": {
+            "scenes_lost": outcome.lost(),
+            "worst_delay_s": result.worst_delay_s,
+            "ready_s": result.ready_s,
+            "published": result.published,
+            "recorded": result.recorded,
+            "loops": args.loop,
+            "rate": args.rate,
+        },
+        **finish_drive(
+            folder, folder.name, bag, topics, log, truth,
+            result.played_s - args.start, (result.played_s - args.start) / args.rate,
+            result.remembered, result.fixed_frame,
+        ),
+    }  # fmt: skip
+
+
+def _counts(drops: dict[str, str]) -> dict[str, int]:
+    return {f"live: {name}": int(text) for name, text in drops.items() if text.isdigit()}
+
+
+def _prepare(folder: Path) -> None:
+    """An empty place for this replay; only what an earlier one made is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / "output_bag"
+    if output.is_dir():
+        if not {f.name for f in output.iterdir()} <= {"metadata.yaml", "output_bag.mcap"}:
+            msg = f"{output} is no recording of an earlier replay; give another folder with --out"
+            raise DriveError(msg)
+        shutil.rmtree(output)
+
+
+def _job(args: argparse.Namespace, folder: Path) -> Job:
+    return Job(args.bag, folder.name, folder, args.model or args.node, "", "", {})
+
+
+def _made_with(args: argparse.Namespace) -> dict[str, Any]:
+    """As far as this side knows it: the node that runs may be on another machine."""
+    if args.model is None:
+        made = provenance(args.node, None, "the node's")
+    else:
+        from vega3d_ros.checkpoint import locate  # noqa: PLC0415 - imports torch
+
+        made = provenance(args.model, locate(args.model), "auto")
+    return made | {"settings": {"rate": args.rate, "loop": args.loop, "start_s": args.start}}
