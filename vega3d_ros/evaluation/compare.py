@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,7 +120,7 @@ def compare(a: Rows, b: Rows) -> tuple[dict[str, Change], list[Flip]]:
     parts = Parts({row.bag for row in (*a.answers,)} | {row.bag for row in (*a.objects,)})
     answers = [
         (one, other)
-        for one, other in _pairs(a.answers, b.answers, _answer_key)
+        for one, other in _answer_pairs(a.answers, b.answers)
         if one.score is not None and other.score is not None
     ]
     objects = _pairs(a.objects, b.objects, lambda row: (row.bag, row.stamp_ns, row.id))
@@ -147,8 +147,22 @@ def compare(a: Rows, b: Rows) -> tuple[dict[str, Change], list[Flip]]:
     return changes, [*_answer_flips(answers), *_object_flips(objects)]
 
 
-def _answer_key(row: AnswerRow) -> tuple[Any, ...]:
-    return row.bag, row.kind, row.question, round(row.asked_at_s, 2)
+def _answer_pairs(
+    a: Sequence[AnswerRow], b: Sequence[AnswerRow]
+) -> list[tuple[AnswerRow, AnswerRow]]:
+    """The same question of one recording, the first time, the second time, and so on."""
+
+    def numbered(rows: Sequence[AnswerRow]) -> dict[tuple[Any, ...], AnswerRow]:
+        times: Counter[tuple[str, str, str]] = Counter()
+        found = {}
+        for row in sorted(rows, key=lambda row: row.index):
+            key = (row.bag, row.kind, row.question)
+            found[(*key, times[key])] = row
+            times[key] += 1
+        return found
+
+    others = numbered(b)
+    return [(row, others[key]) for key, row in numbered(a).items() if key in others]
 
 
 def _pairs(a: Sequence[Any], b: Sequence[Any], key: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
@@ -202,7 +216,7 @@ def _shown(name: str, value: float) -> str:
 
 
 def _rows(changes: Mapping[str, Change]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, change in changes.items():
         difference = change.difference
         low, high = (_shown(name, v) for v in (difference.low, difference.high))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vega3d_ros.evaluation.log import DriveLog, ReplyRecord, SceneRecord
 from vega3d_ros.evaluation.offline import Interview
 from vega3d_ros.evaluation.outcome import read_drive
+from vega3d_ros.evaluation.records import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +17,12 @@ if TYPE_CHECKING:
     from vega3d_ros.bag import Bag, CameraTopics
     from vega3d_ros.evaluation.outcome import Outcome, PublishedScene
     from vega3d_ros.evaluation.plan import Plan
-    from vega3d_ros.evaluation.records import DriveResult, RelationReply, Reply
+    from vega3d_ros.evaluation.records import DriveResult, RelationReply
+    from vega3d_ros.scene.objects import SceneObject
 
 _FOREVER_NS = 2**62
+_SAME_M = 1e-5
+_SAME_SCORE = 1e-5
 
 
 def live_log(
@@ -59,9 +65,63 @@ def live_log(
 
 def as_live(plan: Plan, log: DriveLog) -> Interview:
     """The interview that asks, offline, every question of the scene that the live node had."""
-    items = plan.by_time
-    asked = [(items[r.index], r.stamp_ns) for r in log.replies if r.stamp_ns is not None]
+    stamps = {reply.index: reply.stamp_ns for reply in log.replies}
+    asked = [
+        (index, item, stamp)
+        for index, item in enumerate(plan.by_time)
+        if (stamp := stamps.get(index)) is not None
+    ]
     return Interview(asked, of_scenes=True)
+
+
+def differences(live: DriveLog, offline: DriveLog) -> list[str]:
+    """What a live drive and the same drive offline say differently, in words; empty: nothing.
+
+    Args:
+        live: What the node published and replied.
+        offline: The same scenes and questions (``OfflineDrive`` with ``only`` and ``as_live``).
+    """
+    found = []
+    scenes = {scene.stamp_ns: scene for scene in offline.scenes}
+    for scene in live.scenes:
+        other = scenes.get(scene.stamp_ns)
+        if other is None:
+            found.append(f"scene {scene.stamp_ns}: only live")
+        elif (scene.start_ns, scene.frames) != (other.start_ns, other.frames):
+            found.append(f"scene {scene.stamp_ns}: looked at other images")
+        elif scene.frame_id != other.frame_id or not _alike(scene.objects, other.objects):
+            found.append(f"scene {scene.stamp_ns}: other objects")
+    replies = {reply.index: reply.reply for reply in offline.replies}
+    for reply in live.replies:
+        if reply.stamp_ns is not None and not reply.reply.error:
+            told, other_told = _told(reply.reply), _told(replies.get(reply.index))
+            if told != other_told:
+                found.append(f"question {reply.index}: {told} live, {other_told} offline")
+    return found
+
+
+def _alike(objects: Sequence[SceneObject], others: Sequence[SceneObject]) -> bool:
+    """Equal up to the single precision of messages; in any order."""
+    if len(objects) != len(others):
+        return False
+    named = {item.id: item for item in others}
+    return all(
+        (other := named.get(item.id)) is not None
+        and item.label == other.label
+        and np.allclose(item.box.center, other.box.center, atol=_SAME_M)
+        and np.allclose(item.box.size, other.box.size, atol=_SAME_M)
+        and np.allclose(item.box.rotation, other.box.rotation, atol=_SAME_M)
+        and abs(item.score - other.score) < _SAME_SCORE
+        and item.stamp_ns == other.stamp_ns
+        for item in objects
+    )
+
+
+def _told(reply: Reply | RelationReply | None) -> str:
+    if reply is None:
+        return "nothing"
+    words = reply.text if isinstance(reply, Reply) else ", ".join(reply.predicates)
+    return f"{words!r} of {reply.stamp_ns}"
 
 
 def _numbered(plan: Plan, replies: Sequence[Reply | RelationReply]) -> list[ReplyRecord]:

@@ -77,20 +77,21 @@ class Interview:
     """What to ask, and when.
 
     Attributes:
-        items: Questions in order, each with its moment: nanoseconds of the recording's time, or
-            where ``of_scenes``, the stamp of the scene to ask.
+        items: Questions in order, each with its number in the plan and its moment: nanoseconds
+            of the recording's time, or where ``of_scenes``, the stamp of the scene to ask.
         start_ns: Of the recording.
         of_scenes: Which of the two it is.
     """
 
-    items: Sequence[tuple[Question | RelationQuestion, int]] = ()
+    items: Sequence[tuple[int, Question | RelationQuestion, int]] = ()
     start_ns: int = 0
     of_scenes: bool = False
 
     @classmethod
     def by_time(cls, items: Sequence[Question | RelationQuestion], start_ns: int) -> Interview:
         """Ask each at its own time."""
-        return cls([(q, start_ns + round(q.ask_at_s * 1e9)) for q in items], start_ns)
+        moments = [start_ns + round(item.ask_at_s * 1e9) for item in items]
+        return cls(list(zip(range(len(items)), items, moments, strict=True)), start_ns)
 
 
 class OfflineDrive:
@@ -126,7 +127,7 @@ class OfflineDrive:
         self._bag, self._topics, self._out = bag, topics, out
         self._perceiver, self._parameters = perceiver, parameters
         self._queries = parameters.queries or tuple(perceiver.queries)
-        self._pending = list(enumerate(interview.items))
+        self._pending = list(interview.items)
         self._interview = interview
         self._known = deque(() if done is None else done.scenes)
         self._answered = {} if done is None else {r.index: r for r in done.replies}
@@ -154,7 +155,7 @@ class OfflineDrive:
                 self.account.read_s = (now_ns - self._bag.start_ns) * 1e-9
                 self._on_progress(self.account.read_s)
             self._advance(now_ns + _END_NS)
-            for index, (item, _) in self._pending:
+            for index, item, _ in self._pending:
                 self._ask(index, item, self.account.read_s)
             self._pending.clear()
         finally:
@@ -202,8 +203,8 @@ class OfflineDrive:
 
     def _interrogate(self, moment_ns: int) -> None:
         """Ask what was due before a new scene came."""
-        while self._pending and self._pending[0][1][1] < moment_ns:
-            index, (item, due_ns) = self._pending.pop(0)
+        while self._pending and self._pending[0][2] < moment_ns:
+            index, item, due_ns = self._pending.pop(0)
             self._ask(index, item, (due_ns - self._interview.start_ns) * 1e-9)
 
     def _observe(self, clip: Clip, now_ns: int) -> None:
@@ -226,13 +227,14 @@ class OfflineDrive:
         spent_ms = (time.perf_counter() - begin_s) * 1e3
         self._clip, self._scene = clip, scene
         newest, gate = clip.frames[-1], scene.gate
+        published, _ = publishable(named, clip.output_frame, self._parameters.min_score)
         record = SceneRecord(
             stamp_ns=clip.stamp_ns,
             start_ns=clip.start_ns,
             frames=len(clip),
             frame_id=clip.output_frame,
             at_ns=now_ns,
-            objects=publishable(named, clip.output_frame, self._parameters.min_score)[0],
+            objects=tuple(sorted(published, key=lambda item: -item.score)),
             found=tuple(found),
             names=tuple(item.id for item in named),
             latency_ms=spent_ms,

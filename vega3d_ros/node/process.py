@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from vega3d_ros.bag import CameraTopics
 
+NODE_PARAMETERS = {"wait_s": 1.0}
+"""Of a node that a recording is played to: a busy machine may deliver transforms late."""
+
 _LOG_LINES = 25
 _GRACE_S = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 
@@ -150,7 +153,7 @@ def node_command(model: str, topics: CameraTopics) -> list[str]:
         "autostart": "true",
         "fixed_frame": topics.fixed_frame or "''",
         "use_sim_time": "true",
-        "wait_s": "1.0",  # a busy machine may deliver transforms late
+        **NODE_PARAMETERS,
     }
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]

@@ -19,19 +19,23 @@ from vega3d_ros.evaluation.job import (
     topic_record,
     write_record,
 )
-from vega3d_ros.evaluation.live import live_log
+from vega3d_ros.evaluation.live import as_live, differences, live_log
 from vega3d_ros.evaluation.log import LogWriter
+from vega3d_ros.evaluation.offline import OfflineDrive
 from vega3d_ros.evaluation.outcome import NODE, read_outcome
 from vega3d_ros.evaluation.plan import DriveError, Plan
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.truth import find_truth
-from vega3d_ros.node.process import node_command
+from vega3d_ros.evaluation.workers import load_model
+from vega3d_ros.node.process import NODE_PARAMETERS, node_command
+from vega3d_ros.node.settings import load_parameters
 from vega3d_ros.replay.session import drive_live, interruptible
 
 if TYPE_CHECKING:
     import argparse
 
     from vega3d_ros.bag import CameraTopics
+    from vega3d_ros.evaluation.log import DriveLog
     from vega3d_ros.evaluation.records import DriveResult
     from vega3d_ros.evaluation.truth import TruthSource
 
@@ -55,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin paused; go on with the service /vega3d_replay/resume",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="with --model: do the same offline, and fail where live and offline differ",
+    )
     parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
     parser.add_argument("--truth", default="auto", metavar="TOPIC", help="as in vega3d evaluate")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
@@ -69,6 +78,9 @@ def run(args: argparse.Namespace) -> int:
         BagError: If the recording cannot be used.
         DriveError: If the node is not there, or dies.
     """
+    if args.check and args.model is None:
+        msg = "--check needs --model: what a running node was given is not known here"
+        raise DriveError(msg)
     if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
         msg = "--rate, --seconds and --loop must be positive, --start not negative"
         raise DriveError(msg)
@@ -87,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
             paused=args.pause, node=args.node,
             command=None if args.model is None else node_command(args.model, topics),
         )  # fmt: skip
-        record = _record(args, bag, topics, plan, truth, folder, result)
+        log = live_log(bag, topics, plan, result, read_outcome(folder / "output_bag", args.node))
+        record = _record(args, bag, topics, log, truth, folder, result)
+        differ = _check(args.model, bag, topics, plan, log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
@@ -99,7 +113,26 @@ def run(args: argparse.Namespace) -> int:
     if not scenes:
         msg = f"{args.node} published no scene; look at /diagnostics, or {folder / 'node.log'}"
         raise DriveError(msg)
+    if differ:
+        msg = "live and offline differ: " + "; ".join(differ)
+        raise DriveError(msg)
+    if args.check:
+        console.print("live and offline agree: same scenes, objects, answers and stamps")
     return 0
+
+
+def _check(
+    model: str, bag: Bag, topics: CameraTopics, plan: Plan, live: DriveLog, folder: Path
+) -> list[str]:
+    """Differences between what came live and what the same model gives offline."""
+    parameters = load_parameters(None, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS)
+    with LogWriter(folder / "offline.jsonl", fresh=True) as out:
+        drive = OfflineDrive(
+            bag, topics, load_model(model, "cpu"), parameters, as_live(plan, live), out,
+            only={scene.stamp_ns for scene in live.scenes},
+        )  # fmt: skip
+        drive.run()
+    return differences(live, drive.log)
 
 
 def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
@@ -115,13 +148,12 @@ def _record(
     args: argparse.Namespace,
     bag: Bag,
     topics: CameraTopics,
-    plan: Plan,
+    log: DriveLog,
     truth: TruthSource | None,
     folder: Path,
     result: DriveResult,
 ) -> dict[str, Any]:
     outcome = read_outcome(folder / "output_bag", args.node)
-    log = live_log(bag, topics, plan, result, outcome)
     with LogWriter(folder / LOG, fresh=True) as out:
         for scene in log.scenes:
             out.scene(scene)
