@@ -91,10 +91,12 @@ def _jobs(args: argparse.Namespace, bags: Sequence[Path], sha256: str, out: Path
 
 def _names(bags: Sequence[Path]) -> list[str]:
     """A name for each recording: its own, with its folder's where two are alike."""
-    names = [bag.resolve().stem for bag in bags]
-    for i, bag in enumerate(bags):
-        if names.count(bag.resolve().stem) > 1:
-            names[i] = f"{bag.resolve().parent.name}-{bag.resolve().stem}"
+    paths = [bag.resolve() for bag in bags]
+    stems = [path.stem for path in paths]
+    names = [
+        path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}-{path.stem}"
+        for path in paths
+    ]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         msg = f"recordings of one name and folder: {', '.join(twice)}; evaluate them apart"

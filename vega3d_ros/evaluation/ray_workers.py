@@ -61,7 +61,8 @@ def run_on_ray(
                 try:
                     ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    text = f"its task failed {1 + _RETRIES} times: {str(error).strip()[-500:]}"
+                    last = str(error).strip().splitlines()[-1]
+                    text = f"its task failed {1 + _RETRIES} times: {type(error).__name__} {last}"
                     write_record(job, {"status": FAILED, "error": text})
                 progress(job.name, 1.0, 1.0)
     finally:

@@ -1,0 +1,270 @@
+"""The report on recordings: what is in it, that it stands alone, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fake_perceiver import FakePerceiver
+
+from vega3d_ros.cli import main
+from vega3d_ros.evaluation import compare as comparing
+from vega3d_ros.evaluation import workers
+from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
+from vega3d_ros.evaluation.summary import (
+    MEAN,
+    METRES,
+    calibration_error,
+    constant_answers,
+    constant_objects,
+    summarise,
+)
+
+VOID = {"meta", "img"}
+
+
+def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a", at_s=1.0):
+    return AnswerRow(
+        bag, index, kind, f"question {index}?", truth, said, "", score, sure, at_s, 5, 10.0
+    )
+
+
+def sighting(name, iou, label="chair", bag="a", at_s=1.0, distance=2.0, share=0.1):
+    place = (distance, 0.0, 0.0, 0.5, 0.5, 1.0, 0.0)
+    error = None if iou == 0 else 0.2
+    return ObjectRow(
+        bag, round(at_s * 1e9), at_s, name, label, iou > 0, 0.8 if iou else None, iou, iou, error,
+        distance, 1.0, share, place,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(drive_bag, tmp_path, monkeypatch, capsys):
+    """A run's folder, made by the command itself with a model in a few lines."""
+    monkeypatch.setattr(
+        "vega3d_ros.evaluation.bags_command.load_model", lambda *_: FakePerceiver()
+    )
+    assert main(["evaluate", str(drive_bag.path), "--out", str(tmp_path / "run")]) == 0
+    assert "complete" in capsys.readouterr().out
+    return tmp_path / "run"
+
+
+class Balance(HTMLParser):
+    """Fails where tags do not nest."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [v for k, v in attributes if k in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(folder):
+    text = (folder / "report.html").read_text()
+    parser = Balance()
+    parser.feed(text)
+    assert parser.open == []
+    assert len(parser.sources) >= 4
+    assert all(source.startswith("data:image/") for source in parser.sources)
+    assert not re.findall(r"https?://|url\(", text)
+    for word in (
+        "How large is the chair",
+        "Worst cases",
+        "Maps",
+        "Calibration of objects",
+        "viewport",
+    ):
+        assert word in text
+
+
+def test_results_name_everything_that_made_them(folder):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    results = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
+    assert {"torch", "python", "vega3d_ros"} <= set(results["versions"])
+    assert len(results["model"]["sha256"]) == 64
+    assert {"command", "hardware", "seeds", "settings", "recordings"} <= set(results)
+    assert results["figures"]["answers"]["count"]["model"]["value"] == 1.0
+    assert results["recordings"]["bag"]["frames"]["in_bag"] == 30
+    assert "| count | 100.0" in (folder / "report.md").read_text()
+
+
+def test_an_answer_that_holds_markup_stays_text(folder):
+    rows = json.loads((folder / "bags" / "bag" / "record.json").read_text())
+    rows["cases"][0].update(question="<script>alert(1)</script>", badness=2.0)
+    (folder / "bags" / "bag" / "record.json").write_text(json.dumps(rows))
+    from vega3d_ros.evaluation.bag_report import write_report
+
+    made = json.loads((folder / "results.json").read_text())
+    write_report(folder, made, "again")
+    text = (folder / "report.html").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_second_run_does_nothing_again(folder, drive_bag, monkeypatch, capsys):
+    monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", None)
+    assert main(["evaluate", str(drive_bag.path), "--out", str(folder)]) == 0
+    assert "done by an earlier run" in capsys.readouterr().out
+
+
+def test_one_bad_bag_costs_itself_alone(drive_bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "vega3d_ros.evaluation.bags_command.load_model", lambda *_: FakePerceiver()
+    )
+    (tmp_path / "bad.mcap").write_bytes(b"not a bag" * 9)
+    bags = [str(tmp_path / "bad.mcap"), str(drive_bag.path)]
+    assert main(["evaluate", *bags, "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().out
+    assert "failed" in told
+    assert "complete" in told
+    assert main(["evaluate", str(tmp_path / "nowhere"), "--out", str(tmp_path / "x")]) == 2
+
+
+def test_the_baseline_gives_the_typical_answer_of_the_others():
+    rows = [answer(i, truth=t) for i, t in enumerate(("2", "2", "3"))]
+    assert constant_answers(rows) == [1.0, 1.0, 0.4]  # always 2
+    foreign = [*rows, answer(9, truth="3", bag="b")]
+    assert constant_answers(foreign)[2] == 1.0  # another recording's answers come first
+
+
+def test_the_baseline_claims_the_typical_place_of_the_others():
+    rows = [sighting("a", 0.5), sighting("b", 0.5), sighting("c", 0.0, distance=8.0)]
+    constants = constant_objects(rows)
+    assert [row.found for row in constants] == [False, False, False]
+    alike = constant_objects([sighting("a", 0.5), sighting("b", 0.0)])
+    assert [row.iou for row in alike] == [1.0, 1.0]
+
+
+def test_figures_of_known_rows():
+    rows = Rows(
+        [answer(0), answer(1, "yes_no", "yes", "no", 0.0), answer(2, "size", "unknown", "9", 0.0)],
+        [sighting("a", 0.6), sighting("b", 0.3, at_s=12), sighting("c", 0.0, at_s=23)],
+        [ClaimRow("a", 5, 1.0, "chair", 0.9, True), ClaimRow("a", 5, 1.0, "bed", 0.9, False)],
+    )
+    summary = summarise(rows)
+    assert summary.answers[MEAN].model.value == 0.5
+    assert summary.answers["unknown, said of unanswerable (right)"].model.value == 0.0
+    assert summary.objects["Acc@0.25"].model.value == pytest.approx(2 / 3)
+    assert summary.objects[METRES].model.value == pytest.approx(0.2)
+    assert summary.objects["Acc@0.25"].model.low < 0.5
+    assert list(summary.by["distance"]) == ["1.5 to 3 m"]
+    assert calibration_error(summary.calibration["objects"]) == pytest.approx(0.4)
+
+
+def test_figures_of_nothing():
+    summary = summarise(Rows())
+    assert summary.answers == summary.objects == summary.by == {}
+
+
+def test_compare_names_what_flipped():
+    a = Rows([answer(0), answer(1, said="1", score=0.0)], [sighting("x", 0.6)])
+    b = Rows([answer(0), answer(1)], [sighting("x", 0.0)])
+    changes, flips = comparing.compare(a, b)
+    assert changes["answers: count"].difference.value == 0.5
+    assert changes["objects: Acc@0.25"].verdict == "worse"
+    assert {(flip.case, flip.better) for flip in flips} == {
+        ("q001", True),
+        (sighting("x", 0).case, False),
+    }
+    assert comparing.compare(a, a)[1] == []
+    assert all(c.difference.value == 0 for c in comparing.compare(a, a)[0].values())
+
+
+def test_compare_of_two_runs_writes_its_pictures(folder, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    path = other / "bags" / "bag" / "rows.json"
+    rows = json.loads(path.read_text())
+    for row in rows["answers"]:
+        row["score"] = 1.0
+    path.write_text(json.dumps(rows))
+    assert main(["compare", str(folder), str(other), "--out", str(tmp_path / "cmp")]) == 0
+    assert "2 cases flipped to right, 0 to wrong" in " ".join(capsys.readouterr().out.split())
+    page = (tmp_path / "cmp" / "compare.html").read_text()
+    assert page.count("data:image/jpeg") == 4
+    assert main(["compare", str(folder), str(tmp_path)]) == 2
+
+
+def test_too_many_workers_are_refused_before_they_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "free_bytes", lambda: 3 << 30)
+    (tmp_path / "weights.safetensors").write_bytes(b"0" * 1000)
+    workers.check_memory(2, tmp_path)
+    with pytest.raises(workers.WorkersError, match="use --workers 3"):
+        workers.check_memory(9, tmp_path)
+
+
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = os.environ.get("CHROME") or next(filter(None, map(shutil.which, names)), None)
+    return found or pytest.skip("no Chromium or Chrome on the PATH or in $CHROME")
+
+
+@pytest.mark.slow
+def test_the_report_in_a_browser(folder, tmp_path):
+    """Nothing runs over the edge of a phone, every picture shows, and there is ink on the page."""
+    report = folder / "report.html"
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        f"""<body style="margin:0"><iframe id="f" src="file://{report}" width="390" height="3000"
+        style="border:0"></iframe><pre id="out"></pre><script>
+        onload = () => {{ const d = document.getElementById("f").contentDocument;
+          const broken = [...d.images].filter(i => !i.naturalWidth).length;
+          document.getElementById("out").textContent = JSON.stringify({{
+            wide: d.documentElement.scrollWidth, broken, pictures: d.images.length,
+            rows: d.querySelectorAll("tr").length }}); }};</script></body>"""
+    )
+    command = [
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=500,3000",
+    ]  # fmt: skip
+    shown = subprocess.run(
+        [*command, "--dump-dom", f"file://{probe}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    found = json.loads(re.search(r'<pre id="out">(.*?)</pre>', shown).group(1))
+    assert found["wide"] <= 390
+    assert found["broken"] == 0
+    assert found["pictures"] >= 4
+    assert found["rows"] > 20
+    picture = tmp_path / "phone.png"
+    subprocess.run(
+        [*command, f"--screenshot={picture}", f"file://{report}"],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    pixels = cv2.imread(str(picture))
+    assert np.ptp(pixels) > 200
+    assert (pixels.min(axis=2) < 100).mean() > 0.005
+
+
+def test_names_of_bags_do_not_collide(tmp_path):
+    from vega3d_ros.evaluation.bags_command import EvaluationError, _names
+
+    assert _names([Path("/x/a.mcap"), Path("/x/b")]) == ["a", "b"]
+    assert _names([Path("/x/bag"), Path("/y/bag")]) == ["x-bag", "y-bag"]
+    with pytest.raises(EvaluationError, match="evaluate them apart"):
+        _names([Path("/x/bag"), Path("/x/bag")])
+
+
+def test_rows_survive_being_written():
+    rows = Rows([answer(0)], [sighting("a", 0.5)], [ClaimRow("a", 5, 1.0, "chair", 0.9, True)])
+    again = Rows.read(json.loads(json.dumps(rows.json())))
+    assert again == rows
+    assert replace(rows.answers[0], index=3).case == "q003"
