@@ -79,3 +79,11 @@ class Deadly(FakePerceiver):
 def load(model, device):
     del device
     return Deadly() if model == "deadly" else FakePerceiver()
+
+
+if __name__ == "__main__":
+    import sys
+
+    from vega3d_ros.node.perception import main
+
+    sys.exit(main(perceiver_factory=load))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,3 @@ def test_two_workers_of_a_local_ray(jobs, monkeypatch):
     assert statuses == {"good": COMPLETE, "bad": FAILED, "deadly": FAILED}
     assert "its task failed 3 times" in records["deadly"]["error"]
     assert sorted(told) == ["bad", "deadly", "good"]
-    kinder = [replace(job, model="fake", folder=job.folder / "again") for job in jobs[::2]]
-    run_on_ray(kinder, LOCAL, 2, silent, load)
-    assert set(ended(kinder)[0].values()) == {COMPLETE}

@@ -46,6 +46,7 @@ def run_on_ray(
         progress: Told the jobs that have ended.
         load: Makes the model; called once in each of Ray's processes.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is to be told to anybody
     if address == LOCAL:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     else:
