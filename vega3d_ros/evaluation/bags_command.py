@@ -15,6 +15,7 @@ from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, ROWS, Job, is_done, read_record
 from vega3d_ros.evaluation.metrics import Estimate
 from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.evaluation.ray_workers import run_on_ray
 from vega3d_ros.evaluation.rows import Rows
 from vega3d_ros.evaluation.workers import (
     check_memory,
@@ -141,11 +142,6 @@ def _do(todo: Sequence[Job], args: argparse.Namespace, folder: Path, console: Co
             bars.update(tasks[name], completed=done_s, total=all_s)
 
         if args.ray:
-            try:
-                from vega3d_ros.evaluation.ray_workers import run_on_ray  # noqa: PLC0415
-            except ModuleNotFoundError as error:
-                msg = "--ray needs Ray: pip install 'vega3d-ros[ray]'"
-                raise EvaluationError(msg) from error
             run_on_ray(todo, args.ray, args.workers, progress)
         elif args.workers > 1 and len(todo) > 1:
             workers = min(args.workers, len(todo))

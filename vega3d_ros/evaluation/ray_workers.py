@@ -1,7 +1,7 @@
 """Recordings as tasks of a Ray cluster.
 
 Recordings and the run's folder must lie under the same paths on every machine (a shared file
-system), and the package must be installed there. Only this module imports Ray.
+system), and the package must be installed there.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from vega3d_ros.evaluation.job import FAILED, run_job, write_record
-from vega3d_ros.evaluation.workers import load_model
+from vega3d_ros.evaluation.workers import WorkersError, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +43,15 @@ def run_on_ray(
         workers: Tasks at once on a local one.
         progress: Told the jobs that have ended.
         load: Makes the model; called once in each of Ray's processes.
+
+    Raises:
+        WorkersError: If Ray is not installed.
     """
+    try:
+        import ray  # noqa: PLC0415 - an optional extra
+    except ModuleNotFoundError as error:
+        msg = "--ray needs Ray: pip install 'vega3d-ros[ray]'"
+        raise WorkersError(msg) from error
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is to be told to anybody
     if address == LOCAL:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
