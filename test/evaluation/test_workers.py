@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,10 @@ def test_a_process_that_dies_costs_its_own_recording_alone(jobs):
     stamps = [json.loads(line).get("scene", {}).get("stamp_ns") for line in lines]
     scenes = [stamp for stamp in stamps if stamp is not None]
     assert len(scenes) == len(set(scenes)) > 2
+
+
+def test_the_program_can_be_imported_by_its_processes():
+    runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "vega3d"))  # it would exit
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from vega3d_ros.geometry import SE3, Box3D, iou_axis_aligned, iou_oriented
 from vega3d_ros.token_geometry import level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from vega3d_ros.evaluation.log import DriveLog, ReplyRecord, SceneRecord
     from vega3d_ros.evaluation.records import RelationReply
@@ -286,23 +286,31 @@ def _level(scene: SceneRecord) -> SE3:
     return SE3(level(None)[0].T, np.zeros(3))
 
 
-def constant_place(row: ObjectRow, others: Iterable[ObjectRow]) -> ObjectRow:
-    """What the row would be, had the typical place of others of its label been claimed."""
-    alike = [other for other in others if other.label == row.label]
-    if not alike:
-        return replace(row, found=False, score=None, iou=0.0, iou_oriented=0.0, error_m=None)
-    places = np.array([other.place for other in alike])
+def typical_place(rows: Sequence[ObjectRow]) -> Box3D | None:
+    """The median box of some rows in the levelled camera; None of none."""
+    if not rows:
+        return None
+    places = np.array([row.place for row in rows])
     center, size = np.median(places[:, :3], axis=0), np.median(places[:, 3:6], axis=0)
     # Headings are alike modulo half a turn: their mean is that of the doubled angles.
     yaw = float(np.angle(np.mean(np.exp(2j * places[:, 6]))) / 2)
-    claimed = Box3D.upright(center, size, yaw)
+    return Box3D.upright(center, size, yaw)
+
+
+def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
+    """What the row would be, had a box in the levelled camera been claimed for its object."""
     true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
-    error_m = float(np.linalg.norm(claimed.center - true.center))
+    error_m = np.inf if claimed is None else float(np.linalg.norm(claimed.center - true.center))
+    if claimed is None or error_m > MATCH_M:
+        iou = oriented = 0.0
+    else:
+        iou, oriented = iou_axis_aligned(claimed, true), iou_oriented(claimed, true)
+    near = error_m <= MATCH_M
     return replace(
         row,
-        found=error_m <= MATCH_M,
+        found=near,
         score=None,
-        iou=iou_axis_aligned(claimed, true),
-        iou_oriented=iou_oriented(claimed, true),
-        error_m=error_m if error_m <= MATCH_M else None,
+        iou=iou,
+        iou_oriented=oriented,
+        error_m=error_m if near else None,
     )

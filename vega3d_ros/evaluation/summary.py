@@ -17,13 +17,14 @@ from vega3d_ros.evaluation.metrics import (
     mean_over_clips,
     median_over_clips,
 )
-from vega3d_ros.evaluation.rows import constant_place
+from vega3d_ros.evaluation.rows import claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
+    from vega3d_ros.geometry import Box3D
 
 # Below so many recordings, parts of each are what is resampled.
 _ENOUGH_BAGS = 5
@@ -128,17 +129,15 @@ def constant_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
     by_label: dict[str, list[ObjectRow]] = defaultdict(list)
     for row in rows:
         by_label[row.label].append(row)
-    # All sightings of one object get one guess: the others' does not depend on which it is.
-    groups: dict[tuple[str, str], list[ObjectRow]] = {}
-    constants = []
+    # All sightings of one object get one guess, which knows nothing of that object.
+    guesses: dict[tuple[str, str], Box3D | None] = {}
     for row in rows:
-        key = (row.bag, row.id)
-        if key not in groups:
+        if (row.bag, row.id) not in guesses:
             alike = by_label[row.label]
             foreign = [other for other in alike if other.bag != row.bag]
-            groups[key] = foreign or [other for other in alike if other.id != row.id]
-        constants.append(constant_place(row, groups[key]))
-    return constants
+            others = foreign or [other for other in alike if other.id != row.id]
+            guesses[row.bag, row.id] = typical_place(others)
+    return [claim_place(row, guesses[row.bag, row.id]) for row in rows]
 
 
 def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Pair]:
