@@ -1,7 +1,7 @@
 """Overlap of boxes as the benchmarks write them.
 
-A box is six numbers, centre and full size along the scene's axes in metres, or seven with a heading
-about z in radians as the last. The official evaluators know six.
+A box is six numbers, centre and full size along the scene's axes in metres, or seven with a
+heading about z in radians as the last. The official evaluators know six.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def overlap_with_headings(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def without_heading(box: Box3D) -> list[float]:
-    """The six numbers of the axis-aligned box around a turned one: all that is officially scored."""
+    """The six numbers of the axis-aligned box around a turned one, as it is officially scored."""
     low, high = box.bounds
     return [*((low + high) / 2).tolist(), *(high - low).tolist()]
 

@@ -30,8 +30,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """Caption scores at an overlap of 0.5, as the official code counts missed boxes and as zero.
 
     Args:
-        rows: With ``sample_id``, ``pred_response``, ``gt_response`` (all references), ``scene`` and
-            ``hit``: whether the box that was captioned overlaps the true one by half.
+        rows: With ``sample_id``, ``pred_response``, ``gt_response`` (all references), ``scene``
+            and ``hit``: whether the box that was captioned overlaps the true one by half.
     """
     by_id = {str(row["sample_id"]): row for row in rows}
     scores = corpus_scores(

@@ -1,9 +1,9 @@
 """VSI-Bench: choices by accuracy, numbers by mean relative accuracy (Yang et al. 2024).
 
-Follows the code of lmms-eval, as VEGA-3D uses it, to the bit. Two quirks of it: only the first word
-of an answer is read ("about 2", "2m", "two" and "The answer is A" all score 0), and rounding
+Follows the code of lmms-eval, as VEGA-3D uses it, to the bit. Two quirks of it: only the first
+word of an answer is read ("about 2", "2m", "two" and "The answer is A" all score 0), and rounding
 decides at the thresholds (1 - 0.8 < 0.2, so that an error of exactly 20 % fails at 0.8). A lenient
-score, which reads the whole answer and does not round, is given beside it.
+score, which reads the whole answer and forgives rounding, is given beside it.
 """
 
 from __future__ import annotations
@@ -32,29 +32,13 @@ NUMBERS = (
     "room_size_estimation",
 )
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
-_NUMBER_WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-]
+# fmt: off
+_NUMBER_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen", "twenty",
+)
+# fmt: on
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\b(?:" + "|".join(_NUMBER_WORDS) + r")\b")
 _LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
 
