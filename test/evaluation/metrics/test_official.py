@@ -240,7 +240,7 @@ def test_captions(corpus, monkeypatch):
 
 
 METEOR_STAND_IN = """#!{python}
-# Speaks as meteor-1.5.jar does with -stdio: the score of a text is its share of the reference's words.
+# Speaks as meteor-1.5.jar does with -stdio: the score is the share of the reference's words.
 import sys
 for line in sys.stdin:
     kind, *rest = line.rstrip("\\n").split(" ||| ")

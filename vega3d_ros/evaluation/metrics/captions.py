@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,11 +69,9 @@ def corpus_scores(
         bleu += (said[key][0], texts)
     alone = bleu.compute_score(option="closest")[1]
     parts = _bleu_parts(bleu)
-    for order in range(_ORDERS):
-        items[f"BLEU-{order + 1}"] = np.asarray(alone[order], np.float64)
-        figures[f"BLEU-{order + 1}"] = sums_over_clips(
-            parts, where, lambda sums, order=order: _bleu(sums)[..., order]
-        )
+    for order in range(1, _ORDERS + 1):
+        items[f"BLEU-{order}"] = np.asarray(alone[order - 1], np.float64)
+        figures[f"BLEU-{order}"] = sums_over_clips(parts, where, partial(_bleu, order=order))
     if shutil.which("java"):
         total, values = Meteor().compute_score(true, said)
         items["METEOR"] = np.asarray(values, np.float64)
@@ -90,12 +89,10 @@ def _bleu_parts(scorer: BleuScorer) -> NDArray[np.float64]:
     return np.array(rows, np.float64)
 
 
-def _bleu(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """BLEU-1 to BLEU-4 [..., 4] of summed parts [..., 10]."""
-    correct, guess = sums[..., :_ORDERS], sums[..., _ORDERS : 2 * _ORDERS]
-    precision = np.cumprod((correct + _TINY) / (guess + _SMALL), axis=-1)
-    length, closest = sums[..., -2], sums[..., -1]
-    ratio = (length + _TINY) / (closest + _SMALL)
-    brevity = np.exp(np.minimum(0.0, 1 - 1 / ratio))
-    result: NDArray[np.float64] = precision ** (1 / np.arange(1, _ORDERS + 1)) * brevity[..., None]
+def _bleu(sums: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """BLEU of n-grams up to ``order``, [...], of summed parts [..., 10]."""
+    correct, guess = sums[..., :order], sums[..., _ORDERS : _ORDERS + order]
+    precision = np.prod((correct + _TINY) / (guess + _SMALL), axis=-1) ** (1 / order)
+    ratio = (sums[..., -2] + _TINY) / (sums[..., -1] + _SMALL)
+    result: NDArray[np.float64] = precision * np.exp(np.minimum(0.0, 1 - 1 / ratio))
     return result
