@@ -96,6 +96,8 @@ def test_scanrefer_gives_both_overlaps():
     assert figures["unique: Acc@0.25 with headings"].value == 0.0
     official = [{k: v for k, v in row.items() if k != "pred_box"} for row in rows]
     assert "Acc@0.5 with headings" not in scanrefer.summarise(official)
+    snapped = scanrefer.summarise([row | {"pred_proposal": row["gt_response"]} for row in rows])
+    assert snapped["Acc@0.5 of the nearest proposal"].value == 1.0
 
 
 def test_unique_means_once_among_the_described():

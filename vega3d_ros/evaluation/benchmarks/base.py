@@ -83,7 +83,7 @@ class Task:
     name: str
     questions: Callable[[Path], list[Question]]
     reader: Callable[[Path], SceneReader]
-    respond: Callable[[Scene, Sequence[Question]], list[Row]]
+    respond: Callable[[Scene, Sequence[Question], SceneReader], list[Row]]
     refused: Row
     key: str
     summarise: Callable[[Sequence[Mapping[str, Any]]], dict[str, Estimate]]
@@ -121,14 +121,13 @@ def read_json(path: Path, source: str) -> Any:
     Raises:
         BenchmarkError: If it is missing or damaged.
     """
+    existing(path, source)
     try:
-        text = existing(path, source).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         return json.loads(text)
     except (OSError, ValueError) as error:
-        if isinstance(error, BenchmarkError):
-            raise
         msg = f"{path} cannot be read ({error}); {source}"
         raise BenchmarkError(msg) from error
 

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-# What NumPy writes for arrays, types and scalars, in its versions 1 and 2.
+# What NumPy writes for arrays, types and scalars, in its versions 1 and 2; and how old protocols
+# write bytes and sets.
 _NAMES = {
     f"{core}.{name}": name.rsplit(".", 1)[1]
     for core in ("numpy.core", "numpy._core")
     for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
-} | {"numpy.ndarray": "ndarray", "numpy.dtype": "dtype", "_codecs.encode": "encode"}
+} | {
+    "numpy.ndarray": "ndarray",
+    "numpy.dtype": "dtype",
+    "_codecs.encode": "encode",
+    "__builtin__.bytes": "bytes",
+    "builtins.bytes": "bytes",
+    "__builtin__.set": "set",
+    "builtins.set": "set",
+}
 _MADE: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -206,6 +215,10 @@ def _made(name: str, arguments: tuple[Any, ...]) -> Any:
         return _Unfinished(_as(str, arguments[0]))
     if name == "encode":
         return _as(str, arguments[0]).encode("latin-1")
+    if name == "bytes" and not arguments:
+        return b""
+    if name == "set":
+        return set(_as(list, arguments[0]))
     if name == "scalar":
         return np.frombuffer(_as(bytes, arguments[1]), _numeric(arguments[0]), 1)[0]
     if name == "_frombuffer":

@@ -82,17 +82,17 @@ class Run:
             seen = perceiver.observe(reader.clip(scene, self.frames))
             rows = []
             for start in range(0, len(asked), self.batch):
-                rows += self._rows(seen, asked[start : start + self.batch])
+                rows += self._rows(seen, asked[start : start + self.batch], reader)
             yield rows
 
-    def _rows(self, seen: Scene, asked: Sequence[Question]) -> list[Row]:
+    def _rows(self, seen: Scene, asked: Sequence[Question], reader: SceneReader) -> list[Row]:
         try:
-            predictions = self.task.respond(seen, asked)
+            predictions = self.task.respond(seen, asked, reader)
         except PerceiverError as error:
             if len(asked) == 1:
                 # Such as a question that is too long: written down, counted and reported.
                 return [self._row(asked[0], self.task.refused | {"refused": str(error)})]
-            return [row for question in asked for row in self._rows(seen, [question])]
+            return [row for question in asked for row in self._rows(seen, [question], reader)]
         return [self._row(q, p) for q, p in zip(asked, predictions, strict=True)]
 
     def _row(self, question: Question, prediction: Row) -> Row:

@@ -94,12 +94,13 @@ class ScanNetScenes:
         """Scene from optical frame; None where tracking was lost."""
         path = existing((self._data / image).with_suffix(".txt"), _IMAGES)
         try:
-            pose = aligned @ np.loadtxt(path).reshape(4, 4)
+            unaligned = np.loadtxt(path).reshape(4, 4)
         except ValueError as error:
             msg = f"{path} is no 4 x 4 matrix ({error}); {_IMAGES}"
             raise BenchmarkError(msg) from error
-        if not np.isfinite(pose).all():
+        if not np.isfinite(unaligned).all():
             return None
+        pose = aligned @ unaligned
         # Written with six digits, so that it is not quite a rotation.
         rotation = Rotation.from_matrix(pose[:3, :3]).as_matrix()
         return SE3(rotation, pose[:3, 3])

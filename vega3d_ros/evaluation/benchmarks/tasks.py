@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.benchmarks.base import Row
+    from vega3d_ros.evaluation.benchmarks.base import Row, SceneReader
     from vega3d_ros.perceiver import Scene
 
 _PROCESSED = "get processed/ of the data set zd11024/Video-3D-LLM_data on Hugging Face"
@@ -97,38 +97,68 @@ def _answered(item: Row) -> tuple[Row, Row]:
     return {"gt_response": truth}, {"answers": answers}
 
 
-def _say(name: str) -> Callable[[Scene, Sequence[Question]], list[Row]]:
-    def respond(scene: Scene, questions: Sequence[Question]) -> list[Row]:
+def _say(name: str) -> Callable[[Scene, Sequence[Question], SceneReader], list[Row]]:
+    def respond(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
+        del reader
         answers = scene.ask_all([question.prompt for question in questions])
         return [{name: answer.text} for answer in answers]
 
     return respond
 
 
-def _point_at_one(scene: Scene, questions: Sequence[Question]) -> list[Row]:
+def _point_at_one(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """The best box whether or not it is thought to be here: officially, one is always given."""
     rows = []
+    proposals = reader.proposals(questions[0].scene)
     for best in scene.locate_all([question.known["description"] for question in questions]):
-        if best.found is None:
-            rows.append({"pred_response": _NOWHERE, "pred_box": [*_NOWHERE, 0.0]})
-        else:
-            box = best.found.box
-            rows.append({"pred_response": without_heading(box), "pred_box": with_heading(box)})
+        turned = with_heading(best.found.box) if best.found else [*_NOWHERE, 0.0]
+        box = without_heading(best.found.box) if best.found else _NOWHERE
+        rows.append(
+            {
+                "pred_response": box,
+                "pred_box": turned,
+                "pred_proposal": nearest(box, proposals),
+            }
+        )
     return rows
 
 
-def _point_at_all(scene: Scene, questions: Sequence[Question]) -> list[Row]:
+def nearest(box: list[float], proposals: Sequence[list[float]]) -> list[float]:
+    """The proposal that overlaps a box most; the box itself where none does.
+
+    The published models choose among proposals. This tells a box around the right thing from one
+    that fits it as well as the detector's does.
+    """
+    if not proposals:
+        return box
+    overlaps = overlap([proposal[:6] for proposal in proposals], box)
+    best = int(overlaps.argmax())
+    return proposals[best] if overlaps[best] > 0 else box
+
+
+def _point_at_all(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     rows = []
+    proposals = reader.proposals(questions[0].scene)
     for found in scene.ground_all([question.known["description"] for question in questions]):
         boxes = [item.box for item in found]
-        scores, objects = multi3drefer.as_scores([without_heading(box) for box in boxes])
+        aligned = [without_heading(box) for box in boxes]
+        scores, objects = multi3drefer.as_scores(aligned)
         turned = [with_heading(box) for box in boxes]
-        rows.append({"scores": scores, "objects": objects, "pred_boxes": turned})
+        snapped = {tuple(nearest(box, proposals)) for box in aligned}
+        rows.append(
+            {
+                "scores": scores,
+                "objects": objects,
+                "pred_boxes": turned,
+                "pred_proposals": sorted(snapped),
+            }
+        )
     return rows
 
 
-def _describe(scene: Scene, questions: Sequence[Question]) -> list[Row]:
+def _describe(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """Captions of the given boxes; officially empty where the detector missed the object."""
+    del reader
     given = [question for question in questions if question.known["box"] is not None]
     asked = [located(question) for question in given]
     said = {q.id: answer.text for q, answer in zip(given, scene.ask_all(asked), strict=True)}
@@ -164,7 +194,11 @@ _TASKS = (
         name="scanrefer",
         questions=_video3dllm("scanrefer_vg_val_llava_style.json", _grounded),
         respond=_point_at_one,
-        refused={"pred_response": _NOWHERE, "pred_box": [*_NOWHERE, 0.0]},
+        refused={
+            "pred_response": _NOWHERE,
+            "pred_box": [*_NOWHERE, 0.0],
+            "pred_proposal": _NOWHERE,
+        },
         summarise=scanrefer.summarise,
         headline=("Acc@0.25", "Acc@0.5"),
         baselines={"constant": baselines.constant_box, "blind": baselines.blind_box},
@@ -173,7 +207,7 @@ _TASKS = (
         name="multi3drefer",
         questions=_video3dllm("multi3drefer_val_llava_style.json", _grounded),
         respond=_point_at_all,
-        refused={"scores": [0.0], "objects": [], "pred_boxes": []},
+        refused={"scores": [0.0], "objects": [], "pred_boxes": [], "pred_proposals": []},
         summarise=multi3drefer.summarise,
         headline=("F1@0.25", "F1@0.5"),
         baselines={"constant": baselines.constant_boxes, "blind": baselines.blind_boxes},

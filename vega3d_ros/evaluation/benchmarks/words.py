@@ -39,13 +39,17 @@ class Words:
         self._vectors = csr_array(weighted / np.maximum(lengths, 1e-12)[:, None])
 
     def nearest(self, text: str, count: int, among: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Indices of the ``count`` texts most alike, best first, of those in ``among``."""
+        """Indices of the texts most alike, best first, of those in ``among``.
+
+        At most ``count``, and none that is less than half as alike as the best.
+        """
         query = np.zeros(self._vectors.shape[1])
         for word in _WORD.findall(text.lower()):
             if word in self._index:
                 query[self._index[word]] += self._rarity[self._index[word]]
         alike = (self._vectors @ query)[among]
-        return among[np.argsort(-alike, kind="stable")[:count]]
+        order = np.argsort(-alike, kind="stable")[:count]
+        return among[order[alike[order] >= alike[order[:1]] / 2]]
 
     def middle(self, among: NDArray[np.int64]) -> int:
         """Index of the text in ``among`` most like all of them."""

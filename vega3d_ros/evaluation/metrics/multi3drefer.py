@@ -111,13 +111,18 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """Mean F1 in all and by type.
 
     Args:
-        rows: With ``scores``, ``objects``, ``gt_response``, ``question_type`` and ``scene``; with
-            ``pred_boxes`` (seven numbers each), F1 "with headings" is given beside the official.
+        rows: With ``scores``, ``objects``, ``gt_response``, ``question_type`` and ``scene``. With
+            ``pred_boxes`` (seven numbers each), F1 "with headings" is given beside the official;
+            with ``pred_proposals`` (six each), F1 "of the nearest proposals".
     """
     kinds = {"": [f1(select(row["scores"], row["objects"]), row["gt_response"]) for row in rows]}
     if all("pred_boxes" in row for row in rows):
         kinds[" with headings"] = [
             f1(row["pred_boxes"], row["gt_response"], headings=True) for row in rows
+        ]
+    if all("pred_proposals" in row for row in rows):
+        kinds[" of the nearest proposals"] = [
+            f1(row["pred_proposals"], row["gt_response"]) for row in rows
         ]
     figures = {}
     for part in ("", *TYPES):

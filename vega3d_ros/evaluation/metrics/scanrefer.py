@@ -24,12 +24,14 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
 
     Args:
         rows: With ``pred_response`` and ``gt_response`` (six numbers), ``question_type`` and
-            ``scene``; with ``pred_box`` (seven numbers), accuracies "with headings" are given
-            beside the official ones, which replace a turned box by the one around it.
+            ``scene``. With ``pred_box`` (seven numbers), accuracies "with headings" are given
+            beside the official ones, which replace a turned box by the one around it; with
+            ``pred_proposal`` (six), accuracies "of the nearest proposal".
     """
     parts = {"": list(rows)}
     parts |= {f"{t}: ": [row for row in rows if row["question_type"] == t] for t in TYPES}
     turned = all("pred_box" in row for row in rows)
+    proposed = all("pred_proposal" in row for row in rows)
     figures = {}
     for part, chosen in parts.items():
         scenes = [row["scene"] for row in chosen]
@@ -38,6 +40,10 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
         if turned:
             kinds[" with headings"] = [
                 overlap_with_headings(row["gt_response"], row["pred_box"]) for row in chosen
+            ]
+        if proposed:
+            kinds[" of the nearest proposal"] = [
+                float(overlap(row["gt_response"], row["pred_proposal"])) for row in chosen
             ]
         for kind, overlaps in kinds.items():
             for k in THRESHOLDS:
