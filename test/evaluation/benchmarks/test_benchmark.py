@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -94,6 +96,9 @@ def test_every_benchmark_is_asked_and_scored(name, folders, model, tmp_path, cap
     assert _benchmark(folders, name, again, "--predictions", tmp_path / "predictions.jsonl") == 0
     scored = json.loads((again / "report.json").read_text())["figures"]
     assert scored["predictions"] == figures["model"]
+    limited = ("--predictions", tmp_path / "predictions.jsonl", "--limit", 1)
+    assert _benchmark(folders, name, again, *limited) == 0
+    assert json.loads((again / "report.json").read_text())["settings"]["answered"] == 1
 
 
 def test_a_model_folder_is_loaded(folders, tmp_path):
@@ -240,6 +245,15 @@ def test_foreign_predictions_are_refused(folders, tmp_path, capsys):
     file.write_text("")
     assert _benchmark(folders, "scanqa", tmp_path, "--predictions", file) == cli.USAGE_ERROR
     assert "no prediction to score" in capsys.readouterr().err
+
+
+def test_scoring_needs_no_torch():
+    code = (
+        "import sys; from vega3d_ros.evaluation.benchmarks import command\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_no_data_is_said_at_once(tmp_path, capsys):

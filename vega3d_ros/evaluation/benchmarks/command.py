@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from vega3d_ros.evaluation.benchmarks.base import Question, Row, SceneReader, Task
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.perceiver import Perceiver
 
 _ABOUT = """\
 Asks a model the questions of a published benchmark with the official prompts and frames, writes
@@ -92,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="keeps the prior's tokens of each scene, for the next run or another benchmark of "
-        "the same scenes (default: OUT/features; 5 MB a frame for Wan2.1 at 832x480)",
+        "the same scenes (default: OUT/features; 5 MB a frame for Wan2.1 at 832x480 in bfloat16)",
     )
     parser.add_argument(
         "--no-features", action="store_true", help="keep no tokens: saves disk, costs time"
@@ -135,20 +134,48 @@ def run(args: argparse.Namespace) -> int:
     reader = task.reader(args.data)
     out = args.out or Path("runs/benchmarks") / task.name
     asked = questions[: args.limit]
+    settings: Row = {"benchmark": task.name, "package": __version__}
     if args.predictions:
-        predictions = [row for path in args.predictions for row in read_predictions(path)]
-        rows = joined(task, asked if args.limit else questions, predictions)
-        settings: Row = {"benchmark": task.name, "package": __version__}
         name = "predictions"
+        predictions = [row for path in args.predictions for row in read_predictions(path)]
     else:
-        settings = _ask(args, task, asked, reader, out, console)
-        rows = joined(task, asked, _gathered(out, task, asked))
-        name = Path(args.model).name
+        name, settings = Path(args.model).name, _ask(args, task, asked, reader, out, console)
+        predictions = _gathered(out, task)
+    wanted = {question.id for question in asked}
+    rows = [r for r in joined(task, questions, predictions) if str(r[task.key]) in wanted]
     if not rows:
         msg = "there is no prediction to score"
         raise BenchmarkError(msg)
-    _score(task, questions, rows, reader, out, name, settings, len(asked), console)
+    with console.status("scoring"):
+        figures = {name: task.summarise(rows)} | _guessed(task, questions, reader, rows)
+
+    answered = len({row[task.key] for row in rows})
+    refused = sum("refused" in row for row in rows)
+    settings |= {"questions": len(asked), "answered": answered, "refused": refused}
+    title = f"{name} on {task.name}"
+    note = f"{answered} of {len(asked)} questions answered, {refused} of them refused as asked."
+    report.write(out, title, note, settings, figures, task.headline)
+    console.print(report.table(figures, title, task.headline))
+    if answered < len(asked):
+        console.print("Not all questions are answered yet: other shards, or an interrupted run.")
+    if refused:
+        console.print(f"{refused} questions were refused; their rows say why in 'refused'.")
+    console.print(f"written to {out}/report.md and report.json")
     return 0
+
+
+def _guessed(
+    task: Task, questions: Sequence[Question], reader: SceneReader, rows: Sequence[Row]
+) -> dict[str, dict[str, Estimate]]:
+    """Figures of each baseline, of the questions that ``rows`` answer."""
+    answered = {str(row[task.key]) for row in rows}
+    figures = {}
+    for name, guess in task.baselines.items():
+        guesses = zip(questions, guess(questions, reader), strict=True)
+        figures[name] = task.summarise(
+            [scored_row(question, row) for question, row in guesses if question.id in answered]
+        )
+    return figures
 
 
 def _ask(
@@ -192,60 +219,15 @@ def _ask(
     if predictions.done:
         console.print(f"{len(predictions.done)} questions are answered in {predictions.path}")
     runner = Run(task, Path(args.model).name, args.frames, args.batch)
-    _answer(runner, perceiver, reader, left, predictions, console)
-    return settings
-
-
-def _answer(
-    runner: Run,
-    perceiver: Perceiver,
-    reader: SceneReader,
-    left: dict[str, list[Question]],
-    predictions: Predictions,
-    console: Console,
-) -> None:
     answers = runner.answers(perceiver, reader, left)
     for rows in track(answers, "scenes", total=len(left), console=console):
         predictions.add(rows)
+    return settings
 
 
-def _gathered(out: Path, task: Task, asked: Sequence[Question]) -> list[Row]:
-    """The rows of all shards to the questions that are asked, each question once."""
-    wanted = {question.id for question in asked}
+def _gathered(out: Path, task: Task) -> list[Row]:
+    """The rows of all shards, each question once."""
     found: dict[str, Row] = {}
     for path in sorted(out.glob("predictions*.jsonl")):
         found |= {str(row[task.key]): row for row in read_predictions(path)}
-    return [row for key, row in found.items() if key in wanted]
-
-
-def _score(
-    task: Task,
-    questions: Sequence[Question],
-    rows: Sequence[Row],
-    reader: SceneReader,
-    out: Path,
-    name: str,
-    settings: Row,
-    asked: int,
-    console: Console,
-) -> None:
-    figures: dict[str, dict[str, Estimate]] = {}
-    with console.status("scoring"):
-        figures[name] = task.summarise(rows)
-        answered = {str(row[task.key]) for row in rows}
-        for baseline, guess in task.baselines.items():
-            guessed = zip(questions, guess(questions, reader), strict=True)
-            figures[baseline] = task.summarise(
-                [scored_row(question, row) for question, row in guessed if question.id in answered]
-            )
-    refused = sum("refused" in row for row in rows)
-    settings = settings | {"questions": asked, "answered": len(answered), "refused": refused}
-    notes = [f"{len(answered)} of {asked} questions answered, {refused} of them refused as asked."]
-    title = f"{name} on {task.name}"
-    report.write(out, title, notes, settings, figures, task.headline)
-    console.print(report.table(figures, title, task.headline))
-    if len(answered) < asked:
-        console.print("Not all questions are answered yet: other shards, or an interrupted run.")
-    if refused:
-        console.print(f"{refused} questions were refused; their rows say why in 'refused'.")
-    console.print(f"written to {out}/report.md and report.json")
+    return list(found.values())

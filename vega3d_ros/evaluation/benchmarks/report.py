@@ -36,14 +36,14 @@ def table(figures: Figures, title: str, headline: Sequence[str]) -> Table:
 def write(
     folder: Path,
     title: str,
-    notes: Sequence[str],
+    note: str,
     settings: Mapping[str, Any],
     figures: Figures,
     headline: Sequence[str],
 ) -> None:
     """Write ``report.md`` and ``report.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {title}", "", *notes, "", "| | " + " | ".join(figures) + " |"]
+    lines = [f"# {title}", "", note, "", "| | " + " | ".join(figures) + " |"]
     lines.append("|---|" + "---:|" * len(figures))
     for name in _names(figures, headline):
         cells = (_cell(candidate.get(name)) for candidate in figures.values())
@@ -59,8 +59,9 @@ def write(
 
 
 def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
-    every = [name for found in figures.values() for name in found]
-    return list(dict.fromkeys([*headline, *every]))
+    """Figures that are headlines, or known of someone."""
+    known = [name for found in figures.values() for name in found if found[name].count]
+    return list(dict.fromkeys([*headline, *known]))
 
 
 def _cell(estimate: Estimate | None) -> str:

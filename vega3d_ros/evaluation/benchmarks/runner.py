@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, Question
-from vega3d_ros.perceiver import PerceiverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +85,8 @@ class Run:
             yield rows
 
     def _rows(self, seen: Scene, asked: Sequence[Question], reader: SceneReader) -> list[Row]:
+        from vega3d_ros.perceiver import PerceiverError  # noqa: PLC0415 - scoring needs no torch
+
         try:
             predictions = self.task.respond(seen, asked, reader)
         except PerceiverError as error:
