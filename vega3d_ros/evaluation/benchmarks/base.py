@@ -125,7 +125,7 @@ def read_json(path: Path, source: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         return json.loads(text)
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read ({error}); {source}"

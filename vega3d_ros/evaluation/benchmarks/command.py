@@ -229,5 +229,5 @@ def _gathered(out: Path, task: Task) -> list[Row]:
     """The rows of all shards, each question once."""
     found: dict[str, Row] = {}
     for path in sorted(out.glob("predictions*.jsonl")):
-        found |= {str(row[task.key]): row for row in read_predictions(path)}
+        found |= {str(row.get(task.key)): row for row in read_predictions(path)}
     return list(found.values())

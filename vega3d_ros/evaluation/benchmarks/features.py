@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def prior_digest(prior: WanPrior) -> str:
     """A name for a prior's weights and settings."""
     digest = hashlib.blake2b(json.dumps(prior.config.to_dict()).encode(), digest_size=16)
-    for name, tensor in sorted(prior.state_dict().items()):
+    # Buffers by themselves: the state leaves out those that are not saved, such as the prompt.
+    for name, tensor in [*prior.named_parameters(), *prior.named_buffers()]:
         digest.update(name.encode())
         digest.update(_bytes(tensor))
-    digest.update(_bytes(prior.prompt))
     return digest.hexdigest()
 
 

@@ -123,7 +123,7 @@ class Predictions:
         self._check(folder / _SETTINGS, settings)
         self.path = folder / shard.file
         rows = read_predictions(self.path) if self.path.exists() else []
-        self.done = {str(row[key]) for row in rows}
+        self.done = {str(row.get(key)) for row in rows}
         # A line that was cut short by an interruption goes.
         _write(self.path, rows)
 
@@ -157,7 +157,7 @@ def read_predictions(path: Path) -> list[Row]:
         BenchmarkError: If another line is no JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise BenchmarkError(msg) from error
@@ -166,7 +166,7 @@ def read_predictions(path: Path) -> list[Row]:
         row = _object(line)
         if row is not None:
             rows.append(row)
-        elif number < len(lines):
+        elif number < len(lines) and line.strip():
             msg = f"{path}, line {number} is no JSON object; delete the line or the file"
             raise BenchmarkError(msg)
     return rows

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 FIXED_FRAME = "scene"
 _INFOS = "request EmbodiedScan on its project page and put its files there"
 _IMAGES = (
-    "export it from ScanNet's .sens files with Video-3D-LLM's "
-    "scripts/3d/preprocessing/generate_image_scannet.py --fast"
+    "unpack posed_images of the data set zd11024/Video-3D-LLM_data on Hugging Face, or export it "
+    "from ScanNet's .sens files with Video-3D-LLM's generate_image_scannet.py --fast"
 )
 _PROPOSALS = "get metadata/ of the data set zd11024/Video-3D-LLM_data on Hugging Face"
 # EmbodiedScan takes one of ten of ScanNet's frames, which come at 30 a second.

@@ -37,6 +37,7 @@ _RECORDED = (
     "The video captures 3D spatial information of a scene. Please focus on the spatial "
     "relationships in the video and answer the following questions.\n"
 )
+_ANY_NUMBER = "\nThere may be no corresponding object, or there may be one or more objects."
 _NOWHERE = [0.0] * 6
 _HIT = 0.5
 
@@ -79,8 +80,8 @@ def _question(item: Row, recorded: Row, known: Row) -> Question:
 
 
 def _grounded(item: Row) -> tuple[Row, Row]:
-    # The description stands on the second line; what surrounds it is the same for all.
-    description = item["conversations"][0]["value"].split("\n")[1]
+    # What surrounds the description is the same for all.
+    description = item["conversations"][0]["value"].split("\n", 1)[1].removesuffix(_ANY_NUMBER)
     return {"gt_response": item["box"]}, {"description": description}
 
 

@@ -45,7 +45,7 @@ def read_questions(data: Path) -> list[Question]:
 
 
 def _question(doc: dict[str, object]) -> Question:
-    # Annotations hold numbers as text in one release and as numbers in another.
+    # Truths are compared as texts, also where a number is not written as one.
     record = doc | {"ground_truth": str(doc["ground_truth"])}
     scene = f"{doc['dataset']}/{doc['scene_name']}"
     return Question(str(doc["id"]), scene, str(doc["question_type"]), prompt(doc), record)
