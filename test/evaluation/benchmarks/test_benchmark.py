@@ -181,6 +181,10 @@ def test_the_prior_is_asked_once(tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     assert torch.equal(kept.encode(images, [1, 2]), fresh)
     half = KeptPrior(prior, digest, tmp_path / "half", torch.bfloat16)
+    noise = torch.zeros(2, prior.latents_mean.shape[1], *(2 * side for side in prior.grid))
+    assert torch.equal(
+        half.encode(images, [1, 2], noise=noise), prior.encode(images, [1, 2], noise=noise)
+    )
     rounded = fresh.bfloat16().float()
     assert torch.equal(half.encode(images, [1, 2]), rounded)
     assert torch.equal(half.encode(images, [1, 2]), rounded)
@@ -191,7 +195,7 @@ def test_the_digest_tells_weights_and_settings_apart():
     assert prior_digest(one) == prior_digest(random_modules(seed=0).prior)
     other = random_modules(seed=0).prior
     with torch.no_grad():
-        next(other.transformer.parameters()).view(-1)[0] += 1
+        next(other.parameters()).view(-1)[0] += 1
     assert prior_digest(one) != prior_digest(other)
 
 
@@ -223,6 +227,16 @@ def test_refused_questions_are_written_down_and_counted(folders):
     assert [row.get("refused") for row in rows] == [None, "not that one"] * 3
     figures = task.summarise(runner.joined(task, task.questions(data), rows))
     assert figures["EM"].value == 0.5
+
+
+def test_a_model_that_refuses_everything_is_found_out_at_once(folders):
+    task = TASKS["sqa3d"]
+    reader = task.reader(folders.of("sqa3d"))
+    questions = Shard().of(task.questions(folders.of("sqa3d")))
+    unable = Touchy()
+    unable.ask_all = lambda texts: Touchy.ask_all(unable, ["place 1"])
+    with pytest.raises(BenchmarkError, match=r"refused every question about scannet.*not that one"):
+        next(Run(task, "unable").answers(unable, reader, questions))
 
 
 def test_scan2cap_leaves_missed_boxes_empty(folders):

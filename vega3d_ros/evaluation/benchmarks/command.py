@@ -195,8 +195,6 @@ def _ask(
     with console.status(f"loading {args.model}"):
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[args.dtype]
         perceiver = Perceiver.from_pretrained(args.model, device=args.device, dtype=dtype)
-        # Answers are scored by their words; finding the objects they speak of would cost time.
-        perceiver.queries = ()
         modules = perceiver.modules
         digest = prior_digest(modules.prior) if modules.prior is not None else None
     settings = {

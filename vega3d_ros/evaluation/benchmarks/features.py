@@ -56,8 +56,12 @@ class KeptPrior:
         """Channels of a token."""
         return self._prior.dim
 
-    def encode(self, images: torch.Tensor, stamps_ns: Sequence[int]) -> torch.Tensor:
-        """See ``Prior.encode``."""
+    def encode(
+        self, images: torch.Tensor, stamps_ns: Sequence[int], *, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """See ``WanPrior.encode``; with noise that is given, nothing is kept."""
+        if noise is not None:
+            return self._prior.encode(images, stamps_ns, noise=noise)
         name = hashlib.blake2b(self._digest.encode(), digest_size=16)
         name.update(json.dumps([list(images.shape), *stamps_ns]).encode())
         name.update(_bytes(images))

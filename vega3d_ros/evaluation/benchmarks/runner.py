@@ -74,14 +74,22 @@ class Run:
     def answers(
         self, perceiver: Perceiver, reader: SceneReader, questions: Mapping[str, list[Question]]
     ) -> Iterator[list[Row]]:
-        """The rows of each scene."""
-        for scene, asked in questions.items():
+        """The rows of each scene.
+
+        Raises:
+            BenchmarkError: If nothing is answered of the first scene, as by a model that cannot
+                ground where a benchmark asks for boxes; or if the scene cannot be read.
+        """
+        for number, (scene, asked) in enumerate(questions.items()):
             # Stamps repeat from scene to scene, and no keyframe is seen twice.
             perceiver.reset()
             seen = perceiver.observe(reader.clip(scene, self.frames))
             rows = []
             for start in range(0, len(asked), self.batch):
                 rows += self._rows(seen, asked[start : start + self.batch], reader)
+            if number == 0 and len(rows) > 1 and all("refused" in row for row in rows):
+                msg = f"the model refused every question about {scene}: {rows[0]['refused']}"
+                raise BenchmarkError(msg)
             yield rows
 
     def _rows(self, seen: Scene, asked: Sequence[Question], reader: SceneReader) -> list[Row]:
