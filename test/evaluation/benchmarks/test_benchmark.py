@@ -235,7 +235,9 @@ def test_a_model_that_refuses_everything_is_found_out_at_once(folders):
     questions = Shard().of(task.questions(folders.of("sqa3d")))
     unable = Touchy()
     unable.ask_all = lambda texts: Touchy.ask_all(unable, ["place 1"])
-    with pytest.raises(BenchmarkError, match=r"refused every question about scannet.*not that one"):
+    with pytest.raises(
+        BenchmarkError, match=r"refused every question about scannet.*not that one"
+    ):
         next(Run(task, "unable").answers(unable, reader, questions))
 
 

@@ -228,7 +228,7 @@ _TASKS = (
         respond=_say("pred_response"),
         refused={"pred_response": ""},
         summarise=scanqa.summarise,
-        headline=("EM", "CIDEr"),
+        headline=("EM", "CIDEr", "BLEU-4", "METEOR", "ROUGE-L"),
         baselines={"constant": baselines.constant_answer, "blind": baselines.blind_answer},
     ),
     _scannet(

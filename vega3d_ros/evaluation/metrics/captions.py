@@ -17,7 +17,12 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
-from vega3d_ros.evaluation.metrics.intervals import Estimate, mean_over_clips, sums_over_clips
+from vega3d_ros.evaluation.metrics.intervals import (
+    NOTHING,
+    Estimate,
+    mean_over_clips,
+    sums_over_clips,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -34,8 +39,8 @@ class CaptionScores:
     """Scores of a corpus.
 
     Attributes:
-        figures: "CIDEr", "BLEU-1" to "BLEU-4", "ROUGE-L", and "METEOR" where Java is. METEOR has
-            no interval.
+        figures: "CIDEr", "BLEU-1" to "BLEU-4", "ROUGE-L" and "METEOR", which has no interval and,
+            without Java, no value.
         items: The same of each caption alone, [N], in the order of the references; CIDEr with the
             corpus' word frequencies.
     """
@@ -72,6 +77,7 @@ def corpus_scores(
     for order in range(1, _ORDERS + 1):
         items[f"BLEU-{order}"] = np.asarray(alone[order - 1], np.float64)
         figures[f"BLEU-{order}"] = sums_over_clips(parts, where, partial(_bleu, order=order))
+    figures["METEOR"] = NOTHING
     if shutil.which("java"):
         total, values = Meteor().compute_score(true, said)
         items["METEOR"] = np.asarray(values, np.float64)

@@ -36,6 +36,10 @@ class Estimate:
     count: int
 
 
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
+"""Of what was not measured."""
+
+
 def mean_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
     """Mean of all values; clips, not values, are resampled, because values of a clip go together.
 
@@ -57,7 +61,7 @@ def macro_mean(
     """
     filled = [(np.asarray(v, np.float64), np.asarray(c)) for v, c in groups if len(c)]
     if not filled:
-        return Estimate(np.nan, np.nan, np.nan, 0)
+        return NOTHING
     counts_for = None
     if shares is not None:
         counts_for = [share for (_, c), share in zip(groups, shares, strict=True) if len(c)]
@@ -98,7 +102,7 @@ def median_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
     """Median of all values; clips are resampled."""
     array, owners = np.asarray(values, np.float64), np.asarray(clips)
     if not len(array):
-        return Estimate(np.nan, np.nan, np.nan, 0)
+        return NOTHING
     order = np.argsort(array)
     known, at = np.unique(owners[order], return_inverse=True)
     # The median of repeated values is where their cumulated weight passes one half.

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vega3d_ros.evaluation.metrics.captions import corpus_scores
-from vega3d_ros.evaluation.metrics.intervals import Estimate, mean_over_clips
+from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
 
 _SHOWN = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L")
 
@@ -41,14 +43,11 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     )
     hits = np.array([float(row["hit"]) for row in by_id.values()])
     scenes = [row["scene"] for row in by_id.values()]
-    figures = {}
+    figures = {f"{name}@0.5": scores.figures[name] for name in _SHOWN}
     for name in _SHOWN:
-        figures[f"{name}@0.5"] = scores.figures.get(name, Estimate(np.nan, np.nan, np.nan, 0))
-        figures[f"missed boxes as 0: {name}@0.5"] = (
-            mean_over_clips(scores.items[name] * hits, scenes)
-            if name in scores.items
-            else Estimate(np.nan, np.nan, np.nan, 0)
-        )
-    return dict(sorted(figures.items(), key=lambda item: ":" in item[0])) | {
-        "missed boxes: share": mean_over_clips(1 - hits, scenes)
-    }
+        if name in scores.items:
+            figures[f"missed boxes as 0: {name}@0.5"] = mean_over_clips(
+                scores.items[name] * hits, scenes
+            )
+    figures["missed boxes: share"] = mean_over_clips(1 - hits, scenes)
+    return figures

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.evaluation.metrics.intervals import Estimate, macro_mean, mean_over_clips
+from vega3d_ros.evaluation.metrics.intervals import NOTHING, macro_mean, mean_over_clips
 from vega3d_ros.evaluation.metrics.simulated import relative_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
 
 DIRECTIONS = (
     "object_rel_direction_easy",
@@ -118,12 +120,11 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
         )
 
     figures = _figures(rows, strict)
-    nothing = Estimate(np.nan, np.nan, np.nan, 0)
     complete = all(figures[level].count for level in DIRECTIONS)
     asked = figures.pop("overall")
     loose = _figures(rows, lenient)
     return {
-        "overall": asked if complete else nothing,
+        "overall": asked if complete else NOTHING,
         "overall of what was asked": asked,
         "lenient: overall of what was asked": loose.pop("overall"),
         **figures,
