@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from vega3d_ros.perceiver import Scene
 
     Row = dict[str, Any]
+
+
+_NUMBERED = re.compile(r"(scene)?[\d_]+")
 
 
 class BenchmarkError(ValueError):
@@ -109,7 +113,9 @@ def existing(path: Path, source: str) -> Path:
     if path.exists():
         return path
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
+    # A numbered file is one of a series: its neighbour is not the same file by another name.
+    numbered = _NUMBERED.fullmatch(path.stem)
+    close = [] if numbered else difflib.get_close_matches(path.name, beside, n=1)
     hint = f" ({close[0]} is there: rename it if it is this file)" if close else ""
     msg = f"{path} is missing{hint}; {source}"
     raise BenchmarkError(msg)
