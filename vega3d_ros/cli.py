@@ -48,6 +48,9 @@ COMMANDS = {
     ),
     "train": Command("vega3d_ros.training.command", "train the parts of a model"),
     "evaluate": Command("vega3d_ros.evaluation.command", "measure a model beside its baselines"),
+    "benchmark": Command(
+        "vega3d_ros.evaluation.benchmarks.command", "ask a model the questions of a benchmark"
+    ),
 }
 
 
