@@ -56,6 +56,9 @@ COMMANDS = {
     "compare": Command(
         "vega3d_ros.evaluation.compare", "say what got better and worse between two runs"
     ),
+    "benchmark": Command(
+        "vega3d_ros.evaluation.benchmarks.command", "ask a model the questions of a benchmark"
+    ),
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.metrics import Estimate
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
     from vega3d_ros.evaluation.summary import Bin, Pair
 
 BAGS = "bags"

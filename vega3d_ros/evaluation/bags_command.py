@@ -13,7 +13,7 @@ from rich.table import Table
 from vega3d_ros.bag import BagError, open_bag
 from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, ROWS, Job, is_done, read_record
-from vega3d_ros.evaluation.metrics import Estimate
+from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import run_on_ray
 from vega3d_ros.evaluation.rows import Rows

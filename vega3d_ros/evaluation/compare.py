@@ -17,14 +17,14 @@ from rich.table import Table
 
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, Section, case_figure, finite, read_run
-from vega3d_ros.evaluation.metrics import mean_over_clips
+from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.summary import Parts
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from vega3d_ros.evaluation.metrics import Estimate
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
     from vega3d_ros.evaluation.rows import AnswerRow, ObjectRow, Rows
 
 _SHOWN = 24

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.metrics import Estimate
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
 
 _STYLE = """
 :root { --ink:#1c2026; --soft:#5c646e; --line:#dfe2e0; --paper:#fafaf8; --panel:#fff;

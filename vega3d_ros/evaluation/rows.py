@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.evaluation.metrics import answer_score
+from vega3d_ros.evaluation.metrics.simulated import answer_score
 from vega3d_ros.evaluation.plan import Truth
 from vega3d_ros.evaluation.records import Reply
 from vega3d_ros.evaluation.scoring import (

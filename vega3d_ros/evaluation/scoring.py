@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vega3d_ros.evaluation.metrics import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.geometry import SE3, iou_axis_aligned
 from vega3d_ros.scene.objects import SceneObject
 from vega3d_ros.scene.relations import OPPOSITE, Relation, Viewpoint, relate

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vega3d_ros.evaluation.metrics import (
-    UNKNOWN,
+from vega3d_ros.evaluation.metrics.intervals import (
     Estimate,
-    answer_score,
     macro_mean,
     mean_over_clips,
     median_over_clips,
 )
+from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.rows import claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
+from vega3d_ros.mllm.packing import OBJECTS, PREFIX, Packed, additive, visible
 from vega3d_ros.mllm.patches import patchify, resize
 
 if TYPE_CHECKING:
@@ -44,14 +44,16 @@ class Prefix:
     """A clip that the language model has read; its keys and values are kept.
 
     Attributes:
-        cache: Keys and values of ``length`` tokens.
-        length: Tokens read.
+        cache: Keys and values of ``length`` tokens and, behind them, of ``objects`` more.
+        length: Tokens read of the clip.
         position: Rotary position of the next token.
+        objects: Object tokens read behind them, which only questions see.
     """
 
     cache: DynamicCache
     length: int
     position: int
+    objects: int = 0
 
 
 class SceneLanguage:
@@ -137,9 +139,35 @@ class SceneLanguage:
         length = ids.shape[1]
         return Prefix(cache, length, length + int(self.model.model.rope_deltas))
 
+    def words(self, texts: Sequence[str]) -> Tensor:
+        """What the language model hears in names, [texts, D]: the mean of their tokens."""
+        embed = self.model.model.language_model.embed_tokens
+        ids = [self.encode(f" {text}") for text in texts]
+        tokens = embed(torch.tensor([i for text in ids for i in text], device=self.model.device))
+        parts = tokens.split([len(text) for text in ids])
+        return torch.stack([part.mean(dim=0) for part in parts])
+
+    def tell(self, prefix: Prefix, objects: Tensor) -> Prefix:
+        """Read object tokens [K, D] behind a clip, for its questions; returns the longer prefix.
+
+        It takes the place of ``prefix``, whose keys and values it shares.
+        """
+        model: Any = self.model.model.language_model
+        count, device = len(objects), objects.device
+        owners = torch.cat([_owned(prefix, device), torch.full((count,), OBJECTS, device=device)])
+        positions = prefix.position + torch.arange(count, device=device)
+        model(
+            inputs_embeds=objects[None],
+            position_ids=positions.expand(3, 1, -1),
+            attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
+            past_key_values=prefix.cache,
+            use_cache=True,
+        )
+        return replace(prefix, objects=prefix.objects + count)
+
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
         """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
-        branches = Branches(self, prefix, len(texts))
+        branches = Branches(self, prefix, len(texts), told=False)
         try:
             return branches.extend(
                 [self.encode(self.prompt.ground.format(text=text)) for text in texts]
@@ -152,7 +180,7 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
-        branches = Branches(self, prefix, len(questions))
+        branches = Branches(self, prefix, len(questions), told=True)
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
@@ -189,14 +217,18 @@ class Branches:
         language: Whose model reads on.
         prefix: What was read; the cache is extended, and restored by ``close``.
         count: Number of continuations.
+        told: Whether they see the prefix's object tokens.
     """
 
-    def __init__(self, language: SceneLanguage, prefix: Prefix, count: int) -> None:
+    def __init__(
+        self, language: SceneLanguage, prefix: Prefix, count: int, *, told: bool = True
+    ) -> None:
         self._model: Any = language.model.model.language_model
-        self._prefix = prefix
+        self._prefix, self._told = prefix, told
         device = language.model.device
-        self._owners = torch.full((prefix.length,), PREFIX, device=device)
-        self._positions = torch.full((count,), prefix.position, device=device)
+        self._owners = _owned(prefix, device)
+        position = prefix.position + (prefix.objects if told else 0)
+        self._positions = torch.full((count,), position, device=device)
 
     def extend(
         self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None
@@ -213,11 +245,11 @@ class Branches:
         owners = names[packed.owners.to(device)]
         positions = self._positions[owners] + packed.offsets.to(device)
         self._owners = torch.cat([self._owners, owners])
-        mask = visible(owners, self._owners)[None, None]
+        mask = visible(owners, self._owners, self._told)
         hidden = self._model(
             inputs_embeds=self._model.embed_tokens(packed.ids.to(device))[None],
             position_ids=positions.expand(3, 1, -1),
-            attention_mask={"full_attention": additive(mask, self._model.dtype)},
+            attention_mask=_attention(mask, self._model.dtype),
             past_key_values=self._prefix.cache,
             use_cache=True,
         ).last_hidden_state[0]
@@ -228,4 +260,17 @@ class Branches:
 
     def close(self) -> None:
         """Forget everything after the prefix."""
-        self._prefix.cache.crop(self._prefix.length - len(self._owners))
+        kept = self._prefix.length + self._prefix.objects
+        self._prefix.cache.crop(kept - len(self._owners))
+
+
+def _owned(prefix: Prefix, device: torch.device) -> Tensor:
+    """Owners of all tokens of a prefix."""
+    owners = torch.full((prefix.length + prefix.objects,), PREFIX, device=device)
+    owners[prefix.length :] = OBJECTS
+    return owners
+
+
+def _attention(mask: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """A bool mask [queries, keys] as the language model takes it."""
+    return {"full_attention": additive(mask[None, None], dtype)}
