@@ -59,7 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run on a Ray cluster; local: one of --workers on this machine",
     )
     clips = parser.add_argument_group("simulated clips")
-    clips.add_argument("--split", choices=("heldout", "train"), help="ask about clips of it")
+    clips.add_argument(
+        "--split",
+        choices=("heldout", "train"),
+        help="ask about clips of it (heldout where --data is given)",
+    )
     clips.add_argument("--data", type=Path, help="folder of clips (default: made and kept)")
     clips.add_argument("--clips", type=int, default=200, help="how many (%(default)s)")
     clips.add_argument("--furniture", help="folder of meshes for clips that are made")
@@ -78,13 +82,13 @@ def run(args: argparse.Namespace) -> int:
         ArgumentError: If the arguments do not go together.
         CheckpointError: If a model cannot be loaded.
     """
-    if args.split is not None:
+    if args.split is not None or args.data is not None:
         from vega3d_ros.evaluation import clips_command  # noqa: PLC0415 - needs the simulation
 
         if len(args.subjects) != 1:
             msg = f"--split asks one model about clips, not {', '.join(args.subjects)}"
             raise ArgumentError(msg)
-        args.model = args.subjects[0]
+        args.model, args.split = args.subjects[0], args.split or "heldout"
         return clips_command.run(args)
     if args.workers < 1:
         msg = "--workers must be at least 1"
