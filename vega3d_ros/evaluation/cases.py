@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vega3d_ros.bag import BagError, read_frames
+from vega3d_ros.bag import BagError, open_bag, read_frames
 from vega3d_ros.drawing import (
     INK,
     WHITE,
@@ -21,6 +21,9 @@ from vega3d_ros.drawing import (
     project_box,
     text_size_px,
 )
+from vega3d_ros.evaluation.log import LOG, read_log
+from vega3d_ros.evaluation.plan import DriveError
+from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.floor_plan import top_down_map
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ def draw_drive(
     """
     (folder / "cases").mkdir(exist_ok=True)
     cases = [_answer_case(row) for row in rows.answers]
-    cases += [_object_case(row) for row in worst_objects(rows.objects)]
+    cases += [object_case(row) for row in worst_objects(rows.objects)]
     scenes = {scene.stamp_ns: scene for scene in log.scenes}
     wanted = {case["stamp_ns"] for case in cases} & scenes.keys()
     pictures = {
@@ -82,6 +85,42 @@ def draw_drive(
     if path:
         save(_map(remembered, truth, log, path), folder / "map.png")
     return sorted(cases, key=lambda case: -float(case["badness"]))
+
+
+def draw_again(
+    folder: Path, record: Mapping[str, Any], wanted: Mapping[str, int], out: Path
+) -> dict[str, Path]:
+    """Draw cases of a drive that was run before, from its recording and its log.
+
+    Args:
+        folder: Of the drive.
+        record: Its record.
+        wanted: Stamps of the scenes to draw, by case.
+        out: Where pictures go.
+
+    Returns:
+        Pictures by case; empty where the recording is no longer there.
+    """
+    source = str(record["truth"])
+    wish = "auto" if source == "truth.json" else source.removeprefix("topic ")
+    known = record["topics"]
+    try:
+        with open_bag(record["bag"]) as bag:
+            topics = bag.find_topics(
+                image=known["image"], camera_info=known["camera_info"], depth=known["depth"]
+            )
+            truth, _ = find_truth(bag, "none" if wish.startswith("none") else wish)
+            scenes = {scene.stamp_ns: scene for scene in read_log(folder / LOG).scenes}
+            frames = _frames(bag, topics, set(wanted.values()) & scenes.keys())
+    except (BagError, DriveError):
+        return {}
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for case, stamp in wanted.items():
+        if stamp in frames:
+            drawn[case] = out / f"{case}.jpg"
+            save(_picture(frames[stamp], scenes[stamp], truth), drawn[case])
+    return drawn
 
 
 def worst_objects(rows: Iterable[ObjectRow], count: int = WORST) -> list[ObjectRow]:
@@ -190,7 +229,8 @@ def _answer_case(row: AnswerRow) -> dict[str, Any]:
     }
 
 
-def _object_case(row: ObjectRow) -> dict[str, Any]:
+def object_case(row: ObjectRow) -> dict[str, Any]:
+    """A true object in a scene as a case, without its picture."""
     found = "nothing of that name near"
     if row.error_m is not None:
         found = f"{row.error_m:.2f} m off, overlap {row.iou:.2f}, score {row.score:.2f}"

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, Section, case_figure, finite, read_run
+from vega3d_ros.evaluation.cases import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.summary import Parts
 
@@ -96,7 +97,11 @@ def run(args: argparse.Namespace) -> int:
     about = [*names, f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B."]
     body = [html.note(text) for text in about] + section.html()
     for heading, chosen in (("Flipped to wrong", worse), ("Flipped to right", better)):
-        body += _flip_figures(heading, chosen, args, records_a, records_b)
+        sides = [
+            _Side("A", args.run_a, records_a, rows_a, args.out),
+            _Side("B", args.run_b, records_b, rows_b, args.out),
+        ]
+        body += _flip_figures(heading, chosen, sides)
     (args.out / "compare.html").write_text(html.page(title, body), encoding="utf-8")
     lines = [f"# {title}", "", *(f"{text}\n" for text in about), *section.markdown()]
     (args.out / "compare.md").write_text("\n".join(lines), encoding="utf-8")
@@ -246,26 +251,51 @@ def _section(changes: Mapping[str, Change]) -> Section:
     return Section("Differences", [note]).add(_COLUMNS, _rows(changes))
 
 
-def _flip_figures(
-    heading: str, flips: Sequence[Flip], args: argparse.Namespace, *records: Mapping[str, Any]
-) -> list[str]:
-    """Both runs' pictures of the flipped cases, as far as either drew one."""
-    figures = []
-    for flip in flips:
-        sides = []
-        for folder, known in zip((args.run_a, args.run_b), records, strict=True):
-            cases = known[flip.bag].get("cases", ())
-            case = next((c for c in cases if c["case"] == flip.case), None)
+class _Side:
+    """A run's pictures of flipped cases: its own, and those that are drawn for the comparison."""
+
+    def __init__(
+        self, name: str, folder: Path, records: Mapping[str, Any], rows: Rows, out: Path
+    ) -> None:
+        self.name, self._folder, self._records = name, folder, records
+        self._objects = {(row.bag, row.case): row for row in rows.objects}
+        self._out = out / "cases"
+
+    def figures(self, flips: Sequence[Flip]) -> dict[Flip, str]:
+        """What there is to show."""
+        found: dict[Flip, str] = {}
+        missing: dict[str, list[Flip]] = defaultdict(list)
+        for flip in flips:
+            cases = self._records[flip.bag].get("cases", ())
+            case = next((c for c in cases if c["case"] == flip.case and c["picture"]), None)
             if case is not None:
-                name = "A" if folder == args.run_a else "B"
-                sides.append(html.note(name) + case_figure(folder / BAGS / flip.bag, case))
-        if sides:
-            figures.append(f"<div>{''.join(sides)}</div>")
-    if not figures:
+                found[flip] = case_figure(self._folder / BAGS / flip.bag, case)
+            elif (flip.bag, flip.case) in self._objects:
+                missing[flip.bag].append(flip)
+        for bag, chosen in missing.items():
+            wanted = {flip.case: self._objects[bag, flip.case].stamp_ns for flip in chosen}
+            place = self._out / self.name / bag
+            drawn = draw_again(self._folder / BAGS / bag, self._records[bag], wanted, place)
+            for flip in chosen:
+                case = object_case(self._objects[bag, flip.case])
+                if flip.case in drawn:
+                    found[flip] = case_figure(place, {**case, "picture": drawn[flip.case].name})
+        return found
+
+
+def _flip_figures(heading: str, flips: Sequence[Flip], sides: Sequence[_Side]) -> list[str]:
+    """Both runs' pictures of the flipped cases."""
+    shown = flips[:_SHOWN]
+    figures = [(side.name, side.figures(shown)) for side in sides]
+    pairs = [
+        "".join(html.note(name) + found[flip] for name, found in figures if flip in found)
+        for flip in shown
+    ]
+    drawn = "".join(f"<div>{pair}</div>" for pair in pairs if pair)
+    if not drawn:
         return []
-    shown = figures[:_SHOWN]
     more = f" ({len(shown)} of {len(flips)})" if len(shown) < len(flips) else ""
-    return [html.heading(heading + more), f'<div class="cases">{"".join(shown)}</div>']
+    return [html.heading(heading + more), f'<div class="cases">{drawn}</div>']
 
 
 def _print(changes: Mapping[str, Change], about: Sequence[str], out: Path) -> None:

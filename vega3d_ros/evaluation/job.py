@@ -15,7 +15,7 @@ from vega3d_ros import __version__
 from vega3d_ros.bag import BagError, open_bag
 from vega3d_ros.evaluation.cases import draw_drive
 from vega3d_ros.evaluation.figures import drive_figures
-from vega3d_ros.evaluation.log import DriveLog, LogWriter, read_log
+from vega3d_ros.evaluation.log import LOG, DriveLog, LogWriter, read_log
 from vega3d_ros.evaluation.offline import Interview, OfflineDrive
 from vega3d_ros.evaluation.plan import DriveError, Plan, default_plan, load_plan
 from vega3d_ros.evaluation.rows import Rows, score_drive
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.node.worker import PerceiverLike
 
-RECORD, ROWS, LOG, FRAMES, KEY = (
-    "record.json", "rows.json", "log.jsonl", "frames.csv", "settings.json",
-)  # fmt: skip
+RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LOG = "log.jsonl"
+
 
 @dataclass(frozen=True, eq=False)
 class SceneRecord:

@@ -12,7 +12,6 @@ from vega3d_ros.bag import Bag, open_bag
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.job import (
     COMPLETE,
-    LOG,
     Job,
     finish_drive,
     make_plan,
@@ -20,7 +19,7 @@ from vega3d_ros.evaluation.job import (
     write_record,
 )
 from vega3d_ros.evaluation.live import as_live, differences, live_log
-from vega3d_ros.evaluation.log import LogWriter
+from vega3d_ros.evaluation.log import LOG, LogWriter
 from vega3d_ros.evaluation.offline import OfflineDrive
 from vega3d_ros.evaluation.outcome import NODE, read_outcome
 from vega3d_ros.evaluation.plan import DriveError, Plan
