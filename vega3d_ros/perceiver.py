@@ -6,7 +6,8 @@ import time
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from vega3d_ros.scene.relations import Relation, relate
 from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,10 +34,37 @@ if TYPE_CHECKING:
 # Proposals below this share of the best token's presence say nothing new about a query.
 _WORTH = 0.5
 _TOKENS_PER_QUERY = 24
+# Room for the longest questions of VSI-Bench with their choices.
+_LONGEST = 2000
 
 
 class PerceiverError(ValueError):
     """A clip or a question that cannot be used; the message says what to change."""
+
+
+class Encoded(NamedTuple):
+    """Every stage of the tokens of frames.
+
+    Attributes:
+        semantic: [N, rows, columns, D], of the vision tower.
+        generative: [N, r, c, C], of the prior on its own grid; None for a model without one.
+        projected: [N, rows, columns, D], what the projector makes of them; None likewise.
+        tokens: [N, rows, columns, D], fused.
+        gate: [N, rows, columns], the generator's share; None for a fusion without a gate.
+    """
+
+    semantic: Tensor
+    generative: Tensor | None
+    projected: Tensor | None
+    tokens: Tensor
+    gate: Tensor | None
+
+
+class Patches(NamedTuple):
+    """Frames as an image processor gives them, [rows of patches, pixels] and [N, 3]."""
+
+    pixel_values: Tensor
+    image_grid_thw: Tensor
 
 
 class FusedFrame(NamedTuple):
@@ -88,14 +116,26 @@ class Perceiver:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        name: str | Path,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        prior: Mapping[str, Any] | None = None,
     ) -> Perceiver:
-        """Load a shipped model by name, or a model folder.
+        """Load a shipped model by name, a model folder, or an official checkpoint.
+
+        Args:
+            name: The model.
+            device: Where the weights go.
+            dtype: Of the weights.
+            prior: Settings of the prior instead of the model's own, for example
+                ``{"align": "full"}`` (:class:`vega3d_ros.prior.base.PriorConfig`).
 
         Raises:
             CheckpointError: If it cannot be loaded.
         """
-        return cls(load_modules(name, device=device, dtype=dtype))
+        return cls(load_modules(name, device=device, dtype=dtype, prior=prior))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the model folder."""
@@ -110,9 +150,24 @@ class Perceiver:
         """Forget all keyframes."""
         self._kept.clear()
 
-    def observe(self, clip: Clip) -> Scene:
-        """Look at a clip. Only keyframes that were not seen before cost the encoders' time."""
+    def observe(
+        self, clip: Clip, *, noise: Tensor | None = None, patches: Patches | None = None
+    ) -> Scene:
+        """Look at a clip. Only keyframes that were not seen before cost the encoders' time.
+
+        Args:
+            clip: The clip.
+            noise: The prior's noise instead of its own draw, see ``encode``.
+            patches: What the vision tower is shown instead of the clip's frames, see ``encode``.
+                With either, every frame is encoded and none is kept.
+        """
         scene = Scene(self, clip)
+        if noise is not None or patches is not None:
+            with scene.stage("encode"):
+                given = self._encode(list(clip.frames), noise, patches)
+            with scene.stage("read"):
+                scene.take(given)
+            return scene
         with scene.stage("encode"):
             new = [f for f in clip.frames if (f.frame_id, f.stamp_ns) not in self._kept]
             if new:
@@ -128,22 +183,49 @@ class Perceiver:
             scene.take(kept)
         return scene
 
-    @torch.inference_mode()
-    def _encode(self, frames: list[Frame]) -> list[FusedFrame]:
-        modules = self.modules
-        device = modules.language.model.device
+    def _encode(
+        self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
+    ) -> list[FusedFrame]:
         images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
-        images = images.to(device).permute(0, 3, 1, 2).float() / 255
-        semantic = modules.language.semantic_tokens(images)
+        images = images.permute(0, 3, 1, 2)
+        images = images if images.is_floating_point() else images.float() / 255
+        stamps = [frame.stamp_ns for frame in frames]
+        encoded = self.encode(images, stamps, noise=noise, patches=patches)
+        gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
+        return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        images: Tensor,
+        stamps_ns: Sequence[int],
+        *,
+        noise: Tensor | None = None,
+        patches: Patches | None = None,
+    ) -> Encoded:
+        """All tokens of frames, none of them kept.
+
+        Args:
+            images: [N, 3, H, W] RGB in [0, 1].
+            stamps_ns: Acquisition times; with the prior's seed they determine the noise.
+            noise: [N, channels, rows, columns] for the prior's latents instead.
+            patches: What the vision tower is shown instead of the images, which the prior then
+                sees as they are, without what the model does to prepare frames.
+        """
+        modules = self.modules
+        language = modules.language
+        images = images.to(language.model.device)
+        if patches is None:
+            images = language.prepared(images)
+            semantic = language.semantic_tokens(images)
+        else:
+            semantic = language.see(*(values.to(images.device) for values in patches))
         generative = None
         if modules.prior is not None:
-            generative = modules.prior.encode(images, [frame.stamp_ns for frame in frames])
-            generative = generative.to(semantic)
-        tokens, gate = modules.bridge(semantic, generative)
-        return [
-            FusedFrame(tokens[i], gate[i] if gate is not None else None)
-            for i in range(len(frames))
-        ]
+            generative = modules.prior.encode(images, stamps_ns, noise=noise).to(semantic)
+        projected = modules.bridge.projected(generative, *semantic.shape[1:3])
+        tokens, gate = modules.bridge.fused(semantic, projected)
+        return Encoded(semantic, generative, projected, tokens, gate)
 
 
 def _alike(frames: list[Frame]) -> list[Frame]:
@@ -170,10 +252,12 @@ class Scene:
         self.stages_ms: dict[str, float] = {}
         self._perceiver = perceiver
         self._modules = perceiver.modules
+        self._language = perceiver.modules.language
         self._objects: tuple[SceneObject, ...] | None = None
         self._queries = perceiver.queries
         self._geometry: list[TokenGeometry | None] = []
         self._tokens: Tensor
+        self._seen: Tensor
         self._features: Tensor
         self._prefix: Prefix
 
@@ -198,14 +282,36 @@ class Scene:
         values = np.stack([features(g, reference, (rows, columns)) for g in self._geometry])
         self._features = torch.from_numpy(values).to(tokens).view(count * rows * columns, -1)
         self._tokens = tokens.view(-1, dim)
-        seen = self._tokens + self._modules.positions(self._features)
+        seen = self._tokens
+        if self._modules.positions is not None:
+            seen = seen + self._modules.positions(self._features)
         if self._modules.settings.get("blind"):
             seen = torch.zeros_like(seen)  # a baseline that was trained without images
-        self._prefix = self._modules.language.read(seen.view(count, rows, columns, dim))
+        self._seen = seen.view(count, rows, columns, dim)
+        self._language = self._language.on_grid(rows, columns)
+        self._prefix = self._language.read(self._seen)
+
+    @property
+    def grounds(self) -> bool:
+        """Whether the model can find objects; official checkpoints cannot."""
+        return self._modules.grounding is not None
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor) -> Tensor:
+        """Logits [1, L, vocabulary] of a sequence of token ids [1, L] about this clip.
+
+        To hold a model against another implementation; ``ask`` does not run a sequence anew.
+        """
+        return self._language.logits(self._seen, ids)
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        """The objects found for the perceiver's queries, best first; computed once."""
+        """The objects found for the perceiver's queries, best first; computed once.
+
+        Empty for a model without a grounding head.
+        """
+        if not self.grounds:
+            return ()
         if self._objects is None:
             found = self._ground(self._queries, self._perceiver.listing_threshold)
             best = sorted((o for group in found for o in group), key=lambda o: -o.score)
@@ -213,7 +319,11 @@ class Scene:
         return self._objects
 
     def ground(self, text: str) -> tuple[SceneObject, ...]:
-        """The objects that a description means, best first; empty where it is not here."""
+        """The objects that a description means, best first; empty where it is not here.
+
+        Raises:
+            PerceiverError: If the model has no grounding head.
+        """
         return self.ground_all([text])[0]
 
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
@@ -229,7 +339,7 @@ class Scene:
     def locate_all(self, texts: Sequence[str]) -> list[Located]:
         """The token that each description points at, whether or not it is thought to be here."""
         located = []
-        rows, columns = self._modules.language.grid
+        rows, columns = self._language.grid
         for text, scores, sightings in self._search(texts, 0.0):
             best = int(scores.argmax())
             frame, cell = divmod(best, rows * columns)
@@ -252,7 +362,7 @@ class Scene:
             return []
         asked = [_clean(question, "question") for question in questions]
         with self.stage("answer"):
-            answers = self._modules.language.answers(self._prefix, asked)
+            answers = self._language.answers(self._prefix, asked)
         return [
             Answer(question, text, confidence, self._spoken_of(question), self.clip.stamp_ns)
             for question, (text, confidence) in zip(asked, answers, strict=True)
@@ -283,6 +393,8 @@ class Scene:
 
     def _spoken_of(self, question: str) -> tuple[SceneObject, ...]:
         """Objects of the known labels that a question names, plurals included."""
+        if not self.grounds:
+            return ()
         words = f" {question.lower()}"
         named = [query for query in self._queries if f" {query}" in words]
         return tuple(o for group in self.ground_all(named) for o in group)
@@ -297,10 +409,15 @@ class Scene:
         """
         if not texts:
             return []
-        asked = [_clean(text, "description") for text in texts]
+        asked = [" ".join(_clean(text, "description").split()) for text in texts]
+        head = self._modules.grounding
+        if head is None:
+            msg = (
+                "this checkpoint has no grounding head; it answers questions but finds no objects"
+            )
+            raise PerceiverError(msg)
         with self.stage("ground"):
-            head = self._modules.grounding
-            states = self._modules.language.ground_states(self._prefix, asked)
+            states = self._language.ground_states(self._prefix, asked)
             scores = presence(head.scores(self._tokens, self._features, states)).cpu().numpy()
             pairs = [
                 (query, int(token))
@@ -319,7 +436,7 @@ class Scene:
         return list(zip(asked, scores, sightings, strict=True))
 
     def _place(self, token: int, score: float, raw: NDArray[np.float32]) -> Sighting | None:
-        rows, columns = self._modules.language.grid
+        rows, columns = self._language.grid
         index, cell = divmod(token, rows * columns)
         geometry = self._geometry[index]
         last = len(self.clip) - 1
@@ -361,12 +478,13 @@ def _promising(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _clean(text: str, what: str) -> str:
-    cleaned = " ".join(text.split())
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    cleaned = "\n".join(line for line in lines if line)
     if not cleaned:
         msg = f"the {what} is empty"
         raise PerceiverError(msg)
-    if len(cleaned) > 500:
-        msg = f"the {what} has {len(cleaned)} characters; 500 are allowed"
+    if len(cleaned) > _LONGEST:
+        msg = f"the {what} has {len(cleaned)} characters; {_LONGEST} are allowed"
         raise PerceiverError(msg)
     return cleaned
 

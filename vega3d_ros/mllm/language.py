@@ -83,12 +83,35 @@ class SceneLanguage:
         cell = int(vision.patch_size) * vision.spatial_merge_size
         return self.image_size[1] // cell, self.image_size[0] // cell
 
+    def on_grid(self, rows: int, columns: int) -> SceneLanguage:  # noqa: ARG002
+        """The same model for tokens on another grid, where it is not bound to one size."""
+        return self
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] in [0, 1] as vision tower and prior are both to see them."""
+        return images
+
     def semantic_tokens(self, images: Tensor) -> Tensor:
-        """Visual tokens [N, rows, columns, D] of images [N, 3, H, W] in [0, 1]."""
-        patches, grid = patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        """Visual tokens [N, rows, columns, D] of prepared images [N, 3, H, W] in [0, 1]."""
+        return self.see(
+            *patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        )
+
+    def see(self, patches: Tensor, grid: Tensor) -> Tensor:
+        """Visual tokens [N, rows, columns, D] of images of one size that are patches already.
+
+        Args:
+            patches: Rows of normalised pixels in the tower's order (``pixel_values``).
+            grid: [N, 3], frames, rows and columns of patches of each image (``image_grid_thw``).
+        """
         tower = self.model.model.visual
+        merge = self.model.config.vision_config.spatial_merge_size
         tokens: Tensor = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
-        return tokens.view(len(images), *self.grid, -1)
+        return tokens.view(len(grid), int(grid[0, 1]) // merge, int(grid[0, 2]) // merge, -1)
+
+    def worded(self, question: str) -> str:
+        """A question with everything around it; the answer follows."""
+        return self.prompt.question.format(text=" ".join(question.split()))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any that mark its beginning or end."""
@@ -125,17 +148,33 @@ class SceneLanguage:
         """Read a clip's fused tokens [F, rows, columns, D] and keep what was read."""
         ids, types = self.prefix_ids(len(visual))
         cache = DynamicCache(config=self.model.config.text_config)
-        tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
         self.model.model(
             input_ids=ids,
             mm_token_type_ids=types,
             image_grid_thw=self._image_grid(len(visual)),
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
+            mm_encoder_outputs={"image": _given(visual)},
             past_key_values=cache,
             use_cache=True,
         )
         length = ids.shape[1]
         return Prefix(cache, length, length + int(self.model.model.rope_deltas))
+
+    def logits(self, visual: Tensor, ids: Tensor) -> Tensor:
+        """Logits [1, L, vocabulary] of a whole sequence, run anew.
+
+        Args:
+            visual: A clip's fused tokens [F, rows, columns, D].
+            ids: [1, L] token ids, with F * rows * columns image tokens for them.
+        """
+        ids = ids.to(self.model.device)
+        scores: Tensor = self.model(
+            input_ids=ids,
+            mm_token_type_ids=(ids == self.model.config.image_token_id).int(),
+            image_grid_thw=self._image_grid(len(visual)),
+            mm_encoder_outputs={"image": _given(visual)},
+            use_cache=False,
+        ).logits
+        return scores
 
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
         """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
@@ -157,9 +196,7 @@ class SceneLanguage:
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
         try:
-            hidden = branches.extend(
-                [self.encode(self.prompt.question.format(text=text)) for text in questions]
-            )
+            hidden = branches.extend([self.encode(self.worded(text)) for text in questions])
             for step in range(max_tokens):
                 scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
                 best, tokens = scores.max(dim=-1)
@@ -180,6 +217,12 @@ class SceneLanguage:
             self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said
         ]
         return list(zip(texts, confidence, strict=True))
+
+
+def _given(visual: Tensor) -> BaseModelOutputWithPooling:
+    """Fused tokens [F, rows, columns, D] in the form in which the model takes visual tokens."""
+    tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
+    return BaseModelOutputWithPooling(pooler_output=tokens)
 
 
 class Branches:

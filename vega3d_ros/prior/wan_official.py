@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +16,49 @@ from vega3d_ros.prior.base import PriorError
 from vega3d_ros.prior.wan_files import drop_decoder, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
+
+
+_HEAD = 128
+"""Channels of an attention head in every Wan model that was released."""
+
+
+def official_sizes(
+    shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the official ``config.json`` says, told from the weights as far as they can tell it.
+
+    Args:
+        shapes: Of the tensors, by their official names.
+        described: ``num_heads`` and ``eps``, which no shape tells, where a file says them.
+
+    Raises:
+        PriorError: If the tensors are not those of a Wan model.
+    """
+    try:
+        dim, in_dim, *patch = shapes["patch_embedding.weight"]
+        return {
+            "dim": dim,
+            "in_dim": in_dim,
+            "out_dim": shapes["head.head.weight"][0] // prod(patch),
+            "ffn_dim": shapes["blocks.0.ffn.0.weight"][0],
+            "freq_dim": shapes["time_embedding.0.weight"][1],
+            "num_layers": 1 + max(int(k.split(".")[1]) for k in shapes if k.startswith("blocks.")),
+            "num_heads": int(described["num_heads"] if "num_heads" in described else _heads(dim)),
+            "eps": float(described.get("eps", 1e-6)),
+        }
+    except (KeyError, ValueError) as error:
+        msg = f"not the weights of an official Wan model: {error}"
+        raise PriorError(msg) from error
+
+
+def _heads(dim: int) -> int:
+    if dim % _HEAD:
+        msg = f"num_heads of its config.json is needed, as {dim} channels are not k x {_HEAD}"
+        raise ValueError(msg)
+    return dim // _HEAD
 
 
 def transformer_from_official(
@@ -49,7 +90,7 @@ def transformer_from_official(
                 eps=config["eps"],
             )
         fill(model, convert_wan_transformer_to_diffusers(dict(state)), dtype)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError, ZeroDivisionError) as error:
         msg = f"not the weights of the official Wan model that its config.json describes: {error}"
         raise PriorError(msg) from error
     return model
