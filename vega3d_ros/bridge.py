@@ -91,7 +91,7 @@ class Bridge(nn.Module):
         return fused
 
     def projected(self, generative: Tensor | None, rows: int, columns: int) -> Tensor | None:
-        """Generative tokens [N, r, c, C] on the semantic grid and at its width, [N, rows, columns, D].
+        """Generative tokens [N, r, c, C] on the semantic grid, [N, rows, columns, D].
 
         None without them, and for a model that does not use them.
         """

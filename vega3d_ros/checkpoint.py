@@ -132,11 +132,7 @@ def locate(name: str | Path) -> Path:
         if (folder / "model.json").is_file() or is_official(folder):
             return folder
     names = sorted(p.name for p in shipped.iterdir()) if shipped.is_dir() else []
-    what = (
-        "has no model.json and is no official checkpoint"
-        if Path(name).is_dir()
-        else "is no folder"
-    )
+    what = "is no model" if Path(name).is_dir() else "is no folder"
     msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
     raise CheckpointError(msg)
 

@@ -129,6 +129,13 @@ class Frame:
             msg = "a pose needs the name of its fixed frame, and a fixed frame needs a pose"
             raise FrameError(msg)
 
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The image in bytes, to draw on."""
+        if self.image.dtype == np.uint8:
+            return self.image.view(np.uint8)
+        return np.round(self.image * 255).astype(np.uint8)
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:

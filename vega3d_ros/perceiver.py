@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vega3d_ros.checkpoint import Modules, load_modules, save_modules
+from vega3d_ros.encoding import encode
 from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding.encoding import decode
 from vega3d_ros.grounding.head import presence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from vega3d_ros.encoding import Encoded, Patches
     from vega3d_ros.frames import Clip, Frame
     from vega3d_ros.mllm.language import Prefix
 
@@ -40,31 +42,6 @@ _LONGEST = 2000
 
 class PerceiverError(ValueError):
     """A clip or a question that cannot be used; the message says what to change."""
-
-
-class Encoded(NamedTuple):
-    """Every stage of the tokens of frames.
-
-    Attributes:
-        semantic: [N, rows, columns, D], of the vision tower.
-        generative: [N, r, c, C], of the prior on its own grid; None for a model without one.
-        projected: [N, rows, columns, D], what the projector makes of them; None likewise.
-        tokens: [N, rows, columns, D], fused.
-        gate: [N, rows, columns], the generator's share; None for a fusion without a gate.
-    """
-
-    semantic: Tensor
-    generative: Tensor | None
-    projected: Tensor | None
-    tokens: Tensor
-    gate: Tensor | None
-
-
-class Patches(NamedTuple):
-    """Frames as an image processor gives them, [rows of patches, pixels] and [N, 3]."""
-
-    pixel_values: Tensor
-    image_grid_thw: Tensor
 
 
 class FusedFrame(NamedTuple):
@@ -194,7 +171,6 @@ class Perceiver:
         gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
         return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]
 
-    @torch.inference_mode()
     def encode(
         self,
         images: Tensor,
@@ -203,29 +179,8 @@ class Perceiver:
         noise: Tensor | None = None,
         patches: Patches | None = None,
     ) -> Encoded:
-        """All tokens of frames, none of them kept.
-
-        Args:
-            images: [N, 3, H, W] RGB in [0, 1].
-            stamps_ns: Acquisition times; with the prior's seed they determine the noise.
-            noise: [N, channels, rows, columns] for the prior's latents instead.
-            patches: What the vision tower is shown instead of the images, which the prior then
-                sees as they are, without what the model does to prepare frames.
-        """
-        modules = self.modules
-        language = modules.language
-        images = images.to(language.model.device)
-        if patches is None:
-            images = language.prepared(images)
-            semantic = language.semantic_tokens(images)
-        else:
-            semantic = language.see(*(values.to(images.device) for values in patches))
-        generative = None
-        if modules.prior is not None:
-            generative = modules.prior.encode(images, stamps_ns, noise=noise).to(semantic)
-        projected = modules.bridge.projected(generative, *semantic.shape[1:3])
-        tokens, gate = modules.bridge.fused(semantic, projected)
-        return Encoded(semantic, generative, projected, tokens, gate)
+        """Every stage of the tokens of frames, none of them kept; see :func:`encoding.encode`."""
+        return encode(self.modules, images, stamps_ns, noise=noise, patches=patches)
 
 
 def _alike(frames: list[Frame]) -> list[Frame]:
@@ -412,9 +367,7 @@ class Scene:
         asked = [" ".join(_clean(text, "description").split()) for text in texts]
         head = self._modules.grounding
         if head is None:
-            msg = (
-                "this checkpoint has no grounding head; it answers questions but finds no objects"
-            )
+            msg = "this checkpoint has no grounding head; it answers questions, but finds nothing"
             raise PerceiverError(msg)
         with self.stage("ground"):
             states = self._language.ground_states(self._prefix, asked)

@@ -92,7 +92,7 @@ class OfficialLanguage(SceneLanguage):
         self.processor = processor
         self._has_words = tokenizer is not None
         # Until `on_grid` says how frames lie, they are taken to be 4:3.
-        super().__init__(model, tokenizer, chat_format(tokenizer), (532, 420))  # type: ignore[arg-type]
+        super().__init__(model, tokenizer, chat_format(tokenizer), (532, 420))
 
     def prepared(self, images: Tensor) -> Tensor:
         """Frames as they are loaded; tower and vision tower see the result."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from vega3d_ros.prior.base import PriorConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -75,13 +76,10 @@ class Layout:
         found: dict[str, Tensor] = {}
         names = [k for k in self.files if k.startswith(prefix) and wanted(k.removeprefix(prefix))]
         for file in sorted({self.files[name] for name in names}):
-            try:
-                with safe_open(file, "pt") as opened:
-                    for name in names:
-                        if self.files[name] == file:
-                            found[name.removeprefix(prefix)] = opened.get_tensor(name)
-            except (OSError, SafetensorError) as error:
-                raise _damaged(file, error) from error
+            with _open(file) as opened:
+                for name in names:
+                    if self.files[name] == file:
+                        found[name.removeprefix(prefix)] = opened.get_tensor(name)
         return found
 
     def setting(self, name: str, default: Any) -> Any:
@@ -142,13 +140,10 @@ def read_layout(folder: Path) -> Layout:
         if not file.is_file():
             msg = f"{file} is missing, though {_INDEX} names it; copy the folder again"
             raise OfficialError(msg)
-        try:
-            with safe_open(file, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 - it is no dict
-                    held[name] = file
-                    shapes[name] = tuple(opened.get_slice(name).get_shape())
-        except (OSError, SafetensorError) as error:
-            raise _damaged(file, error) from error
+        with _open(file) as opened:
+            for name in opened.keys():  # noqa: SIM118 - it is no dict
+                held[name] = file
+                shapes[name] = tuple(opened.get_slice(name).get_shape())
     lost = sorted(set(files or ()) - set(held))
     if lost:
         msg = f"{folder / _INDEX} names {lost[0]}, which no file holds; copy the folder again"
@@ -183,5 +178,11 @@ def read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def _damaged(file: Path, error: Exception) -> OfficialError:
-    return OfficialError(f"{file} is damaged or incomplete: {error}; copy it again")
+@contextmanager
+def _open(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, "pt") as opened:
+            yield opened
+    except (OSError, SafetensorError) as error:
+        msg = f"{file} is damaged or incomplete: {error}; copy it again"
+        raise OfficialError(msg) from error

@@ -130,6 +130,7 @@ class FusedObjective:
         with torch.autocast(device, torch.bfloat16):
             fused = self.modules.bridge(semantic, generative).tokens
             fused = fused.reshape(len(chosen), -1, fused.shape[-1])
+            assert self.modules.positions is not None
             seen = fused + self.modules.positions(features)
             hidden = self._read(torch.zeros_like(seen) if settings.lesson.blind else seen, batch)
             losses = self._answer_losses(hidden, batch)
@@ -192,6 +193,7 @@ class FusedObjective:
         features: Tensor,
     ) -> dict[str, Tensor]:
         head, device = self.modules.grounding, hidden.device
+        assert head is not None
         parts: list[dict[str, Tensor]] = []
         raw, targets = [], []
         for row, sample in enumerate(samples):
