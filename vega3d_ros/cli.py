@@ -48,6 +48,9 @@ COMMANDS = {
     ),
     "train": Command("vega3d_ros.training.command", "train the parts of a model"),
     "evaluate": Command("vega3d_ros.evaluation.command", "measure a model beside its baselines"),
+    "inspect": Command("vega3d_ros.official.inspection", "say what a checkpoint is and needs"),
+    "download": Command("vega3d_ros.official.download", "download a released model"),
+    "prompt": Command("vega3d_ros.official.prompt", "compute the prompt embedding of a prior"),
 }
 
 
