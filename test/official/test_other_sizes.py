@@ -81,7 +81,7 @@ def plain_transformer(state):
 def write_wan(folder, state, generator):
     """Wan in the original layout, but for the autoencoder in Diffusers'."""
     folder.mkdir(parents=True)
-    config = {"_class_name": "WanModel", "num_heads": HEADS, "num_layers": LAYERS, "eps": 1e-6}
+    config = {"_class_name": "WanModel", "num_heads": HEADS, "num_layers": LAYERS, "text_len": 64}
     (folder / "config.json").write_text(json.dumps(config))
     names = sorted(state)
     for i in range(2):
@@ -156,7 +156,7 @@ def plain_tokens(folder, state, tower, frames, noise, patches):
     seen = []
     transformer.blocks[-1].register_forward_hook(lambda *call: seen.append(call[2]))
     prompt = torch.load(folder.parent / "wan/wan_prompt_embedding.pt")["context"].float()
-    text = functional.pad(prompt, (0, 0, 0, 512 - len(prompt))).expand(len(frames), -1, -1)
+    text = functional.pad(prompt, (0, 0, 0, 64 - len(prompt))).expand(len(frames), -1, -1)
     transformer(noisy, torch.full((len(frames),), 299), text)
     grid = SIZE["height"] // 16, SIZE["width"] // 16
     hooked = seen[0].unflatten(1, grid).permute(0, 3, 1, 2)

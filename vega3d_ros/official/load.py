@@ -73,9 +73,9 @@ def load_official(
     """
     layout = read_layout(folder)
     refuse_unsupported(layout)
-    config = layout.prior_config()
-    if prior:
-        config = PriorConfig.from_dict({**config.to_dict(), **prior})
+    text_length = int(described(wan_folders(layout)).get("text_len", PriorConfig.text_length))
+    settings = {**layout.prior_config().to_dict(), "text_length": text_length, **(prior or {})}
+    config = PriorConfig.from_dict(settings)
     tower = _load_prior(layout, config, dtype)
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)

@@ -115,7 +115,9 @@ def read_pickle(path: Path) -> Any:
 
 
 def described(folders: Iterable[Path]) -> dict[str, Any]:
-    """Head count and epsilon of the transformer, by their official names, where a folder says so.
+    """What no weight tells of the transformer, by its official name, where a folder says it.
+
+    ``num_heads``, ``eps``, and ``text_len``, to which the prompt is padded.
 
     Raises:
         OfficialError: If a ``config.json`` is damaged.
@@ -127,7 +129,7 @@ def described(folders: Iterable[Path]) -> dict[str, Any]:
         if (folder / "config.json").is_file():
             values = read_json(folder / "config.json")
             if values.get("_class_name") == "WanModel":
-                return {k: values[k] for k in ("num_heads", "eps") if k in values}
+                return {k: values[k] for k in ("num_heads", "eps", "text_len") if k in values}
     return {}
 
 

@@ -96,6 +96,31 @@ def transformer_from_official(
     return model
 
 
+def _vae_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Widths, depth and temporal reduction of the official encoder: a row of numbered parts.
+
+    Each level is some residual blocks and, but for the last, a downsampling, which reduces time
+    where it has a ``time_conv``.
+    """
+    base = state["encoder.conv1.weight"].shape[0]
+    parts = "encoder.downsamples."
+    widths: list[list[int]] = [[]]
+    reduces: list[bool] = []
+    for i in range(1 + max(int(k.split(".")[2]) for k in state if k.startswith(parts))):
+        block = state.get(f"{parts}{i}.residual.2.weight")
+        if block is not None:
+            widths[-1].append(block.shape[0])
+        else:
+            reduces.append(f"{parts}{i}.time_conv.weight" in state)
+            widths.append([])
+    return {
+        "base_dim": base,
+        "dim_mult": [level[0] // base for level in widths],
+        "num_res_blocks": len(widths[0]),
+        "temperal_downsample": reduces,
+    }
+
+
 def vae_from_official(
     state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
 ) -> AutoencoderKLWan:
@@ -107,13 +132,10 @@ def vae_from_official(
     wanted = {key: value for key, value in state.items() if key.startswith(("encoder.", "conv1."))}
     try:
         with torch.device("meta"):
-            vae = AutoencoderKLWan(
-                base_dim=state["encoder.conv1.weight"].shape[0],
-                z_dim=state["conv1.weight"].shape[0] // 2,
-            )
+            vae = AutoencoderKLWan(z_dim=state["conv1.weight"].shape[0] // 2, **_vae_sizes(state))
         vae = drop_decoder(vae)
         fill(vae, convert_wan_vae_to_diffusers(wanted), dtype)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError, ZeroDivisionError) as error:
         msg = f"not the weights of the official Wan 2.1 autoencoder: {error}"
         raise PriorError(msg) from error
     return vae
