@@ -164,7 +164,7 @@ class Perceiver:
         self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
     ) -> list[FusedFrame]:
         images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
-        images = images.permute(0, 3, 1, 2)
+        images = images.to(self.modules.language.model.device).permute(0, 3, 1, 2)
         images = images if images.is_floating_point() else images.float() / 255
         stamps = [frame.stamp_ns for frame in frames]
         encoded = self.encode(images, stamps, noise=noise, patches=patches)

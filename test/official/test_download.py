@@ -60,6 +60,7 @@ def test_a_downloaded_model_is_found_by_its_name(hub, tmp_path):
     golden_wan(kept / "vega3d-sr-7b" / "wan")
     assert locate("vega3d-sr-7b") == kept / "vega3d-sr-7b"
     assert load_modules("vega3d-sr-7b", prior={"width": 32, "height": 32}).grounding is None
+    assert cli.main(["inspect", "vega3d-sr-7b"]) == 0
 
 
 def test_files_are_named_as_git_names_them():

@@ -24,6 +24,7 @@ from vega3d_ros.official.layout import (
     read_layout,
 )
 from vega3d_ros.official.load import prompt_file, refuse_unsupported, wan_folders
+from vega3d_ros.official.names import downloads
 from vega3d_ros.official.wan import (
     PROMPT_FILES,
     VAE_FILE,
@@ -74,7 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Say what a checkpoint folder is, what is missing and what it needs. Nothing is run or "
         "downloaded. Exits with 1 where something is missing."
     )
-    parser.add_argument("folder", type=Path, help="an official checkpoint, a model or Wan 2.1")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="an official checkpoint, a model, Wan 2.1, or a name",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         OfficialError: If the folder is damaged, or of no known kind.
     """
-    report = inspect_folder(args.folder)
+    downloaded = downloads() / args.folder
+    report = inspect_folder(downloaded if downloaded.is_dir() else args.folder)
     console = Console()
     table = Table(title=report.kind, show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
