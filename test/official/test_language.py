@@ -60,12 +60,15 @@ def test_the_chat_is_that_of_the_template(folder, perceiver, tmp_path):
         load_modules(bare)
 
 
-@pytest.mark.parametrize("question", ["Is there a bed?", CHOICES])
+@pytest.mark.parametrize(
+    ("question", "size", "grid"),
+    [("Is there a bed?", (80, 60), (15, 19)), (CHOICES, (160, 90), (12, 22))],
+)
 @torch.no_grad()
-def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, question):
+def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, question, size, grid):
     """Stock transformers, run anew for every token, without kept keys and values."""
     perceiver.reset()
-    scene = perceiver.observe(make_clip(2))
+    scene = perceiver.observe(make_clip(2, size=size))
     language = perceiver.modules.language
     said = "".join(
         (
@@ -79,7 +82,7 @@ def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, quest
         pooler_output=tuple(frame.flatten(0, 1) for frame in scene._seen)
     )
     rows, columns = scene._seen.shape[1:3]
-    assert (rows, columns) == (15, 19)
+    assert (rows, columns) == grid
     image = [502, *[500] * (rows * columns), 503]
     before, *_, after = said.split("FRAME")
     ids = [*language.encode(before), *image, *image, *language.encode(after)]
