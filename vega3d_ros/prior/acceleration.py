@@ -22,6 +22,7 @@ Acceleration = Literal["none", "graphs", "compile", "compile_graphs"]
 - compile: ``torch.compile``, which fuses what lies between the matrix products. Takes minutes.
 - compile_graphs: both.
 """
+BACKEND = "inductor"
 _WARM_UP_RUNS = 3
 
 
@@ -67,8 +68,8 @@ class StaticTower:
         if compiled and isinstance(tower, FastTower):
             # One compilation serves all blocks, which differ in nothing but their weights.
             for block in tower.transformer.blocks:
-                block.compile(fullgraph=True, dynamic=False)
-            tower.encoder.compile(fullgraph=True, dynamic=False)
+                block.compile(backend=BACKEND, fullgraph=True, dynamic=False)
+            tower.encoder.compile(backend=BACKEND, fullgraph=True, dynamic=False)
         pool = torch.cuda.graph_pool_handle() if graphs else None
         with torch.inference_mode(mode=False), torch.no_grad():
             for size in sorted(sizes, reverse=True):  # the largest first: it sizes the pool
