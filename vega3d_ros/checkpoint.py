@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForCondition
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.capacity import Workload, estimate, require
 from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
@@ -30,6 +31,8 @@ from vega3d_ros.prior.base import PriorConfig, PriorError
 from vega3d_ros.prior.wan import WanPrior
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
 FORMAT = 1
@@ -128,7 +131,14 @@ def locate(name: str | Path) -> Path:
 
 
 def load_modules(
-    name: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    reference: bool = False,
+    inference_only: bool = False,
+    workload: Workload | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Modules:
     """Read a model folder.
 
@@ -136,17 +146,29 @@ def load_modules(
         name: A shipped model's name or a folder.
         device: Where the weights go.
         dtype: Of the weights in memory.
+        reference: Run the prior by the official protocol, to compare with.
+        inference_only: Do not keep what is needed to save the model again.
+        workload: What it must have memory for.
+        progress: Told what is being loaded.
 
     Raises:
+        CapacityError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
     folder = locate(name)
     description = _read_description(folder)
+    _check_memory(folder, device, dtype, workload)
     try:
         prior = None
         if description["prior"] is not None:
+            progress("prior")
             config = PriorConfig.from_dict(description["prior"])
-            prior = WanPrior.from_pretrained(folder / "prior", config, dtype=dtype)
+            prior = WanPrior.from_pretrained(
+                folder / "prior", config, dtype=dtype, reference=reference
+            )
+            if inference_only:
+                prior.forget_sources()
+        progress("language model")
         language = _load_language(folder, description, dtype)
         bridge = Bridge(BridgeConfig(**description["bridge"]))
         positions = PositionEncoding(bridge.config.dim)
@@ -164,7 +186,18 @@ def load_modules(
     modules = Modules(
         prior, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings
     )
+    progress(f"weights to {device}")
     return modules.to(device).eval()
+
+
+def _check_memory(
+    folder: Path, device: str, dtype: torch.dtype, workload: Workload | None
+) -> None:
+    try:
+        footprint = estimate(folder, dtype, workload)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return  # something is missing or damaged; reading it says what
+    require(footprint, device, f"model {folder.name}")
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -47,11 +47,15 @@ class Prefix:
         cache: Keys and values of ``length`` tokens.
         length: Tokens read.
         position: Rotary position of the next token.
+        visual: What was read, [F, rows, columns, D].
+        reused: Leading frames that an earlier prefix had read.
     """
 
     cache: DynamicCache
     length: int
     position: int
+    visual: Tensor
+    reused: int = 0
 
 
 class SceneLanguage:
@@ -121,21 +125,33 @@ class SceneLanguage:
         grid = torch.tensor([[1, rows * merge, columns * merge]], device=self.model.device)
         return grid.expand(frames, -1)
 
-    def read(self, visual: Tensor) -> Prefix:
-        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read."""
-        ids, types = self.prefix_ids(len(visual))
+    def read(self, visual: Tensor, earlier: Prefix | None = None) -> Prefix:
+        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read.
+
+        Leading frames that are equal to those of an earlier prefix, value for value, are not read
+        again: what comes later never changes their keys and values. A frame that dropped out of
+        the front moves all others to new positions, so nothing of such a prefix is used.
+        """
+        same = _leading_equal(visual, earlier)
+        ids, _ = self.prefix_ids(len(visual))
+        positions = self.prefix_positions(len(visual))
+        per_frame = self.grid[0] * self.grid[1] + 2
+        start = ids.shape[1] - per_frame * (len(visual) - same) if same else 0
         cache = DynamicCache(config=self.model.config.text_config)
-        tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
-        self.model.model(
-            input_ids=ids,
-            mm_token_type_ids=types,
-            image_grid_thw=self._image_grid(len(visual)),
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
-            past_key_values=cache,
-            use_cache=True,
-        )
-        length = ids.shape[1]
-        return Prefix(cache, length, length + int(self.model.model.rope_deltas))
+        if earlier is not None and same:
+            for index, layer in enumerate(earlier.cache.layers):
+                keys, values = layer.keys[:, :, :start], layer.values[:, :, :start]
+                cache.update(keys.clone(), values.clone(), index)
+        if same < len(visual):
+            tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual[same:])
+            self.model.model(
+                input_ids=ids[:, start:],
+                position_ids=positions[..., start:],
+                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
+                past_key_values=cache,
+                use_cache=True,
+            )
+        return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
 
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
         """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
@@ -180,6 +196,15 @@ class SceneLanguage:
             self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said
         ]
         return list(zip(texts, confidence, strict=True))
+
+
+def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
+    """How many leading frames an earlier prefix read with exactly these tokens."""
+    if earlier is None or visual.shape[1:] != earlier.visual.shape[1:]:
+        return 0
+    both = min(len(visual), len(earlier.visual))
+    equal = (visual[:both] == earlier.visual[:both]).flatten(1).all(dim=1)
+    return int(equal.long().cumprod(0).sum())
 
 
 class Branches:
@@ -227,5 +252,6 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix."""
-        self._prefix.cache.crop(self._prefix.length - len(self._owners))
+        """Forget everything after the prefix, also where a pass ended before its last layer."""
+        for layer in self._prefix.cache.layers:
+            layer.crop(min(0, self._prefix.length - int(layer.get_seq_length())))
