@@ -80,21 +80,33 @@ class StaticTower:
                 if graphs:
                     self._recorded[size] = _Recorded(tower, pictures, noise, pool)
                 else:
-                    for _ in range(_WARM_UP_RUNS):
-                        tower(pictures, noise)
+                    _warm_up(tower, pictures, noise)
 
-    def __call__(self, pictures: Tensor, noise: Tensor) -> Tensor:
+    def moments(self, pictures: Tensor) -> Tensor:
         """As the tower does; the number of frames must be one of ``sizes``."""
         if len(pictures) not in self.sizes:
             msg = f"{len(pictures)} frames at once were not prepared, only {self.sizes}"
             raise PriorError(msg)
         recorded = self._recorded.get(len(pictures))
-        tokens: Tensor = (recorded or self.tower)(pictures, noise)
-        return tokens
+        return (recorded or self.tower).moments(pictures)
+
+    def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
+        """As the tower does; ``moments`` are those that were computed last."""
+        recorded = self._recorded.get(len(noise))
+        return (recorded or self.tower).tokens(moments, noise)
+
+
+def _warm_up(tower: Tower, pictures: Tensor, noise: Tensor) -> None:
+    """Run as often as workspaces, the search for algorithms and compilation need."""
+    for _ in range(_WARM_UP_RUNS):
+        tower(pictures, noise)
 
 
 class _Recorded:
-    """A CUDA graph of a tower with its places for input and output."""
+    """A tower's two halves as CUDA graphs, with their places for input and output.
+
+    Two, so that the noise can be drawn while the autoencoder runs.
+    """
 
     def __init__(
         self, tower: Tower, pictures: Tensor, noise: Tensor, pool: tuple[int, int] | None
@@ -103,16 +115,25 @@ class _Recorded:
         side = torch.cuda.Stream(pictures.device)
         side.wait_stream(torch.cuda.current_stream(pictures.device))
         with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_RUNS):  # workspaces, algorithm search, compilation
-                tower(pictures, noise)
+            _warm_up(tower, pictures, noise)
         torch.cuda.current_stream(pictures.device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        # Other threads of a node may use CUDA meanwhile.
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._tokens = tower(pictures, noise)
+        # Other threads of a node may use CUDA meanwhile. Graphs share the pool: what one leaves
+        # there is read before another runs.
+        mode = "thread_local"
+        self._first, self._second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._first, pool=pool, capture_error_mode=mode):
+            self._moments = tower.moments(pictures)
+        with torch.cuda.graph(self._second, pool=pool, capture_error_mode=mode):
+            self._tokens = tower.tokens(self._moments, noise)
 
-    def __call__(self, pictures: Tensor, noise: Tensor) -> Tensor:
+    def moments(self, pictures: Tensor) -> Tensor:
+        """The place of the moments, overwritten by the next call."""
         self._pictures.copy_(pictures)
+        self._first.replay()
+        return self._moments
+
+    def tokens(self, _moments: Tensor, noise: Tensor) -> Tensor:
+        """Tokens of the moments in their place."""
         self._noise.copy_(noise)
-        self._graph.replay()
+        self._second.replay()
         return self._tokens.clone()

@@ -41,17 +41,32 @@ class Tower(nn.Module):
         """Type of the pictures that the encoder takes."""
         raise NotImplementedError
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
+    def moments(self, pictures: Tensor) -> Tensor:
+        """What the autoencoder sees in pictures [N, 3, height, width] in [-1, 1].
+
+        Args:
+            pictures: Of ``picture_dtype``.
+
+        Returns:
+            Mean and log-variance of the latents, [N, 2 channels, 1, rows, columns].
+        """
+        raise NotImplementedError
+
+    def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
         """Tokens of frames, each a video of its own.
 
         Args:
-            pictures: [N, 3, height, width] in [-1, 1], of ``picture_dtype``.
+            moments: Of :meth:`moments`.
             noise: [N, channels, 1, rows, columns] of the latents, float32.
 
         Returns:
             [N, rows, columns, dim] float32.
         """
         raise NotImplementedError
+
+    def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
+        """Tokens of pictures."""
+        return self.tokens(self.moments(pictures), noise)
 
     def noisy(self, moments: Tensor, noise: Tensor) -> Tensor:
         """Normalised posterior mean with its share of noise, float32."""
@@ -91,10 +106,15 @@ class FastTower(Tower):
         """Type of the encoder's weights."""
         return next(self.encoder.parameters()).dtype
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
-        """See :meth:`Tower.forward`."""
+    def moments(self, pictures: Tensor) -> Tensor:
+        """See :meth:`Tower.moments`."""
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        tokens: Tensor = self.transformer(self.noisy(self.encoder(pictures[:, :, None]), noise))
+        moments: Tensor = self.encoder(pictures[:, :, None])
+        return moments
+
+    def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
+        """See :meth:`Tower.tokens`."""
+        tokens: Tensor = self.transformer(self.noisy(moments, noise))
         return tokens[:, 0]
 
 
@@ -136,16 +156,23 @@ class ReferenceTower(Tower):
     def _keep(self, _block: nn.Module, _inputs: object, output: Tensor) -> None:
         self._hooked = output
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
-        """See :meth:`Tower.forward`."""
+    def moments(self, pictures: Tensor) -> Tensor:
+        """See :meth:`Tower.moments`."""
+        return torch.cat(
+            [
+                self.vae.encode(picture[:, :, None]).latent_dist.parameters
+                for picture in pictures.split(1)
+            ]
+        )
+
+    def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
+        """See :meth:`Tower.tokens`."""
         dtype = self.transformer.patch_embedding.weight.dtype
         patch = self.transformer.config.patch_size[1]
         grid = (noise.shape[3] // patch, noise.shape[4] // patch)
         timestep = torch.tensor([self.level.timestep], device=noise.device)
         tokens = []
-        for picture, eps in zip(pictures.split(1), noise.split(1), strict=True):
-            moments = self.vae.encode(picture[:, :, None]).latent_dist.parameters
-            latents = self.noisy(moments, eps).to(dtype)
+        for latents in self.noisy(moments, noise).to(dtype).split(1):
             self.transformer(latents, timestep, self.prompt.to(dtype))
             tokens.append(self._hooked.unflatten(1, grid).float())
         return torch.cat(tokens)

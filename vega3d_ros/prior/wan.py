@@ -196,9 +196,10 @@ class WanPrior(nn.Module):
         run = self._static or self.tower
         tokens = []
         for part in self._batches(len(images)):
-            pictures = self._pictures(images[part])
+            # A GPU works on the moments while the CPU draws the noise.
+            moments = run.moments(self._pictures(images[part]))
             given = None if noise is None else noise[part]
-            tokens.append(run(pictures, self._noise(given, shape, stamps_ns[part])))
+            tokens.append(run.tokens(moments, self._noise(given, shape, stamps_ns[part])))
         return tokens[0] if len(tokens) == 1 else torch.cat(tokens)
 
     def _batches(self, count: int) -> Iterator[slice]:
