@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from speed import Run
 
 ANSWER_TOKENS = (1, 4, 16)
-KEYFRAMES = 1000
 
 
 def frame(number: int) -> Frame:
@@ -89,7 +88,8 @@ def measure_pipeline(run: Run, source: PriorSource, until: float) -> None:
             for tokens in ANSWER_TOKENS
         },
     }
-    times = measure.in_turn(calls, run.device, max(0.0, (until - time.monotonic()) / 2), 2)
+    seconds = min((until - time.monotonic()) / 2, 4 * run.turns_s)
+    times = measure.in_turn(calls, run.device, seconds, 2)
     published = next(seconds for name, seconds in times.items() if "official" in name)
     one = times["new keyframe, encoders only"]
     for name, seconds in times.items():
@@ -118,11 +118,11 @@ def measure_memory(run: Run, source: PriorSource, until: float) -> None:
     perceiver = _perceiver(run, source)
     length = min(4, run.size.frames)
     frames = [frame(number) for number in range(length)]
-    for number in range(length, KEYFRAMES + length):
+    for number in range(length, run.keyframes + length):
         frames = [*frames[1:], frame(number)]
         perceiver.observe(Clip(tuple(frames)))
         seen = number - length + 1
-        if seen in {50, 100, 250, 500, KEYFRAMES}:
+        if seen in {50, 100, 250, 500, run.keyframes}:
             held = measure.held_mib(run.device)
             run.report.add("memory", size=run.name, keyframes=seen, **{"MiB held": held})
         if time.monotonic() > until:

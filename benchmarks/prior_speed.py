@@ -73,7 +73,7 @@ def _measure_prior(
 
     names = {f"{kind} {n}": (kind, n) for kind, n in calls}
     times = measure.in_turn(
-        {name: calls[key] for name, key in names.items()}, run.device, min(seconds / 3, 12)
+        {name: calls[key] for name, key in names.items()}, run.device, min(seconds / 3, run.turns_s)
     )
     work = {kind: flop(run.size, block, working, reference=kind == "reference")
             for kind in ("reference", "fast")}  # fmt: skip

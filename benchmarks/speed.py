@@ -41,6 +41,8 @@ class Run:
         device: Where.
         dtype: Of the weights.
         compiled: Measure ``torch.compile`` too.
+        turns_s: Longest time that the forms of one row group take turns.
+        keyframes: How many the memory is followed over.
         report: Takes the rows.
         ceiling: Operations per second of a matrix product, of ``dtype``.
     """
@@ -50,6 +52,8 @@ class Run:
     device: str
     dtype: torch.dtype
     compiled: bool
+    turns_s: float
+    keyframes: int
     report: measure.Report
     ceiling: float
 
@@ -76,6 +80,12 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--budget", type=float, default=540.0, help="seconds for all (540)")
+    parser.add_argument(
+        "--turns", type=float, default=12.0, help="seconds that forms take turns at most (12)"
+    )
+    parser.add_argument(
+        "--keyframes", type=int, default=1000, help="over which memory is followed (1000)"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args()
@@ -98,7 +108,15 @@ def main() -> None:
     weights = [w or sum(SHARES.values()) - SHARES["prior"] for w in weights]
     for index, size in enumerate(args.size):
         run = Run(
-            size, SIZES[size], args.device, dtype, on_gpu and not args.no_compile, report, highest
+            name=size,
+            size=SIZES[size],
+            device=args.device,
+            dtype=dtype,
+            compiled=on_gpu and not args.no_compile,
+            turns_s=args.turns,
+            keyframes=args.keyframes,
+            report=report,
+            ceiling=highest,
         )
         left = args.budget - (time.monotonic() - started)
         end = time.monotonic() + left * weights[index] / sum(weights[index:])

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_speed_benchmark_writes_its_tables(tmp_path):
-    command = ["benchmarks/speed.py", "--size", "tiny", "--device", "cpu", "--budget", "6"]
+    command = ["benchmarks/speed.py", "--size", "tiny", "--device", "cpu", "--budget", "250"]
+    command += ["--turns", "0", "--keyframes", "60"]
     done = subprocess.run(
         [sys.executable, *command, "--threads", "1", "--out", str(tmp_path)],
         cwd=ROOT,
@@ -23,15 +24,17 @@ def test_the_speed_benchmark_writes_its_tables(tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "speed_tiny.json").read_text())
     sections = document["sections"]
-    assert set(sections) >= {"prior per keyframe", "pipeline"}
-    forms = [(row["block"], row["form"], row["frames at once"]) for row in sections["prior per keyframe"]]
+    assert set(sections) == {"prior per keyframe", "pipeline", "memory"}
+    priors = sections["prior per keyframe"]
+    forms = [(row["block"], row["form"], row["frames at once"]) for row in priors]
     for block in (1, 2):
         for form in (("reference", 1), ("fast", 1), ("fast", 8)):
             assert (block, *form) in forms
-    for row in sections["prior per keyframe"]:
+    for row in priors:
         assert row["cosine to reference"] > 0.99999
         assert row["TFLOP"] > 0
         assert row["times the floor"] > 0
+    assert [row["keyframes"] for row in sections["memory"]] == [50, 60]
     asked = {row["what"]: row["ms"] for row in sections["pipeline"]}
     assert asked["next question, answer of 1 tokens"] < asked["clip, cold"]
     text = (tmp_path / "speed_tiny.md").read_text()
@@ -42,7 +45,8 @@ def test_the_speed_benchmark_writes_its_tables(tmp_path):
 def test_operations_of_the_true_sizes_are_those_of_the_roofline():
     code = (
         "import prior_speed; from sizes import SIZES; "
-        "print([prior_speed.flop(SIZES['1.3b'], 20, (832, 480), reference=r) for r in (True, False)])"
+        "print([prior_speed.flop(SIZES['1.3b'], 20, (832, 480), reference=which)"
+        "       for which in (True, False)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
