@@ -149,7 +149,9 @@ class Report:
     def add(self, section: str, **row: Any) -> None:
         """Add a row, print and save."""
         self.sections.setdefault(section, []).append(row)
-        Console().print(f"[bold]{section}[/]", " | ".join(f"{k} {_text(v)}" for k, v in row.items()))
+        Console().print(
+            f"[bold]{section}[/]", " | ".join(f"{k} {_text(v)}" for k, v in row.items())
+        )
         self.save()
 
     def note(self, text: str) -> None:

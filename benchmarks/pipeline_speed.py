@@ -34,6 +34,8 @@ def _perceiver(run: Run, source: PriorSource) -> Perceiver:
     if run.device.startswith("cuda"):
         prior.accelerate("graphs")
     modules = build_modules(run.size, prior, run.device, run.dtype)
+    if run.device.startswith("cuda"):
+        modules.language.record(run.size.frames)
     perceiver = Perceiver(modules, keyframes=2 * run.size.frames)
     warm_up(perceiver, 2)
     return perceiver
@@ -104,9 +106,9 @@ def measure_pipeline(run: Run, source: PriorSource, until: float) -> None:
         )
     both = one + times["clip moved on by one keyframe: read anew"]
     run.report.note(
-        f"{run.name}: {1 / one:.3g} keyframes per second sustained by the encoders, {1 / both:.3g} "
-        f"where every keyframe's clip of {count} is read; the first question costs a cold clip "
-        f"and a next one"
+        f"{run.name}: {1 / one:.3g} keyframes per second sustained by the encoders, "
+        f"{1 / both:.3g} where every keyframe's clip of {count} is read; the first question costs "
+        f"a cold clip and a next one"
     )
     peak = measure.peak_gib(cold, run.device)
     if peak is not None:

@@ -24,7 +24,9 @@ BATCH = 8
 
 def measure_priors(run: Run, source: PriorSource, until: float) -> None:
     """Every block at every working size, the first size (that of the goals) first."""
-    configurations = [(block, working) for working in run.size.working for block in run.size.blocks]
+    configurations = [
+        (block, working) for working in run.size.working for block in run.size.blocks
+    ]
     published = None
     if run.device.startswith("cuda"):
         # As the official main branch: float32 weights that autocast recasts on every use.
@@ -73,7 +75,9 @@ def _measure_prior(
 
     names = {f"{kind} {n}": (kind, n) for kind, n in calls}
     times = measure.in_turn(
-        {name: calls[key] for name, key in names.items()}, run.device, min(seconds / 3, run.turns_s)
+        {name: calls[key] for name, key in names.items()},
+        run.device,
+        min(seconds / 3, run.turns_s),
     )
     work = {kind: flop(run.size, block, working, reference=kind == "reference")
             for kind in ("reference", "fast")}  # fmt: skip
@@ -115,7 +119,9 @@ def _cosine(found: Tensor, expected: Tensor) -> float:
 
 def flop(size: Size, block: int, working: tuple[int, int], *, reference: bool) -> int:
     """Operations for one frame, counted on meta tensors; nothing is allocated."""
-    tower = PriorSource(size, "meta", torch.float32).prior(block, working, reference=reference).tower
+    tower = (
+        PriorSource(size, "meta", torch.float32).prior(block, working, reference=reference).tower
+    )
     pictures = torch.empty(1, 3, working[1], working[0], device="meta")
     noise = torch.empty(1, 16, 1, working[1] // 8, working[0] // 8, device="meta")
     tower = tower.to("meta")

@@ -126,7 +126,11 @@ class PriorSource:
 
 
 def build_modules(
-    size: Size, prior: WanPrior, device: str, dtype: torch.dtype, words: Sequence[str] = (QUESTION,)
+    size: Size,
+    prior: WanPrior,
+    device: str,
+    dtype: torch.dtype,
+    words: Sequence[str] = (QUESTION,),
 ) -> Modules:
     """A whole model around a prior."""
     tokenizer = train_tokenizer(words, 400)

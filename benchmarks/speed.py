@@ -121,8 +121,8 @@ def main() -> None:
         left = args.budget - (time.monotonic() - started)
         end = time.monotonic() + left * weights[index] / sum(weights[index:])
         found = sections(run)
-        for position, (section, measured) in enumerate(found.items()):
-            shares = [SHARES[name] for name in list(found)[position:]]
+        for position, measured in enumerate(found.values()):
+            shares = [SHARES[section] for section in list(found)[position:]]
             now = time.monotonic()
             measured(now + max(0.0, end - now) * shares[0] / sum(shares))
             measure.free()

@@ -68,7 +68,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "params_file",
             default_value=PathJoinSubstitution([share, "config", "perception.yaml"]),
-            description="parameters; a preset wins over it, and the other arguments of this file over both",
+            description="parameters; a preset wins over it, other arguments over both",
         )
     )
     environment = [

@@ -124,7 +124,9 @@ def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkey
     scene = perceiver.observe(clip)
     assert np.allclose(scene.gate, expected.gate, atol=1e-5)
     assert perceiver.shortages == 1
-    assert told == ["CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"]
+    assert told == [
+        "CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"
+    ]
     assert len(perceiver._kept) == 3  # the older ones were forgotten
 
 

@@ -131,7 +131,8 @@ def _reading(
     )
     return {
         "kept keyframes": size * workload.keyframes * tokens * dim,
-        "kept clips": 2 * size * read * pair,  # the newest, and the one before while it is read
+        # The newest, the one before while it is read, and where recorded graphs continue it.
+        "kept clips": 3 * size * read * pair,
         "language model at work": size * at_work,
     }
 
@@ -192,15 +193,16 @@ def available(device: str) -> tuple[int, int]:
 
 
 def _container_limits() -> Iterator[tuple[int, int]]:
+    """Limit and use of this process's control group, where it has a limit."""
     group = Path("/sys/fs/cgroup")
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        try:
-            yield int((group / limit).read_text()), int((group / used).read_text())
-        except (OSError, ValueError):  # another version of cgroups, or no limit ("max")
-            continue
+        if (group / limit).is_file():
+            text = (group / limit).read_text(encoding="ascii").strip()
+            if text.isdecimal():  # otherwise "max"
+                yield int(text), int((group / used).read_text(encoding="ascii"))
 
 
 def require(footprint: Footprint, device: str, what: str) -> None:

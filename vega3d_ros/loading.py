@@ -33,7 +33,8 @@ def load_ready(
         model: Name of a shipped model or a model folder.
         device: Of :func:`vega3d_ros.capacity.pick_device`.
         dtype: "auto", "float32" or "bfloat16".
-        acceleration: Of the prior; see :data:`vega3d_ros.prior.acceleration.Acceleration`.
+        acceleration: Of the prior, see :data:`vega3d_ros.prior.acceleration.Acceleration`; with
+            graphs, those of the language model too.
         frames: Longest clip that will be looked at.
         progress: Told what is being done.
 
@@ -58,6 +59,9 @@ def load_ready(
         if acceleration != "none":
             progress(f"acceleration of the prior: {acceleration}")
             modules.prior.accelerate(acceleration)
+    if acceleration.endswith("graphs"):
+        progress("CUDA graphs of the language model")
+        modules.language.record(frames)
     progress("warm-up")
     perceiver = Perceiver(modules, keyframes=workload.keyframes)
     warm_up(perceiver, frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
 from vega3d_ros.mllm.patches import patchify, resize
+from vega3d_ros.mllm.recorded import RecordedReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +81,15 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
+        self._recorded: RecordedReader | None = None
+
+    def record(self, frames: int, *, graphs: bool = True) -> None:
+        """Answer single questions about clips of up to ``frames`` frames by CUDA graphs.
+
+        Call it once, on the device where the model stays; see :mod:`vega3d_ros.mllm.recorded`.
+        """
+        length = self.prefix_ids(frames)[0].shape[1]
+        self._recorded = RecordedReader(self.model, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -168,14 +179,18 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
+        suffixes = [self.encode(self.prompt.question.format(text=text)) for text in questions]
+        recorded = self._recorded
+        if recorded and len(suffixes) == 1 and recorded.fits(prefix, suffixes[0], max_tokens):
+            spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
+            text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
+            return [(text, math.exp(sum(logs) / len(logs)))]
         branches = Branches(self, prefix, len(questions))
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
         try:
-            hidden = branches.extend(
-                [self.encode(self.prompt.question.format(text=text)) for text in questions]
-            )
+            hidden = branches.extend(suffixes)
             for step in range(max_tokens):
                 scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
                 best, tokens = scores.max(dim=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
@@ -73,9 +73,7 @@ class StaticTower:
         pool = torch.cuda.graph_pool_handle() if graphs else None
         with torch.inference_mode(mode=False), torch.no_grad():
             for size in sorted(sizes, reverse=True):  # the largest first: it sizes the pool
-                pictures = torch.zeros(
-                    (size, *picture), dtype=tower.picture_dtype, device=device
-                )
+                pictures = torch.zeros((size, *picture), dtype=tower.picture_dtype, device=device)
                 noise = torch.zeros((size, *latent), device=device)
                 if graphs:
                     self._recorded[size] = _Recorded(tower, pictures, noise, pool)
@@ -108,11 +106,9 @@ class _Recorded:
     Two, so that the noise can be drawn while the autoencoder runs.
     """
 
-    def __init__(
-        self, tower: Tower, pictures: Tensor, noise: Tensor, pool: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, tower: Tower, pictures: Tensor, noise: Tensor, pool: Any) -> None:
         self._pictures, self._noise = pictures, noise
-        side = torch.cuda.Stream(pictures.device)
+        side = torch.cuda.Stream(pictures.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(pictures.device))
         with torch.cuda.stream(side):
             _warm_up(tower, pictures, noise)

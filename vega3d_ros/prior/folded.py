@@ -67,8 +67,8 @@ class ConstantText(nn.Module):
     """Attention to a text that never changes.
 
     The J distinct keys stand for all of them, with the logarithm of their counts as a bias. Adding
-    the same to all logits of a query changes nothing, so logits are taken relative to the last key;
-    the softmax over the others then weighs how far its output moves away from the last value.
+    the same to all logits of a query changes nothing, so logits are taken relative to the last
+    key; the softmax over the others then weighs how far its output moves away from the last value.
     With the output projection multiplied into the values, the attention of H heads is a matrix of
     H (J - 1) columns each way: for an empty prompt (one token, else padding), one gate per head.
 
@@ -170,9 +170,9 @@ class FoldedBlock(nn.Module):
         q, k, v = self.qkv(self._normed(x)).chunk(3, dim=-1)
         q = functional.rms_norm(q, q.shape[-1:], self.q_norm, self.qk_eps)
         k = functional.rms_norm(k, k.shape[-1:], self.k_norm, self.qk_eps)
-        q = _turned(q.unflatten(-1, (self.heads, -1)), cos, sin).to(v.dtype)
-        k = _turned(k.unflatten(-1, (self.heads, -1)), cos, sin).to(v.dtype)
-        v = v.unflatten(-1, (self.heads, -1))
+        q = _turned(torch.unflatten(q, -1, (self.heads, -1)), cos, sin).to(v.dtype)
+        k = _turned(torch.unflatten(k, -1, (self.heads, -1)), cos, sin).to(v.dtype)
+        v = torch.unflatten(v, -1, (self.heads, -1))
         mixed = functional.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         )
@@ -219,15 +219,15 @@ class FoldedTransformer(nn.Module):
         self.rope = model.rope
         _, self.patch, _ = model.config.patch_size
         embedding = model.patch_embedding
-        self.patch_embedding = _linear(
-            embedding.weight.flatten(1), embedding.bias, torch.float32
-        )
+        self.patch_embedding = _linear(embedding.weight.flatten(1), embedding.bias, torch.float32)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Noisy latents [N, C, T, H, W] float32 -> [N, T, rows, columns, dim] float32."""
         patch = self.patch
         rows, columns = latents.shape[3] // patch, latents.shape[4] // patch
-        patches = latents.unflatten(4, (columns, patch)).unflatten(3, (rows, patch))
+        patches = torch.unflatten(
+            torch.unflatten(latents, 4, (columns, patch)), 3, (rows, patch)
+        )
         x = self.patch_embedding(patches.permute(0, 2, 3, 5, 1, 4, 6).flatten(4))
         grid = x.shape[1:4]
         x = x.flatten(1, 3)
@@ -235,7 +235,7 @@ class FoldedTransformer(nn.Module):
         cos, sin = cos[0, ..., ::2], sin[0, ..., ::2]
         for block in self.blocks:
             x = block(x, cos, sin)
-        tokens: Tensor = x.unflatten(1, grid)
+        tokens: Tensor = torch.unflatten(x, 1, grid)
         return tokens
 
 
@@ -247,7 +247,7 @@ def _text_keys_and_values(attention: WanAttention, text: Text) -> tuple[Tensor, 
     keys = functional.rms_norm(keys, keys.shape[-1:], norm.weight.float(), norm.eps)
     values = _float_linear(attention.to_v, text.tokens)
     base = _float_linear(attention.to_out[0], values[-1])
-    return keys.unflatten(-1, heads), values.unflatten(-1, heads), base
+    return torch.unflatten(keys, -1, heads), torch.unflatten(values, -1, heads), base
 
 
 def _halves(dim: int, heads: int) -> Tensor:

@@ -89,7 +89,10 @@ def frame_encoder(vae: AutoencoderKLWan) -> nn.Sequential:
         for name, child in parent.named_children():
             if isinstance(child, WanRMS_norm):
                 setattr(parent, name, ChannelsLastNorm(child))
-    return encoder.to(memory_format=torch.channels_last)
+    for parameter in encoder.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return encoder
 
 
 @torch.no_grad()

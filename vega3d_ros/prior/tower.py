@@ -161,7 +161,7 @@ class ReferenceTower(Tower):
         return torch.cat(
             [
                 self.vae.encode(picture[:, :, None]).latent_dist.parameters
-                for picture in pictures.split(1)
+                for picture in torch.split(pictures, 1)
             ]
         )
 
@@ -172,7 +172,7 @@ class ReferenceTower(Tower):
         grid = (noise.shape[3] // patch, noise.shape[4] // patch)
         timestep = torch.tensor([self.level.timestep], device=noise.device)
         tokens = []
-        for latents in self.noisy(moments, noise).to(dtype).split(1):
+        for latents in torch.split(self.noisy(moments, noise).to(dtype), 1):
             self.transformer(latents, timestep, self.prompt.to(dtype))
-            tokens.append(self._hooked.unflatten(1, grid).float())
+            tokens.append(torch.unflatten(self._hooked, 1, grid).float())
         return torch.cat(tokens)

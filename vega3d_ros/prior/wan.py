@@ -260,9 +260,11 @@ class WanPrior(nn.Module):
         """Noise [N, channels, 1, rows, cols] on the prior's device."""
         if noise is None:
             noise = frame_noise(shape, self.config.seed, stamps_ns)
+            if self.prompt.is_cuda:  # from pinned memory the copy does not wait for the GPU
+                noise = noise.pin_memory()
         else:
             noise = noise[:, :, None]
-        return noise.to(self.prompt.device, torch.float32)
+        return noise.to(self.prompt.device, torch.float32, non_blocking=True)
 
     def save_pretrained(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write ``transformer/``, ``vae/`` (encoder), ``prompt.safetensors`` and ``prior.json``.
