@@ -43,6 +43,7 @@ class Run:
         compiled: Measure ``torch.compile`` too.
         turns_s: Longest time that the forms of one row group take turns.
         keyframes: How many the memory is followed over.
+        profile: Write which kernels the prior spends its time in.
         report: Takes the rows.
         ceiling: Operations per second of a matrix product, of ``dtype``.
     """
@@ -54,6 +55,7 @@ class Run:
     compiled: bool
     turns_s: float
     keyframes: int
+    profile: bool
     report: measure.Report
     ceiling: float
 
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument(
         "--keyframes", type=int, default=1000, help="over which memory is followed (1000)"
     )
+    parser.add_argument("--profile", action="store_true", help="write the prior's kernels too")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args()
@@ -104,8 +107,8 @@ def main() -> None:
         f"matrix product of {name}, TFLOP/s": highest / 1e12,
     }
     report = measure.Report(args.out / f"speed_{'_'.join(args.size)}", about)
-    weights = [SHARES["prior"] if size == "1.3b" else 0.0 for size in args.size]
-    weights = [w or sum(SHARES.values()) - SHARES["prior"] for w in weights]
+    # The prior alone has many configurations and is compiled; the others have one.
+    weights = [3.0 if SIZES[size].language is None else 1.0 for size in args.size]
     for index, size in enumerate(args.size):
         run = Run(
             name=size,
@@ -115,6 +118,7 @@ def main() -> None:
             compiled=on_gpu and not args.no_compile,
             turns_s=args.turns,
             keyframes=args.keyframes,
+            profile=args.profile,
             report=report,
             ceiling=highest,
         )

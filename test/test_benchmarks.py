@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_speed_benchmark_writes_its_tables(tmp_path):
     command = ["benchmarks/speed.py", "--size", "tiny", "--device", "cpu", "--budget", "250"]
-    command += ["--turns", "0", "--keyframes", "60"]
+    command += ["--turns", "0", "--keyframes", "60", "--profile"]
     done = subprocess.run(
         [sys.executable, *command, "--threads", "1", "--out", str(tmp_path)],
         cwd=ROOT,
@@ -37,6 +37,7 @@ def test_the_speed_benchmark_writes_its_tables(tmp_path):
     assert [row["keyframes"] for row in sections["memory"]] == [50, 60]
     asked = {row["what"]: row["ms"] for row in sections["pipeline"]}
     assert asked["next question, answer of 1 tokens"] < asked["clip, cold"]
+    assert "aten::" in (tmp_path / "speed_tiny_profile_tiny.txt").read_text()
     text = (tmp_path / "speed_tiny.md").read_text()
     assert "### pipeline" in text
     assert document["about"]["command"].endswith(f"--out {tmp_path}")

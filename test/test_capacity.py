@@ -14,6 +14,7 @@ from vega3d_ros.capacity import (
     Workload,
     available,
     estimate,
+    fitting,
     pick_device,
     pick_dtype,
     require,
@@ -106,6 +107,23 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(folder, monkeypatc
         load_modules(folder)
     for word in ("random needs about", "language model", "0.02 of 8.00 GiB free", "bfloat16"):
         assert word in str(error.value)
+
+
+def test_fewer_frames_are_encoded_at_once_where_memory_is_short(folder, monkeypatch):
+    needed = {
+        n: estimate(folder, torch.float32, Workload(frames=8, frames_at_once=n)).total
+        for n in (8, 4, 2, 1)
+    }
+    for free, expected in (
+        (needed[8], 8),
+        (needed[8] - 1, 4),
+        (needed[2], 2),
+        (needed[2] - 1, 1),
+        (0, 1),
+    ):
+        monkeypatch.setattr(capacity, "available", lambda device, free=free: (free, GIB))
+        assert fitting(folder, "cpu", torch.float32, 8).frames_at_once == expected
+    assert fitting(folder / "nowhere", "cpu", torch.float32, 3).frames == 3
 
 
 def test_what_fits_is_let_through():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +23,8 @@ T = TypeVar("T")
 GIB = 2**30
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
 CUDA_BYTES = GIB // 2
-# Live at once at the full resolution of Wan's encoder (a residual block's input, norm, float32
-# copy, activation, output), and of a transformer block besides its inner width.
+# Live at once at the full resolution of Wan's encoder (a residual block's input, norm, activation,
+# output, and the convolution's workspace), and of a transformer block besides its inner width.
 _ENCODER_TENSORS = 6
 _BLOCK_TENSORS = 10
 
@@ -105,7 +105,7 @@ def _prior(
     pixels = config["width"] * config["height"]
     tokens = pixels // 256
     dim = shape["num_attention_heads"] * shape["attention_head_dim"]
-    encoder = _ENCODER_TENSORS * pixels * vae["base_dim"] * max(size, 3)
+    encoder = _ENCODER_TENSORS * pixels * vae["base_dim"] * size
     blocks = tokens * (2 * shape["ffn_dim"] * size + _BLOCK_TENSORS * dim * 4)
     return {
         "prior": size * weights,
@@ -220,6 +220,22 @@ def require(footprint: Footprint, device: str, what: str) -> None:
         f"a smaller model or another device"
     )
     raise CapacityError(msg)
+
+
+def fitting(folder: Path, device: str, dtype: torch.dtype, frames: int) -> Workload:
+    """The workload of a clip length that encodes as many frames at once as there is memory for.
+
+    Where not even one fits, or the folder cannot be read, loading says so.
+    """
+    workload = Workload(frames=frames)
+    for at_once in (8, 4, 2, 1):
+        workload = Workload(frames=frames, frames_at_once=min(at_once, frames))
+        try:
+            if estimate(folder, dtype, workload).total <= available(device)[0]:
+                break
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            break
+    return workload
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.capacity import Workload, pick_device, pick_dtype
-from vega3d_ros.checkpoint import load_modules
+from vega3d_ros.capacity import fitting, pick_device, pick_dtype
+from vega3d_ros.checkpoint import load_modules, locate
 from vega3d_ros.frames import Camera, Clip, Frame
 from vega3d_ros.perceiver import Perceiver
 
@@ -45,17 +45,19 @@ def load_ready(
     """
     progress("memory estimate")
     device = pick_device(device)
-    workload = Workload(frames=frames)
+    kind = pick_dtype(dtype, device)
+    folder = locate(model)
+    workload = fitting(folder, device, kind, frames)
     modules = load_modules(
-        model,
+        folder,
         device=device,
-        dtype=pick_dtype(dtype, device),
+        dtype=kind,
         inference_only=True,
         workload=workload,
         progress=progress,
     )
     if modules.prior is not None:
-        modules.prior.frames_at_once = min(frames, workload.frames_at_once)
+        modules.prior.frames_at_once = workload.frames_at_once
         if acceleration != "none":
             progress(f"acceleration of the prior: {acceleration}")
             modules.prior.accelerate(acceleration)

@@ -118,7 +118,7 @@ class RecordedReader:
 class _Pass:
     """A pass over a fixed number of tokens, with the places of its inputs."""
 
-    def __init__(self, reader: RecordedReader, count: int, graphs: bool, pool: Any) -> None:  # noqa: FBT001
+    def __init__(self, reader: RecordedReader, count: int, graphs: bool, pool: Any) -> None:
         device = reader._model.device  # noqa: SLF001
         self._reader = reader
         # Tokens, then last, length and position: one copy to the device.
@@ -137,9 +137,7 @@ class _Pass:
             self._output = self._run()
 
     def _run(self) -> Tensor:
-        ids, last, length, position = torch.split(
-            self._inputs, [len(self._inputs) - 3, 1, 1, 1]
-        )
+        ids, last, length, position = torch.split(self._inputs, [len(self._inputs) - 3, 1, 1, 1])
         return self._reader.read(ids, last, length, position)
 
     def __call__(

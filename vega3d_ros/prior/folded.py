@@ -225,9 +225,7 @@ class FoldedTransformer(nn.Module):
         """Noisy latents [N, C, T, H, W] float32 -> [N, T, rows, columns, dim] float32."""
         patch = self.patch
         rows, columns = latents.shape[3] // patch, latents.shape[4] // patch
-        patches = torch.unflatten(
-            torch.unflatten(latents, 4, (columns, patch)), 3, (rows, patch)
-        )
+        patches = torch.unflatten(torch.unflatten(latents, 4, (columns, patch)), 3, (rows, patch))
         x = self.patch_embedding(patches.permute(0, 2, 3, 5, 1, 4, 6).flatten(4))
         grid = x.shape[1:4]
         x = x.flatten(1, 3)
