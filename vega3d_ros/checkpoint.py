@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.capacity import Workload, estimate, require
 from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
@@ -32,7 +33,7 @@ from vega3d_ros.prior.base import PriorConfig, PriorError
 from vega3d_ros.prior.wan import WanPrior
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -143,6 +144,10 @@ def load_modules(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     prior: Mapping[str, Any] | None = None,
+    reference: bool = False,
+    inference_only: bool = False,
+    workload: Workload | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Modules:
     """Read a model folder, or an official checkpoint.
 
@@ -152,19 +157,40 @@ def load_modules(
         dtype: Of the weights in memory.
         prior: Settings of the prior instead of the model's own, as in
             :class:`vega3d_ros.prior.base.PriorConfig`.
+        reference: Run the prior by the official protocol, to compare with.
+        inference_only: Do not keep what is needed to save the model again.
+        workload: What it must have memory for.
+        progress: Told what is being loaded.
 
     Raises:
+        CapacityError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
     folder = locate(name)
     if not (folder / "model.json").is_file():
-        return _load_official(folder, dtype, prior).to(device).eval()
+        modules = _load_official(
+            folder,
+            dtype,
+            prior,
+            reference=reference,
+            inference_only=inference_only,
+            progress=progress,
+        )
+        progress(f"weights to {device}")
+        return modules.to(device).eval()
     description = _read_description(folder)
+    _check_memory(folder, device, dtype, workload)
     try:
         tower = None
         if description["prior"] is not None:
+            progress("prior")
             config = PriorConfig.from_dict({**description["prior"], **(prior or {})})
-            tower = WanPrior.from_pretrained(folder / "prior", config, dtype=dtype)
+            tower = WanPrior.from_pretrained(
+                folder / "prior", config, dtype=dtype, reference=reference
+            )
+            if inference_only:
+                tower.forget_sources()
+        progress("language model")
         language = _load_language(folder, description, dtype)
         bridge = Bridge(BridgeConfig(**description["bridge"]))
         positions = PositionEncoding(bridge.config.dim)
@@ -182,15 +208,37 @@ def load_modules(
     modules = Modules(
         tower, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings
     )
+    progress(f"weights to {device}")
     return modules.to(device).eval()
 
 
-def _load_official(folder: Path, dtype: torch.dtype, prior: Mapping[str, Any] | None) -> Modules:
+def _load_official(
+    folder: Path,
+    dtype: torch.dtype,
+    prior: Mapping[str, Any] | None,
+    *,
+    reference: bool,
+    inference_only: bool,
+    progress: Callable[[str], None],
+) -> Modules:
+    progress("official checkpoint")
     try:
-        parts = load_official(folder, dtype=dtype, prior=prior)
+        parts = load_official(folder, dtype=dtype, prior=prior, reference=reference)
     except (OfficialError, PriorError, FusionError) as error:
         raise CheckpointError(str(error)) from error
+    if inference_only:
+        parts.prior.forget_sources()
     return Modules(parts.prior, parts.language, parts.bridge, None, None, parts.settings)
+
+
+def _check_memory(
+    folder: Path, device: str, dtype: torch.dtype, workload: Workload | None
+) -> None:
+    try:
+        footprint = estimate(folder, dtype, workload)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return  # something is missing or damaged; reading it says what
+    require(footprint, device, f"model {folder.name}")
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+import weakref
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from vega3d_ros.capacity import retried
 from vega3d_ros.checkpoint import Modules, load_modules, save_modules
 from vega3d_ros.encoding import encode
 from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding.encoding import decode
 from vega3d_ros.grounding.head import presence
 from vega3d_ros.grounding.merge import Sighting, merge
+from vega3d_ros.keyframes import FusedFrame, KeyframeCache
 from vega3d_ros.scene.objects import Answer, SceneObject
 from vega3d_ros.scene.relations import Relation, relate
 from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,13 +44,6 @@ _LONGEST = 2000
 
 class PerceiverError(ValueError):
     """A clip or a question that cannot be used; the message says what to change."""
-
-
-class FusedFrame(NamedTuple):
-    """What is kept of a keyframe: tokens [rows, columns, D] and gate [rows, columns] (or None)."""
-
-    tokens: Tensor
-    gate: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +76,8 @@ class Perceiver:
         queries: What ``Scene.objects`` looks for.
         threshold: Presence above which a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
+        shortages: How often memory ended and a clip was understood with less.
+        on_shortage: Told each time what happened.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
@@ -88,8 +85,10 @@ class Perceiver:
         self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
-        self._keyframes = keyframes
-        self._kept: OrderedDict[tuple[str, int], FusedFrame] = OrderedDict()
+        self.shortages = 0
+        self.on_shortage: Callable[[str], None] = lambda _: None
+        self._kept = KeyframeCache(keyframes)
+        self._newest: weakref.ref[Scene] | None = None
 
     @classmethod
     def from_pretrained(
@@ -99,20 +98,25 @@ class Perceiver:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         prior: Mapping[str, Any] | None = None,
+        reference: bool = False,
     ) -> Perceiver:
         """Load a shipped model by name, a model folder, or an official checkpoint.
 
         Args:
-            name: The model.
-            device: Where the weights go.
-            dtype: Of the weights.
+            name: Name or folder.
+            device: Where it runs.
+            dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
                 ``{"align": "full"}`` (:class:`vega3d_ros.prior.base.PriorConfig`).
+            reference: Run the prior by the official protocol, to compare with.
 
         Raises:
+            CapacityError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
-        return cls(load_modules(name, device=device, dtype=dtype, prior=prior))
+        return cls(
+            load_modules(name, device=device, dtype=dtype, prior=prior, reference=reference)
+        )
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the model folder."""
@@ -126,11 +130,15 @@ class Perceiver:
     def reset(self) -> None:
         """Forget all keyframes."""
         self._kept.clear()
+        self._newest = None
 
     def observe(
         self, clip: Clip, *, noise: Tensor | None = None, patches: Patches | None = None
     ) -> Scene:
         """Look at a clip. Only keyframes that were not seen before cost the encoders' time.
+
+        Where memory ends, what is kept is forgotten, and the clip is tried once more frame by
+        frame, and read as far as its newest half.
 
         Args:
             clip: The clip.
@@ -146,19 +154,28 @@ class Perceiver:
                 scene.take(given)
             return scene
         with scene.stage("encode"):
-            new = [f for f in clip.frames if (f.frame_id, f.stamp_ns) not in self._kept]
-            if new:
-                for frame, fused in zip(new, self._encode(new), strict=True):
-                    self._kept[frame.frame_id, frame.stamp_ns] = fused
-            kept = []
-            for frame in clip.frames:
-                self._kept.move_to_end((frame.frame_id, frame.stamp_ns))
-                kept.append(self._kept[frame.frame_id, frame.stamp_ns])
-            while len(self._kept) > max(self._keyframes, len(clip)):
-                self._kept.popitem(last=False)
+            kept = retried(
+                lambda: self._kept.of(clip.frames, self.modules, self._encode, len(clip)),
+                lambda: self._kept.of(clip.frames, self.modules, self._encode, 1),
+                lambda said: self.free(f"{said}; keyframes are encoded one by one"),
+            )
         with scene.stage("read"):
-            scene.take(kept)
+            earlier = self._newest() if self._newest is not None else None
+            retried(
+                lambda: scene.take(kept, earlier),
+                lambda: scene.take_newest(kept),
+                lambda said: self.free(f"{said}; the newest half of the clip was read"),
+            )
+        self._newest = weakref.ref(scene)
         return scene
+
+    def free(self, what: str) -> None:
+        """Give back all memory that can be recovered, and say so."""
+        self.reset()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.shortages += 1
+        self.on_shortage(what)
 
     def _encode(
         self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
@@ -224,9 +241,20 @@ class Scene:
         spent = (time.perf_counter() - start) * 1e3
         self.stages_ms[name] = self.stages_ms.get(name, 0.0) + spent
 
+    def take_newest(self, kept: list[FusedFrame]) -> None:
+        """:meth:`take` the newest half of the clip, which becomes the scene's clip."""
+        half = -(-len(kept) // 2)
+        self.clip = replace(self.clip, frames=self.clip.frames[-half:])
+        self.take(kept[-half:])
+
     @torch.inference_mode()
-    def take(self, kept: list[FusedFrame]) -> None:
-        """Read the clip's fused tokens into the language model (called once, by ``observe``)."""
+    def take(self, kept: list[FusedFrame], earlier: Scene | None = None) -> None:
+        """Read the clip's fused tokens into the language model (called by ``observe``).
+
+        Args:
+            kept: Of each frame.
+            earlier: A scene whose reading is used as far as it is the same.
+        """
         tokens = torch.stack([fused.tokens for fused in kept])
         if kept[0].gate is not None:
             gates = [fused.gate for fused in kept if fused.gate is not None]
@@ -244,7 +272,9 @@ class Scene:
             seen = torch.zeros_like(seen)  # a baseline that was trained without images
         self._seen = seen.view(count, rows, columns, dim)
         self._language = self._language.on_grid(rows, columns)
-        self._prefix = self._language.read(self._seen)
+        same_model = earlier is not None and earlier._modules is self._modules  # noqa: SLF001
+        read = earlier._prefix if earlier is not None and same_model else None  # noqa: SLF001
+        self._prefix = self._language.read(self._seen, read)
 
     @property
     def grounds(self) -> bool:
@@ -317,7 +347,12 @@ class Scene:
             return []
         asked = [_clean(question, "question") for question in questions]
         with self.stage("answer"):
-            answers = self._language.answers(self._prefix, asked)
+            answer = self._language.answers
+            answers = retried(
+                lambda: answer(self._prefix, asked),
+                lambda: [pair for text in asked for pair in answer(self._prefix, [text])],
+                lambda said: self._perceiver.free(f"{said}; questions are answered one by one"),
+            )
         return [
             Answer(question, text, confidence, self._spoken_of(question), self.clip.stamp_ns)
             for question, (text, confidence) in zip(asked, answers, strict=True)
@@ -370,7 +405,12 @@ class Scene:
             msg = "this checkpoint has no grounding head; it answers questions, but finds nothing"
             raise PerceiverError(msg)
         with self.stage("ground"):
-            states = self._language.ground_states(self._prefix, asked)
+            search = self._language.ground_states
+            states = retried(
+                lambda: search(self._prefix, asked),
+                lambda: torch.cat([search(self._prefix, [text]) for text in asked]),
+                lambda said: self._perceiver.free(f"{said}; texts are searched one by one"),
+            )
             scores = presence(head.scores(self._tokens, self._features, states)).cpu().numpy()
             pairs = [
                 (query, int(token))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
 from vega3d_ros.mllm.patches import patchify, resize
+from vega3d_ros.mllm.recorded import RecordedReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +49,15 @@ class Prefix:
         cache: Keys and values of ``length`` tokens.
         length: Tokens read.
         position: Rotary position of the next token.
+        visual: What was read, [F, rows, columns, D].
+        reused: Leading frames that an earlier prefix had read.
     """
 
     cache: DynamicCache
     length: int
     position: int
+    visual: Tensor
+    reused: int = 0
 
 
 class SceneLanguage:
@@ -75,6 +81,15 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
+        self._recorded: RecordedReader | None = None
+
+    def record(self, frames: int, *, graphs: bool = True) -> None:
+        """Answer single questions about clips of up to ``frames`` frames by CUDA graphs.
+
+        Call it once, on the device where the model stays; see :mod:`vega3d_ros.mllm.recorded`.
+        """
+        length = self.prefix_ids(frames)[0].shape[1]
+        self._recorded = RecordedReader(self.model, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -144,20 +159,32 @@ class SceneLanguage:
         grid = torch.tensor([[1, rows * merge, columns * merge]], device=self.model.device)
         return grid.expand(frames, -1)
 
-    def read(self, visual: Tensor) -> Prefix:
-        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read."""
-        ids, types = self.prefix_ids(len(visual))
+    def read(self, visual: Tensor, earlier: Prefix | None = None) -> Prefix:
+        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read.
+
+        Leading frames that are equal to those of an earlier prefix, value for value, are not read
+        again: what comes later never changes their keys and values. A frame that dropped out of
+        the front moves all others to new positions, so nothing of such a prefix is used.
+        """
+        same = _leading_equal(visual, earlier)
+        ids, _ = self.prefix_ids(len(visual))
+        positions = self.prefix_positions(len(visual))
+        per_frame = self.grid[0] * self.grid[1] + 2
+        start = ids.shape[1] - per_frame * (len(visual) - same) if same else 0
         cache = DynamicCache(config=self.model.config.text_config)
-        self.model.model(
-            input_ids=ids,
-            mm_token_type_ids=types,
-            image_grid_thw=self._image_grid(len(visual)),
-            mm_encoder_outputs={"image": _given(visual)},
-            past_key_values=cache,
-            use_cache=True,
-        )
-        length = ids.shape[1]
-        return Prefix(cache, length, length + int(self.model.model.rope_deltas))
+        if earlier is not None and same:
+            for index, layer in enumerate(earlier.cache.layers):
+                keys, values = layer.keys[:, :, :start], layer.values[:, :, :start]
+                cache.update(keys.clone(), values.clone(), index)
+        if same < len(visual):
+            self.model.model(
+                input_ids=ids[:, start:],
+                position_ids=positions[..., start:],
+                mm_encoder_outputs={"image": _given(visual[same:])},
+                past_key_values=cache,
+                use_cache=True,
+            )
+        return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
 
     def logits(self, visual: Tensor, ids: Tensor) -> Tensor:
         """Logits [1, L, vocabulary] of a whole sequence, run anew.
@@ -191,12 +218,18 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
+        suffixes = [self.encode(self.worded(text)) for text in questions]
+        recorded = self._recorded
+        if recorded and len(suffixes) == 1 and recorded.fits(prefix, suffixes[0], max_tokens):
+            spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
+            text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
+            return [(text, math.exp(sum(logs) / len(logs)))]
         branches = Branches(self, prefix, len(questions))
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
         try:
-            hidden = branches.extend([self.encode(self.worded(text)) for text in questions])
+            hidden = branches.extend(suffixes)
             for step in range(max_tokens):
                 scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
                 best, tokens = scores.max(dim=-1)
@@ -223,6 +256,15 @@ def _given(visual: Tensor) -> BaseModelOutputWithPooling:
     """Fused tokens [F, rows, columns, D] in the form in which the model takes visual tokens."""
     tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
     return BaseModelOutputWithPooling(pooler_output=tokens)
+
+
+def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
+    """How many leading frames an earlier prefix read with exactly these tokens."""
+    if earlier is None or visual.shape[1:] != earlier.visual.shape[1:]:
+        return 0
+    both = min(len(visual), len(earlier.visual))
+    equal = (visual[:both] == earlier.visual[:both]).flatten(1).all(dim=1)
+    return int(equal.long().cumprod(0).sum())
 
 
 class Branches:
@@ -270,5 +312,6 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix."""
-        self._prefix.cache.crop(self._prefix.length - len(self._owners))
+        """Forget everything after the prefix, also where a pass ended before its last layer."""
+        for layer in self._prefix.cache.layers:
+            layer.crop(min(0, self._prefix.length - int(layer.get_seq_length())))

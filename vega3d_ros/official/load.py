@@ -56,6 +56,7 @@ def load_official(
     *,
     dtype: torch.dtype = torch.float32,
     prior: Mapping[str, Any] | None = None,
+    reference: bool = False,
 ) -> Parts:
     """Read an official checkpoint and the Wan files it needs.
 
@@ -66,6 +67,7 @@ def load_official(
         folder: With ``config.json`` and sharded or single safetensors.
         dtype: Of the weights in memory.
         prior: Settings of the prior instead of the checkpoint's.
+        reference: Run the prior by the official protocol, to compare with.
 
     Raises:
         OfficialError: If something is missing, damaged, or of a kind that is not supported.
@@ -76,7 +78,7 @@ def load_official(
     text_length = int(described(wan_folders(layout)).get("text_len", PriorConfig.text_length))
     settings = {**layout.prior_config().to_dict(), "text_length": text_length, **(prior or {})}
     config = PriorConfig.from_dict(settings)
-    tower = _load_prior(layout, config, dtype)
+    tower = _load_prior(layout, config, dtype, reference=reference)
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
     bridge = Bridge(bridge_config(layout, dim, tower.dim))
@@ -120,7 +122,9 @@ def prompt_file(layout: Layout) -> Path | None:
     return find_prompt(wan_folders(layout))
 
 
-def _load_prior(layout: Layout, config: PriorConfig, dtype: torch.dtype) -> WanPrior:
+def _load_prior(
+    layout: Layout, config: PriorConfig, dtype: torch.dtype, *, reference: bool
+) -> WanPrior:
     folders = wan_folders(layout)
     where = f"{layout.folder / 'wan'} (looked in {', '.join(map(str, folders))})"
     vae, prompt = find_vae(folders), prompt_file(layout)
@@ -138,7 +142,9 @@ def _load_prior(layout: Layout, config: PriorConfig, dtype: torch.dtype) -> WanP
     keep = block_index(config.block, sizes["num_layers"]) + 1
     state = layout.tensors(TOWER, wanted_blocks(keep))
     transformer = transformer_from_official(state, {**sizes, "num_layers": keep}, dtype)
-    return WanPrior(load_vae(vae, dtype), transformer, load_prompt(prompt), config)
+    return WanPrior(
+        load_vae(vae, dtype), transformer, load_prompt(prompt), config, reference=reference
+    )
 
 
 def _load_language(folder: Path, dtype: torch.dtype) -> OfficialLanguage:
