@@ -84,7 +84,7 @@ def test_shards_give_the_same_model_bit_for_bit(folder, perceiver, tmp_path):
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_the_hooked_block_comes_from_the_configuration(tmp_path, perceiver, expected):
+def test_the_hooked_block_comes_from_the_configuration(tmp_path, perceiver):
     assert perceiver.modules.prior.config.block == 3  # the last: the configuration is silent
     early = load_modules(
         write_checkpoint(
@@ -97,13 +97,6 @@ def test_the_hooked_block_comes_from_the_configuration(tmp_path, perceiver, expe
     assert (early.config.block, early.config.timestep) == (1, 500)
     assert (early.config.width, early.config.height) == (208, 128)
     assert len(early.transformer.blocks) == 2
-    at_500 = load_modules(tmp_path / "checkpoint", prior={"block": 3}).prior
-    seen = []
-    at_500.transformer.blocks[1].register_forward_hook(lambda *call: seen.append(call[2]))
-    noise = expected["noise"].squeeze(2)
-    at_500.encode(expected["frames"], [1, 2, 3], noise=noise)
-    tokens = early.encode(expected["frames"], [1, 2, 3], noise=noise)
-    torch.testing.assert_close(tokens.flatten(1, 2), seen[0].float(), **CLOSE)
 
 
 def test_the_whole_frame_can_be_shown_instead(folder, perceiver):

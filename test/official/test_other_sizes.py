@@ -139,7 +139,7 @@ def made(tmp_path_factory):
     return folder, state, tower, generator
 
 
-def plain_tokens(folder, state, tower, frames, noise, patches):
+def plain_tokens(folder, state, tower, frames, noise, patches, block):
     """Tower, semantic, merged and fused tokens without anything of this package."""
     vae = AutoencoderKLWan.from_pretrained(folder.parent / "wan" / "vae").eval()
     height, width = frames.shape[2:]
@@ -154,7 +154,7 @@ def plain_tokens(folder, state, tower, frames, noise, patches):
     noisy = (1 - LEVEL) * (latents - mean) / std + LEVEL * noise[:, :, None]
     transformer = plain_transformer(tower)
     seen = []
-    transformer.blocks[-1].register_forward_hook(lambda *call: seen.append(call[2]))
+    transformer.blocks[block].register_forward_hook(lambda *call: seen.append(call[2]))
     prompt = torch.load(folder.parent / "wan/wan_prompt_embedding.pt")["context"].float()
     text = functional.pad(prompt, (0, 0, 0, 64 - len(prompt))).expand(len(frames), -1, -1)
     transformer(noisy, torch.full((len(frames),), 299), text)
@@ -191,15 +191,22 @@ def plain_tokens(folder, state, tower, frames, noise, patches):
     return stock, hooked, semantic, merged, fused
 
 
+@pytest.mark.parametrize("block", [None, 0, 1])
 @torch.no_grad()
-def test_every_stage_equals_the_plain_libraries(made):
+def test_every_stage_equals_the_plain_libraries(made, block):
     folder, state, tower, generator = made
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    config["generative_vision_tower_feat_block_idx"] = block
+    file.write_text(json.dumps(config))
     frames = torch.rand(3, 3, 84, 112, generator=generator)
     noise = torch.randn(3, 16, 8, 12, generator=generator)
     processed = Qwen2VLImageProcessorPil()(list(frames), return_tensors="pt", do_rescale=False)
     patches = Patches(processed["pixel_values"], processed["image_grid_thw"])
     assert patches.image_grid_thw.tolist() == [[1, 6, 8]] * 3
-    stock, *expected = plain_tokens(folder, state, tower, frames, noise, patches)
+    stock, *expected = plain_tokens(
+        folder, state, tower, frames, noise, patches, LAYERS - 1 if block is None else block
+    )
 
     perceiver = Perceiver.from_pretrained(folder, prior=SIZE)
     encoded = encode(perceiver.modules, frames, [1, 2, 3], noise=noise, patches=patches)
