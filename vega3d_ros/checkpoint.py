@@ -190,6 +190,9 @@ def _load_official(folder: Path, dtype: torch.dtype, prior: Mapping[str, Any] | 
         parts = load_official(folder, dtype=dtype, prior=prior)
     except (OfficialError, PriorError, FusionError) as error:
         raise CheckpointError(str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{folder / 'config.json'} does not describe an official checkpoint: {error!r}"
+        raise CheckpointError(msg) from error
     return Modules(parts.prior, parts.language, parts.bridge, None, None, parts.settings)
 
 
