@@ -226,6 +226,9 @@ def _load_official(
         parts = load_official(folder, dtype=dtype, prior=prior, reference=reference)
     except (OfficialError, PriorError, FusionError) as error:
         raise CheckpointError(str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{folder / 'config.json'} does not describe an official checkpoint: {error!r}"
+        raise CheckpointError(msg) from error
     if inference_only:
         parts.prior.forget_sources()
     return Modules(parts.prior, parts.language, parts.bridge, None, None, parts.settings)

@@ -56,7 +56,10 @@ def test_the_chat_is_that_of_the_template(folder, perceiver, tmp_path):
     (bare / "chat_template.json").unlink()
     assert load_modules(bare, prior=SIZE).language.prompt == prompt
     (bare / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    with pytest.raises(CheckpointError, match="chat template"):
+    with pytest.raises(CheckpointError, match="chat template of the checkpoint is not"):
+        load_modules(bare)
+    (bare / "chat_template.json").write_text(json.dumps({"chat_template": "{% if %}"}))
+    with pytest.raises(CheckpointError, match="cannot be used"):
         load_modules(bare)
 
 

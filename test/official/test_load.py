@@ -241,7 +241,9 @@ def without(prefix):
         (None, {"generative_fusion_method": "magic"}, "magic"),
         (None, {"generative_vision_tower_size": "large"}, "setting of the tower"),
         (None, {"generative_vision_tower_feat_block_idx": 9}, "block 9 does not exist"),
-        (None, {"generative_merger_hidden_dim": 64}, "generative_merger"),
+        (None, {"generative_merger_hidden_dim": 1 << 40}, "has width 128, config.json says"),
+        (None, {"generative_fusion_num_layers": "many"}, "does not describe an official"),
+        (None, {"generative_vision_tower_shift": [5]}, "setting of the tower"),
     ],
 )
 def test_what_does_not_fit_says_where(tmp_path, state, config, said):

@@ -7,6 +7,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
 from vega3d_ros.official.images import load_frames
 from vega3d_ros.official.layout import OfficialError
@@ -50,7 +52,7 @@ def chat_format(tokenizer: PreTrainedTokenizerBase | None) -> PromptFormat:
     """The words around frames and question, from the checkpoint's chat template where it has one.
 
     Raises:
-        OfficialError: If the template does not keep frames and question in that order.
+        OfficialError: If the template cannot be used, or is not one for frames and a question.
     """
     if tokenizer is None:
         return replace(_CHAT, before="")
@@ -61,7 +63,11 @@ def chat_format(tokenizer: PreTrainedTokenizerBase | None) -> PromptFormat:
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": user},
     ]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        msg = f"the chat template of the checkpoint cannot be used: {error}; copy it again"
+        raise OfficialError(msg) from error
     before, frame, rest = str(text).partition(_FRAME)
     if not frame or not rest.startswith(_QUESTION):
         msg = f"the chat template of the checkpoint is not Qwen2.5-VL's; it gives {text!r}"

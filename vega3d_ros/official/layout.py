@@ -108,7 +108,7 @@ class Layout:
                 height=height,
                 align="official",
             )
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             msg = f"{self.folder / 'config.json'}: a setting of the tower is unusable: {error}"
             raise OfficialError(msg) from error
 

@@ -81,7 +81,15 @@ def load_official(
     tower = _load_prior(layout, config, dtype, reference=reference)
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
-    bridge = Bridge(bridge_config(layout, dim, tower.dim))
+    shape = bridge_config(layout, dim, tower.dim)
+    held = layout.shapes.get(f"{MERGER}mlp.0.weight", (0,))[0]
+    if held != shape.merger_hidden_dim:  # before memory for it is taken
+        msg = (
+            f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says "
+            f"{shape.merger_hidden_dim}"
+        )
+        raise OfficialError(msg)
+    bridge = Bridge(shape)
     _fill(bridge.projector, layout, MERGER)
     _fill(bridge.fusion, layout, FUSION)
     return Parts(tower, language, bridge.to(dtype), {"card": _CARD.format(name=folder.name)})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from rich.console import Console
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, UMT5EncoderModel
 
@@ -41,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         OfficialError: If the text encoder cannot be loaded.
     """
-    save_prompt(embed_prompt(args.encoder, args.text, device=args.device), args.out)
+    embedding = embed_prompt(args.encoder, args.text, device=args.device)
+    save_prompt(embedding, args.out)
+    Console().print(f"{len(embedding)} tokens of {args.text!r} are in {args.out}")
     return 0
 
 

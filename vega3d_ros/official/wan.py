@@ -125,7 +125,8 @@ def described(folders: Iterable[Path]) -> dict[str, Any]:
     for folder in folders:
         if (folder / "transformer" / "config.json").is_file():
             values = read_json(folder / "transformer" / "config.json")
-            return {"num_heads": values["num_attention_heads"], "eps": values.get("eps", 1e-6)}
+            names = {"num_attention_heads": "num_heads", "eps": "eps"}
+            return {official: values[name] for name, official in names.items() if name in values}
         if (folder / "config.json").is_file():
             values = read_json(folder / "config.json")
             if values.get("_class_name") == "WanModel":
