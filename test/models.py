@@ -9,14 +9,16 @@ import torch
 
 from vega3d_ros.frames import Camera, Clip, Frame
 from vega3d_ros.geometry import SE3
+from vega3d_ros.mllm.object_tokens import ObjectTokens
 from vega3d_ros.prior.wan import WanPrior
-from vega3d_ros.training.nano import assemble
+from vega3d_ros.training.nano import assemble, new_language
 from vega3d_ros.training.nano_prior import (
     nano_prior_config,
     nano_prompt,
     nano_transformer,
     nano_vae,
 )
+from vega3d_ros.training.notes import COLOR_NAMES
 from vega3d_ros.training.semantic import new_tower
 from vega3d_ros.training.tokenizer import train_tokenizer
 
@@ -37,7 +39,9 @@ def random_modules(*, with_prior=True, seed=0):
     if with_prior:
         prior = WanPrior(nano_vae(), nano_transformer(), nano_prompt(), nano_prior_config())
     tower = new_tower(seed).state_dict()
-    modules = assemble(tower, train_tokenizer(WORDS, 400), prior, "token_gated", LABELS)
+    language = new_language(train_tokenizer(WORDS, 400))
+    objects = ObjectTokens(language.model.config.text_config.hidden_size, len(COLOR_NAMES))
+    modules = assemble(language, objects, tower, prior, "token_gated", LABELS)
     return modules.eval()
 
 

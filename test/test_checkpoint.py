@@ -28,6 +28,7 @@ def weights(modules):
         modules.bridge,
         modules.positions,
         modules.grounding,
+        modules.objects,
     ):
         yield from part.state_dict().items()
 
@@ -70,6 +71,7 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
 FILES = [
     "bridge.safetensors",
     "grounding.safetensors",
+    "objects.safetensors",
     "mllm/model.safetensors",
     "mllm/config.json",
     "mllm/tokenizer.json",

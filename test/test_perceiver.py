@@ -169,7 +169,7 @@ def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
         assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
     assert len(found[1]) == len(expected[1])
     for kept in scene._prefix.cache.layers:
-        assert kept.get_seq_length() == scene._prefix.length
+        assert kept.get_seq_length() == scene._prefix.length + scene._prefix.objects
 
 
 def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch):
@@ -319,3 +319,39 @@ def test_stages_are_timed(perceiver):
     scene.ask(QUESTIONS[0])
     assert set(scene.stages_ms) >= {"encode", "read", "answer"}
     assert all(spent > 0 for spent in scene.stages_ms.values())
+
+
+def test_questions_are_told_what_was_found(perceiver):
+    """The list of findings is read behind the clip, once; it changes answers, not grounding."""
+    one, other = (perceiver.observe(make_clip()) for _ in range(2))
+    first = one.ground("the bed")
+    answers = one.ask_all(QUESTIONS)
+    assert one._prefix.objects == len(one.findings) > 0
+    assert other.ask_all(QUESTIONS)[0].confidence == answers[0].confidence
+    same_objects(first, other.ground("the bed"))
+    assert other._prefix.objects == len(one.findings)
+
+
+def test_what_is_looked_for_adds_to_what_is_told(perceiver):
+    perceiver.queries = ("the blue lamp",)
+    scene = perceiver.observe(make_clip())
+    assert {o.query for o in scene.objects} == {"the blue lamp"}
+    assert {f.object.query for f in scene._everything} == {"the blue lamp", *LABELS}
+
+
+def test_what_is_told_stands_in_the_newest_levelled_camera(perceiver):
+    scene = perceiver.observe(make_clip())
+    values, shown = scene.told(scene.findings)
+    assert shown.sum(axis=1) == pytest.approx(1)
+    newest = scene.clip.frames[-1].pose.translation  # level and headed along x of the map
+    for row, finding in zip(values, scene.findings, strict=True):
+        assert 3 * row[:3] == pytest.approx(finding.object.box.center - newest, abs=1e-5)
+        assert row[8] == pytest.approx(finding.object.score)
+
+
+def test_listing_leaves_out_what_is_only_told(perceiver):
+    scene = perceiver.observe(make_clip())
+    best = scene.findings[0].object.score
+    assert best == max(finding.object.score for finding in scene.findings)
+    perceiver.listing_threshold = best
+    assert [o.score for o in scene.objects] == [best]

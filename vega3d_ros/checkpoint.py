@@ -2,8 +2,9 @@
 
 A folder holds ``model.json`` (versions and settings), ``prior/{transformer,vae}/``,
 ``prior/prompt.safetensors``, ``mllm/`` (Qwen2.5-VL and its tokenizer), ``bridge.safetensors``
-(projector, gate, position encoding) and ``grounding.safetensors``. Weights are safetensors;
-nothing in a folder is ever executed.
+(projector, gate, position encoding), ``grounding.safetensors`` and, where the language model is
+told what was found, ``objects.safetensors``. Weights are safetensors; nothing in a folder is ever
+executed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from vega3d_ros.capacity import Workload, estimate, require
 from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
+from vega3d_ros.mllm.object_tokens import ObjectTokens
 from vega3d_ros.prior.base import PriorConfig, PriorError
 from vega3d_ros.prior.wan import WanPrior
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
+_OBJECTS_FILE = "objects.safetensors"
 
 
 class CheckpointError(ValueError):
@@ -52,8 +55,9 @@ class Modules:
         bridge: Projector and gate.
         positions: Position encoding of visual tokens.
         grounding: Token head.
-        settings: Everything else of ``model.json``: ``labels`` (the default queries),
-            ``thresholds`` and a ``card`` for people.
+        objects: Tells the language model what was found, or None.
+        settings: Everything else of ``model.json``: ``labels`` (the default queries), ``colors``
+            (those with a name), thresholds and a ``card`` for people.
     """
 
     prior: WanPrior | None
@@ -61,6 +65,7 @@ class Modules:
     bridge: Bridge
     positions: PositionEncoding
     grounding: GroundingHead
+    objects: ObjectTokens | None
     settings: dict[str, Any]
 
     def to(self, device: str) -> Modules:
@@ -75,9 +80,16 @@ class Modules:
             module.eval().requires_grad_(requires_grad=False)
         return self
 
+    def train(self) -> Modules:
+        """Switch all modules but the prior to training; returns itself."""
+        for module in self._networks():
+            if module is not self.prior:
+                module.train().requires_grad_(requires_grad=True)
+        return self
+
     def _networks(self) -> list[nn.Module]:
         rest = [self.language.model, self.bridge, self.positions, self.grounding]
-        return rest if self.prior is None else [self.prior, *rest]
+        return [*rest, *(part for part in (self.prior, self.objects) if part is not None)]
 
 
 def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -108,6 +120,8 @@ def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bflo
     bridge |= {f"positions.{k}": v for k, v in modules.positions.state_dict().items()}
     _save(bridge, folder / "bridge.safetensors", dtype)
     _save(modules.grounding.state_dict(), folder / "grounding.safetensors", dtype)
+    if modules.objects is not None:
+        _save(modules.objects.state_dict(), folder / _OBJECTS_FILE, dtype)
 
 
 def _save(state: dict[str, torch.Tensor], file: Path, dtype: torch.dtype) -> None:
@@ -181,10 +195,17 @@ def load_modules(
     _fill(positions, _below(state, "positions."), folder / "bridge.safetensors")
     file = folder / "grounding.safetensors"
     _fill(grounding, _read_tensors(file), file)
+    objects = _load_objects(folder / _OBJECTS_FILE, bridge.config.dim, description)
     known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
     settings = {key: value for key, value in description.items() if key not in known}
     modules = Modules(
-        prior, language, bridge.to(dtype), positions.to(dtype), grounding.to(dtype), settings
+        prior,
+        language,
+        bridge.to(dtype),
+        positions.to(dtype),
+        grounding.to(dtype),
+        objects.to(dtype) if objects is not None else None,
+        settings,
     )
     progress(f"weights to {device}")
     return modules.to(device).eval()
@@ -198,6 +219,16 @@ def _check_memory(
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return  # something is missing or damaged; reading it says what
     require(footprint, device, f"model {folder.name}")
+
+
+def _load_objects(file: Path, dim: int, description: dict[str, Any]) -> ObjectTokens | None:
+    """The object tokens of a model that names ``colors``; others have none."""
+    colors = description.get("colors")
+    if colors is None:
+        return None
+    objects = ObjectTokens(dim, len(colors))
+    _fill(objects, _read_tensors(file), file)
+    return objects
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import time
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from vega3d_ros.checkpoint import Modules, load_modules, save_modules
 from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding.encoding import decode
 from vega3d_ros.grounding.head import presence
-from vega3d_ros.grounding.merge import Sighting, merge
+from vega3d_ros.grounding.merge import Sighting, distinct, group, merge, promising
 from vega3d_ros.keyframes import FusedFrame, KeyframeCache
+from vega3d_ros.mllm.object_tokens import VALUES, object_values
 from vega3d_ros.scene.objects import Answer, SceneObject
 from vega3d_ros.scene.relations import Relation, relate
 from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
     from vega3d_ros.frames import Clip, Frame
     from vega3d_ros.mllm.language import Prefix
 
-# Proposals below this share of the best token's presence say nothing new about a query.
-_WORTH = 0.5
-_TOKENS_PER_QUERY = 24
+# The language model is told of anything that may be here; it is told the score, too.
+_TOLD_THRESHOLD = 0.3
+_MOST_TOLD = 32
 
 
 class PerceiverError(ValueError):
@@ -58,6 +60,13 @@ class Located:
     column: int
     score: float
     found: SceneObject | None
+
+
+class Finding(NamedTuple):
+    """An object and the sightings it was merged from."""
+
+    object: SceneObject
+    sightings: list[Sighting]
 
 
 class Perceiver:
@@ -195,8 +204,7 @@ class Scene:
         self.stages_ms: dict[str, float] = {}
         self._perceiver = perceiver
         self._modules = perceiver.modules
-        self._objects: tuple[SceneObject, ...] | None = None
-        self._queries = perceiver.queries
+        self._queries = tuple(_clean(query, "query") for query in perceiver.queries)
         self._geometry: list[TokenGeometry | None] = []
         self._tokens: Tensor
         self._features: Tensor
@@ -244,11 +252,26 @@ class Scene:
     @property
     def objects(self) -> tuple[SceneObject, ...]:
         """The objects found for the perceiver's queries, best first; computed once."""
-        if self._objects is None:
-            found = self._ground(self._queries, self._perceiver.listing_threshold)
-            best = sorted((o for group in found for o in group), key=lambda o: -o.score)
-            self._objects = tuple(_strongest(best))
-        return self._objects
+        threshold = self._perceiver.listing_threshold
+        sure = [
+            item.object
+            for item in self._everything
+            if item.object.query in self._queries and item.object.score >= threshold
+        ]
+        return tuple(sure[i] for i in distinct(sure))
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the language model is told of: all that may be here, best first."""
+        every = self._everything
+        return [every[i] for i in distinct([item.object for item in every])][:_MOST_TOLD]
+
+    @cached_property
+    def _everything(self) -> list[Finding]:
+        """All that may be here of what the model knows by name and of what is looked for."""
+        known = self._modules.settings.get("labels", ())
+        queries = list(dict.fromkeys((*self._queries, *known)))
+        return [item for found in self._find(queries, _TOLD_THRESHOLD) for item in found]
 
     def ground(self, text: str) -> tuple[SceneObject, ...]:
         """The objects that a description means, best first; empty where it is not here."""
@@ -256,16 +279,21 @@ class Scene:
 
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
         """``ground`` for many descriptions at once, at the cost of little more than one."""
-        return self._ground(texts, self._perceiver.threshold)
-
-    def _ground(self, texts: Sequence[str], threshold: float) -> list[tuple[SceneObject, ...]]:
+        self._tell()
         return [
-            tuple(self._merge(text, sightings, threshold))
+            tuple(item.object for item in found)
+            for found in self._find(texts, self._perceiver.threshold)
+        ]
+
+    def _find(self, texts: Sequence[str], threshold: float) -> list[list[Finding]]:
+        return [
+            self._merge(text, sightings, threshold)
             for text, _, sightings in self._search(texts, threshold)
         ]
 
     def locate_all(self, texts: Sequence[str]) -> list[Located]:
         """The token that each description points at, whether or not it is thought to be here."""
+        self._tell()
         located = []
         rows, columns = self._modules.language.grid
         for text, scores, sightings in self._search(texts, 0.0):
@@ -274,7 +302,10 @@ class Scene:
             found = self._merge(text, sightings, 0.0)
             located.append(
                 Located(
-                    frame, *divmod(cell, columns), float(scores[best]), found[0] if found else None
+                    frame,
+                    *divmod(cell, columns),
+                    float(scores[best]),
+                    found[0].object if found else None,
                 )
             )
         return located
@@ -289,6 +320,7 @@ class Scene:
         if not questions:
             return []
         asked = [_clean(question, "question") for question in questions]
+        self._tell()
         with self.stage("answer"):
             answer = self._modules.language.answers
             answers = retried(
@@ -300,6 +332,54 @@ class Scene:
             Answer(question, text, confidence, self._spoken_of(question), self.clip.stamp_ns)
             for question, (text, confidence) in zip(asked, answers, strict=True)
         ]
+
+    @torch.inference_mode()
+    def _tell(self) -> None:
+        """Let the language model read what was found, once.
+
+        It comes before all questions and descriptions, also those that do not hear it, so that the
+        order in which they are asked changes no bit of what is found.
+        """
+        module, language = self._modules.objects, self._modules.language
+        if module is None or self._prefix.objects or self._modules.settings.get("blind"):
+            return
+        findings = self.findings
+        if not findings:
+            return
+        with self.stage("tell"):
+            values, shown = self.told(findings)
+            weights = torch.from_numpy(shown).to(self._tokens)
+            tokens = module(
+                language.words([item.object.label for item in findings]),
+                module.colors(weights @ self._tokens),
+                language.words(self._modules.settings["colors"]),
+                torch.from_numpy(values).to(self._tokens),
+            )
+            self._prefix = language.tell(self._prefix, tokens)
+
+    def told(self, findings: Sequence[Finding]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the language model is told of findings beside their names.
+
+        Returns:
+            [K, VALUES] (see ``object_values``) and [K, tokens], how much each visual token shows
+            of each, rows of sum 1.
+        """
+        newest = self._geometry[-1]
+        reference = SE3.identity()
+        if newest is not None:
+            pose = newest.fixed_from_level if self.clip.fixed_frame else None
+            reference = pose.inverse() if pose else SE3(newest.level_from_optical, np.zeros(3))
+        values = np.zeros((len(findings), VALUES), np.float32)
+        shown = np.zeros((len(findings), len(self._tokens)), np.float32)
+        for k, item in enumerate(findings):
+            seen = np.zeros(len(self.clip))
+            for sighting in item.sightings:
+                shown[k, sighting.token] = sighting.score
+                seen[sighting.frame] = max(seen[sighting.frame], sighting.score)
+            values[k] = object_values(
+                item.object.box.transformed(reference), item.object.score, seen
+            )
+        return values, shown / np.maximum(shown.sum(axis=1, keepdims=True), 1e-6)
 
     def relation(self, a: str, b: str, viewpoint: str = "camera") -> Relation:
         """How the best match of ``a`` lies from the best match of ``b``; see ``scene.relations``.
@@ -354,7 +434,7 @@ class Scene:
                 (query, int(token))
                 for query, row in enumerate(scores)
                 if row.max() >= threshold
-                for token in _promising(row)
+                for token in promising(row, len(self.clip))
             ]
             numbers = torch.tensor(pairs, dtype=torch.long, device=states.device).view(-1, 2)
             queries, tokens = numbers[:, 0], numbers[:, 1]
@@ -375,6 +455,7 @@ class Scene:
             return None
         pose = geometry.fixed_from_level if self.clip.fixed_frame else None
         return Sighting(
+            token,
             index,
             self.clip.frames[index].stamp_ns,
             score,
@@ -382,30 +463,22 @@ class Scene:
             pose or SE3.identity(),
         )
 
-    def _merge(self, text: str, sightings: list[Sighting], threshold: float) -> list[SceneObject]:
+    def _merge(self, text: str, sightings: list[Sighting], threshold: float) -> list[Finding]:
         output_from_working = SE3.identity()
         if not self.clip.fixed_frame and self._geometry[-1] is not None:
             output_from_working = SE3(self._geometry[-1].level_from_optical.T, np.zeros(3))
-        return merge(
-            sightings,
-            label=self._label(text),
-            query=text,
-            frame_id=self.clip.output_frame,
-            output_from_working=output_from_working,
-            threshold=threshold,
-        )
+        return [
+            Finding(
+                merge(one, self._label(text), text, self.clip.output_frame, output_from_working),
+                one,
+            )
+            for one in group(sightings, threshold)
+        ]
 
     def _label(self, text: str) -> str:
         """The longest known label that a description contains, else the description."""
         known = [q for q in self._queries if f" {q} " in f" {text.lower()} "]
         return max(known, key=len, default=text)
-
-
-def _promising(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The best tokens of a query, best first."""
-    best = np.argsort(-scores, kind="stable")[:_TOKENS_PER_QUERY]
-    chosen: NDArray[np.int64] = best[scores[best] >= _WORTH * scores[best[0]]]
-    return chosen
 
 
 def _clean(text: str, what: str) -> str:
@@ -417,16 +490,3 @@ def _clean(text: str, what: str) -> str:
         msg = f"the {what} has {len(cleaned)} characters; 500 are allowed"
         raise PerceiverError(msg)
     return cleaned
-
-
-def _strongest(objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Of objects that fill the same space, the one with the best score: one thing, one name."""
-    kept: list[SceneObject] = []
-    for candidate in objects:
-        for other in kept:
-            apart = np.linalg.norm(candidate.box.center - other.box.center)
-            if apart < 0.3 * np.linalg.norm(np.minimum(candidate.box.size, other.box.size)):
-                break
-        else:
-            kept.append(candidate)
-    return kept

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vega3d_ros.evaluation import command, report
-from vega3d_ros.evaluation.baselines import Blind, Constant, mentions
+from vega3d_ros.evaluation.baselines import Blind, Constant
 from vega3d_ros.evaluation.heldout import (
     Asked,
     Grounding,
@@ -347,11 +347,6 @@ def test_baselines_read_nothing_of_the_truth_but_the_camera():
         said = baseline.respond(hidden, [Asked("count", "Count the chairs.")], ["chair", "the tv"])
         assert len(said.answers) == 1
         assert len(said.groundings) == 2
-
-
-def test_mentions():
-    assert mentions("How many wall shelves and a red Trash bin?") == ("shelf", "trash bin")
-    assert mentions("the tablet") == ()
 
 
 def test_misses_of_a_candidate_are_not_hidden():

@@ -3,25 +3,28 @@ import pytest
 
 from vega3d_ros.geometry import SE3, Box3D
 from vega3d_ros.grounding.encoding import Proposal
-from vega3d_ros.grounding.merge import UNKNOWN_ROTATION_VARIANCE, Sighting, merge
+from vega3d_ros.grounding.merge import (
+    UNKNOWN_ROTATION_VARIANCE,
+    Sighting,
+    distinct,
+    group,
+    merge,
+    promising,
+)
 
 
 def sighting(center, *, frame=0, score=0.9, yaw=0.0, std=0.1, heading=1.0, at=(0.0, 0.0, 0.0)):
     """A unit-high box at ``center`` of the map, proposed from a camera at ``at``."""
     box = Box3D.upright(np.array(center) - at, [1.0, 0.5, 1.0], yaw)
     proposal = Proposal(box, std, 0.05, heading, measured=frame % 2 == 0)
-    return Sighting(frame, 1000 + frame, score, proposal, SE3(np.eye(3), np.array(at)))
+    return Sighting(0, frame, 1000 + frame, score, proposal, SE3(np.eye(3), np.array(at)))
 
 
 def merged(sightings, threshold=0.5, output=None):
-    return merge(
-        sightings,
-        label="chair",
-        query="the chair",
-        frame_id="map",
-        output_from_working=output or SE3.identity(),
-        threshold=threshold,
-    )
+    return [
+        merge(one, "chair", "the chair", "map", output or SE3.identity())
+        for one in group(sightings, threshold)
+    ]
 
 
 def test_sightings_of_one_thing_from_several_frames_are_one_object():
@@ -84,3 +87,16 @@ def test_more_frames_narrow_the_estimate_more_tokens_do_not():
 
 def test_nothing_seen_is_no_object():
     assert merged([]) == []
+
+
+def test_of_two_names_for_one_space_the_surer_is_kept():
+    one, other = merged([sighting([3, 0, 0], score=0.7), sighting([3, 3, 0], score=0.6)])
+    (double,) = merged([sighting([3.1, 0, 0], score=0.8)])
+    assert distinct([one, other, double]) == [2, 1]
+
+
+def test_every_frame_has_its_say():
+    """Many good tokens of one frame do not keep out the best of another."""
+    scores = np.concatenate([np.full(10, 0.9), [0.6, *np.full(9, 0.1)], np.full(10, 0.2)])
+    tokens = promising(scores.astype(np.float32), 3)
+    assert set(tokens) == {0, 1, 2, 10}

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
+from vega3d_ros.mllm.packing import OBJECTS, PREFIX, Packed, additive, visible
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=6))
@@ -30,3 +30,12 @@ def test_additive_mask_leaves_visible_scores_alone():
     mask = additive(torch.tensor([[True, False]]), torch.float32)
     assert mask[0, 0] == 0
     assert mask[0, 1] == torch.finfo(torch.float32).min
+
+
+def test_object_tokens_are_seen_by_those_who_are_told_alone():
+    owners = torch.tensor([PREFIX, OBJECTS, OBJECTS, 0, 1])
+    mask = visible(owners[-2:], owners, torch.tensor([True, False]))
+    assert mask.tolist() == [
+        [True, True, True, True, False],
+        [True, False, False, False, True],
+    ]

@@ -5,6 +5,7 @@ import pytest
 
 from vega3d_ros.training import settings
 from vega3d_ros.training.fused import FusedTraining
+from vega3d_ros.training.language import LanguageTraining
 from vega3d_ros.training.loop import Schedule, TrainingError
 from vega3d_ros.training.prior import PriorTrainingConfig
 from vega3d_ros.training.semantic import SemanticTraining
@@ -60,7 +61,9 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ("prior", PriorTrainingConfig, {"data": "d"}),
         ("semantic", SemanticTraining, {"data": "d"}),
+        ("language", LanguageTraining, {}),
         ("fused", FusedTraining, {}),
+        ("answers", FusedTraining, {}),
     ],
 )
 def test_the_shipped_recipes_fit_their_stages(name, kind, given):

@@ -14,8 +14,8 @@ import numpy as np
 from vega3d_ros.evaluation.heldout import ON_OBJECT, Grounding, Responses
 from vega3d_ros.evaluation.metrics import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.geometry import SE3, Box3D
-from vega3d_ros.simulation.questions import SEEN_PIXELS, plural
-from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.simulation.mentions import mentions
+from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.token_geometry import level
 from vega3d_ros.training.samples import coverage, truth_boxes
 
@@ -29,17 +29,13 @@ if TYPE_CHECKING:
 
 # Fewer training questions than this say nothing about a combination of labels.
 _SUPPORT = 3
-_LABEL_OF = {form: label for label in LABELS for form in (label, plural(label))}
-_MENTION = re.compile(
-    r"\b(" + "|".join(sorted(map(re.escape, _LABEL_OF), key=len, reverse=True)) + r")\b"
-)
 _CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
 _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
 
 
-def mentions(text: str) -> tuple[str, ...]:
-    """Labels that a text speaks of, in order, singular."""
-    return tuple(_LABEL_OF[found] for found in _MENTION.findall(text.lower()))
+def _labels(text: str) -> tuple[str, ...]:
+    """Labels that a text speaks of, in order."""
+    return tuple(mention.label for mention in mentions(text))
 
 
 def _typical(kind: str, answers: Sequence[str]) -> str:
@@ -108,7 +104,7 @@ class Blind:
                 for key in self._keys(kind, q["question"]):
                     answers[key].append(answer)
                 for option in _options(kind, q["question"]):
-                    label = mentions(option)[0]
+                    label = _labels(option)[0]
                     offers[kind, label] += 1
                     wins[kind, label] += option == answer
         self._typical = {
@@ -126,7 +122,7 @@ class Blind:
         """From the most to the least special."""
         if kind in _CHOICE_KINDS:
             return [(kind,)]
-        named = mentions(text)
+        named = _labels(text)
         return [(kind, named), (kind, frozenset(named)), (kind,)]
 
     def respond(
@@ -135,7 +131,7 @@ class Blind:
         """See ``Candidate``."""
         groundings = []
         for text in texts:
-            named = mentions(text)
+            named = _labels(text)
             place = self._places.get(named[0], self._anywhere) if named else self._anywhere
             groundings.append(place.grounding(record.truth))
         return Responses([self._answer(q) for q in questions], groundings, self._grid)
@@ -143,7 +139,7 @@ class Blind:
     def _answer(self, asked: Asked) -> str:
         options = _options(asked.kind, asked.text)
         if options:
-            rates = [self._rate.get((asked.kind, mentions(o)[0]), 0.5) for o in options]
+            rates = [self._rate.get((asked.kind, _labels(o)[0]), 0.5) for o in options]
             return options[int(np.argmax(rates))]
         for key in self._keys(asked.kind, asked.text):
             if key in self._typical:
@@ -154,7 +150,7 @@ class Blind:
 def _options(kind: str, text: str) -> list[str]:
     """The two things that a question offers as answers, if it does."""
     offered = _CHOICE.search(text) if kind in _CHOICE_KINDS else None
-    return [option for option in offered.groups() if mentions(option)] if offered else []
+    return [option for option in offered.groups() if _labels(option)] if offered else []
 
 
 class _Seen(NamedTuple):

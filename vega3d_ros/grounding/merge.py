@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 UNKNOWN_ROTATION_VARIANCE = np.pi**2
 _UPRIGHT_VARIANCE = 0.05**2
 _HEADING_TOLD = 0.5
+# Proposals below this share of the best token's presence say nothing new about a query.
+_WORTH = 0.5
+_TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 3, 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,7 @@ class Sighting:
     """One token's proposal for a query, placed in the working frame (z up, shared by the clip).
 
     Attributes:
+        token: Index of the token in the clip.
         frame: Index of the frame in the clip.
         stamp_ns: Its stamp.
         score: Presence in [0, 1].
@@ -42,6 +46,7 @@ class Sighting:
         working_from_level: Levelled camera in the working frame.
     """
 
+    token: int
     frame: int
     stamp_ns: int
     score: float
@@ -74,40 +79,71 @@ def _same(a: Sighting, b: Sighting) -> bool:
     return float(apart @ np.linalg.solve(spread, apart)) < 2.0
 
 
-def merge(
-    sightings: Sequence[Sighting],
-    *,
-    label: str,
-    query: str,
-    frame_id: str,
-    output_from_working: SE3,
-    threshold: float,
-) -> list[SceneObject]:
-    """Objects, best first.
+def promising(scores: NDArray[np.float32], frames: int) -> NDArray[np.int64]:
+    """The tokens of a query whose proposals are worth reading, best first.
+
+    Args:
+        scores: Presence of every token of the clip, [tokens].
+        frames: Frames of the clip.
+    """
+    by_frame = scores.reshape(frames, -1)
+    count = min(_TOKENS_PER_FRAME, by_frame.shape[1])
+    best = np.argsort(-by_frame, axis=1, kind="stable")[:, :count]
+    tokens = (best + np.arange(frames)[:, None] * by_frame.shape[1]).ravel()
+    tokens = tokens[np.argsort(-scores[tokens], kind="stable")][:_TOKENS_PER_QUERY]
+    chosen: NDArray[np.int64] = tokens[scores[tokens] >= _WORTH * scores[tokens[0]]]
+    return chosen
+
+
+def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting]]:
+    """Sightings of one query that show one thing, best first.
 
     Args:
         sightings: Proposals of one query.
-        label: What the objects are called.
-        query: The text they were found for.
-        frame_id: The output frame.
-        output_from_working: From the frame of the sightings to it.
-        threshold: Objects whose best score is below this are left out.
+        threshold: A thing whose best score is below this is left out.
     """
     groups: list[list[Sighting]] = []
     for sighting in sorted(sightings, key=lambda s: -s.score):
-        for group in groups:
-            if _same(group[0], sighting):
-                group.append(sighting)
+        for known in groups:
+            if _same(known[0], sighting):
+                known.append(sighting)
                 break
         else:
             if sighting.score >= threshold:
                 groups.append([sighting])
-    return [_object(group, label, query, frame_id, output_from_working) for group in groups]
+    return groups
 
 
-def _object(
-    group: list[Sighting], label: str, query: str, frame_id: str, output_from_working: SE3
+def distinct(objects: Sequence[SceneObject]) -> list[int]:
+    """Of objects that fill the same space, the one with the best score: one thing, one name.
+
+    Returns:
+        Indices of the objects to keep, best first.
+    """
+    kept: list[int] = []
+    for i in sorted(range(len(objects)), key=lambda i: -objects[i].score):
+        box = objects[i].box
+        for other in (objects[j].box for j in kept):
+            apart = np.linalg.norm(box.center - other.center)
+            if apart < 0.3 * np.linalg.norm(np.minimum(box.size, other.size)):
+                break
+        else:
+            kept.append(i)
+    return kept
+
+
+def merge(
+    group: Sequence[Sighting], label: str, query: str, frame_id: str, output_from_working: SE3
 ) -> SceneObject:
+    """The object that a group of sightings shows.
+
+    Args:
+        group: Sightings of one thing.
+        label: What it is called.
+        query: The text it was found for.
+        frame_id: The output frame.
+        output_from_working: From the frame of the sightings to it.
+    """
     frames = {s.frame for s in group}
     precision = [s.score * np.linalg.inv(s.covariance) for s in group]
     total = np.linalg.inv(sum(precision, np.zeros((3, 3))))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
+from vega3d_ros.mllm.packing import OBJECTS, PREFIX, Packed, additive, visible
 from vega3d_ros.mllm.patches import patchify, resize
 from vega3d_ros.mllm.recorded import RecordedReader
 
@@ -46,18 +46,20 @@ class Prefix:
     """A clip that the language model has read; its keys and values are kept.
 
     Attributes:
-        cache: Keys and values of ``length`` tokens.
-        length: Tokens read.
+        cache: Keys and values of ``length`` tokens and, behind them, of ``objects`` more.
+        length: Tokens read of the clip.
         position: Rotary position of the next token.
-        visual: What was read, [F, rows, columns, D].
+        objects: Object tokens read behind them, which only questions see.
+        visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
         reused: Leading frames that an earlier prefix had read.
     """
 
     cache: DynamicCache
     length: int
     position: int
-    visual: Tensor
+    visual: Tensor | None = None
     reused: int = 0
+    objects: int = 0
 
 
 class SceneLanguage:
@@ -164,9 +166,39 @@ class SceneLanguage:
             )
         return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
 
+    def words(self, texts: Sequence[str]) -> Tensor:
+        """What the language model hears in names, [texts, D]: the mean of their tokens."""
+        embed = self.model.model.language_model.embed_tokens
+        ids = [self.encode(f" {text}") for text in texts]
+        tokens = embed(torch.tensor([i for text in ids for i in text], device=self.model.device))
+        parts = tokens.split([len(text) for text in ids])
+        return torch.stack([part.mean(dim=0) for part in parts])
+
+    def tell(self, prefix: Prefix, objects: Tensor) -> Prefix:
+        """Read object tokens [K, D] behind a clip, for its questions; returns the longer prefix.
+
+        It takes the place of ``prefix``, whose keys and values it shares.
+        """
+        model: Any = self.model.model.language_model
+        count, device = len(objects), objects.device
+        owners = torch.cat([_owned(prefix, device), torch.full((count,), OBJECTS, device=device)])
+        positions = prefix.position + torch.arange(count, device=device)
+        try:
+            model(
+                inputs_embeds=objects[None],
+                position_ids=positions.expand(3, 1, -1),
+                attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
+                past_key_values=prefix.cache,
+                use_cache=True,
+            )
+        except BaseException:
+            _cut(prefix.cache, prefix.length + prefix.objects)
+            raise
+        return replace(prefix, objects=prefix.objects + count)
+
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
         """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
-        branches = Branches(self, prefix, len(texts))
+        branches = Branches(self, prefix, len(texts), told=False)
         try:
             return branches.extend(
                 [self.encode(self.prompt.ground.format(text=text)) for text in texts]
@@ -185,7 +217,7 @@ class SceneLanguage:
             spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
             text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
             return [(text, math.exp(sum(logs) / len(logs)))]
-        branches = Branches(self, prefix, len(questions))
+        branches = Branches(self, prefix, len(questions), told=True)
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
@@ -215,10 +247,11 @@ class SceneLanguage:
 
 def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
     """How many leading frames an earlier prefix read with exactly these tokens."""
-    if earlier is None or visual.shape[1:] != earlier.visual.shape[1:]:
+    read = None if earlier is None else earlier.visual
+    if read is None or visual.shape[1:] != read.shape[1:]:
         return 0
-    both = min(len(visual), len(earlier.visual))
-    equal = (visual[:both] == earlier.visual[:both]).flatten(1).all(dim=1)
+    both = min(len(visual), len(read))
+    equal = (visual[:both] == read[:both]).flatten(1).all(dim=1)
     return int(equal.long().cumprod(0).sum())
 
 
@@ -229,14 +262,18 @@ class Branches:
         language: Whose model reads on.
         prefix: What was read; the cache is extended, and restored by ``close``.
         count: Number of continuations.
+        told: Whether they see the prefix's object tokens.
     """
 
-    def __init__(self, language: SceneLanguage, prefix: Prefix, count: int) -> None:
+    def __init__(
+        self, language: SceneLanguage, prefix: Prefix, count: int, *, told: bool = True
+    ) -> None:
         self._model: Any = language.model.model.language_model
-        self._prefix = prefix
+        self._prefix, self._told = prefix, told
         device = language.model.device
-        self._owners = torch.full((prefix.length,), PREFIX, device=device)
-        self._positions = torch.full((count,), prefix.position, device=device)
+        self._owners = _owned(prefix, device)
+        position = prefix.position + (prefix.objects if told else 0)
+        self._positions = torch.full((count,), position, device=device)
 
     def extend(
         self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None
@@ -253,11 +290,11 @@ class Branches:
         owners = names[packed.owners.to(device)]
         positions = self._positions[owners] + packed.offsets.to(device)
         self._owners = torch.cat([self._owners, owners])
-        mask = visible(owners, self._owners)[None, None]
+        mask = visible(owners, self._owners, self._told)
         hidden = self._model(
             inputs_embeds=self._model.embed_tokens(packed.ids.to(device))[None],
             position_ids=positions.expand(3, 1, -1),
-            attention_mask={"full_attention": additive(mask, self._model.dtype)},
+            attention_mask=_attention(mask, self._model.dtype),
             past_key_values=self._prefix.cache,
             use_cache=True,
         ).last_hidden_state[0]
@@ -267,6 +304,23 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix, also where a pass ended before its last layer."""
-        for layer in self._prefix.cache.layers:
-            layer.crop(min(0, self._prefix.length - int(layer.get_seq_length())))
+        """Forget everything after the prefix."""
+        _cut(self._prefix.cache, self._prefix.length + self._prefix.objects)
+
+
+def _cut(cache: DynamicCache, length: int) -> None:
+    """Keep the first ``length`` tokens, also where a pass ended before its last layer."""
+    for layer in cache.layers:
+        layer.crop(min(0, length - int(layer.get_seq_length())))
+
+
+def _owned(prefix: Prefix, device: torch.device) -> Tensor:
+    """Owners of all tokens of a prefix."""
+    owners = torch.full((prefix.length + prefix.objects,), PREFIX, device=device)
+    owners[prefix.length :] = OBJECTS
+    return owners
+
+
+def _attention(mask: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """A bool mask [queries, keys] as the language model takes it."""
+    return {"full_attention": additive(mask[None, None], dtype)}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PREFIX = -1
+OBJECTS = -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +48,25 @@ class Packed:
         )
 
 
-def visible(query_owners: Tensor, key_owners: Tensor) -> Tensor:
+def visible(query_owners: Tensor, key_owners: Tensor, told: Tensor | bool = True) -> Tensor:
     """Which keys each query may attend to, bool [queries, keys].
 
-    The queries are the newest keys. A token sees what came before it of the prefix and of its own
-    suffix; tokens of the prefix carry the owner ``PREFIX``.
+    The queries are the newest keys. A token sees what came before it of the prefix (owner
+    ``PREFIX``) and of its own suffix, and those that are ``told`` see the object tokens (owner
+    ``OBJECTS``), too.
+
+    Args:
+        query_owners: [queries].
+        key_owners: [keys].
+        told: [queries], or one value for all.
     """
     queries, keys = len(query_owners), len(key_owners)
     earlier = torch.ones(queries, keys, dtype=torch.bool, device=key_owners.device)
     earlier = earlier.tril(diagonal=keys - queries)
     own = query_owners[:, None] == key_owners[None]
-    return earlier & (own | (key_owners == PREFIX)[None])
+    told = torch.as_tensor(told, device=key_owners.device).expand(queries)
+    objects = (key_owners == OBJECTS)[None] & told[:, None]
+    return earlier & (own | objects | (key_owners == PREFIX)[None])
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SUFFIX = 64
 ANSWER = 64
+TOLD = 64
 _WARM_UP_RUNS = 3
 
 
@@ -34,7 +35,7 @@ class RecordedReader:
 
     Args:
         model: The language model, on the device where it stays.
-        prefix_length: Tokens of the longest prefix.
+        prefix_length: Tokens of the longest clip; up to ``TOLD`` object tokens come behind them.
         graphs: Record CUDA graphs; without, the same runs kernel by kernel on any device.
     """
 
@@ -43,7 +44,7 @@ class RecordedReader:
         self, model: Qwen2_5_VLForConditionalGeneration, prefix_length: int, *, graphs: bool
     ) -> None:
         self._model: Any = model
-        self.capacity = prefix_length + SUFFIX + ANSWER
+        self.capacity = prefix_length + TOLD + SUFFIX + ANSWER
         config = model.config.text_config
         self._cache = StaticCache(config=config, max_cache_len=self.capacity)
         head_dim = config.hidden_size // config.num_attention_heads
@@ -57,7 +58,8 @@ class RecordedReader:
     def fits(self, prefix: Prefix, suffix: Sequence[int], max_tokens: int) -> bool:
         """Whether a question is of the shapes that were recorded."""
         room = self.capacity - SUFFIX - ANSWER
-        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and prefix.length <= room
+        held = prefix.length + prefix.objects
+        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and held <= room
 
     @torch.inference_mode()
     def answer(
@@ -69,7 +71,7 @@ class RecordedReader:
         said: list[int] = []
         logs: list[float] = []
         ids, count = padded, len(suffix)
-        length, position = prefix.length, prefix.position
+        length, position = prefix.length + prefix.objects, prefix.position + prefix.objects
         while True:
             token, log_probability = self._passes[len(ids)](ids, count - 1, length, position)
             said.append(token)
@@ -82,9 +84,10 @@ class RecordedReader:
     def _load(self, prefix: Prefix) -> None:
         if self._loaded is not None and self._loaded() is prefix:
             return
+        held = prefix.length + prefix.objects
         for place, layer in zip(self._cache.layers, prefix.cache.layers, strict=True):
-            place.keys[:, :, : prefix.length].copy_(layer.keys[:, :, : prefix.length])
-            place.values[:, :, : prefix.length].copy_(layer.values[:, :, : prefix.length])
+            place.keys[:, :, :held].copy_(layer.keys[:, :, :held])
+            place.values[:, :, :held].copy_(layer.values[:, :, :held])
         self._loaded = weakref.ref(prefix)
 
     def read(self, ids: Tensor, last: Tensor, length: Tensor, position: Tensor) -> Tensor:

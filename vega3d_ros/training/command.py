@@ -1,4 +1,4 @@
-"""``vega3d train``: the three stages of a model."""
+"""``vega3d train``: the stages of a model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Train a nano in three stages, each resumable (run the same command again):
+Train a nano in five stages, each resumable (run the same command again):
 
   vega3d simulate clips --out clips --split train --count 6000
   vega3d train prior    --data clips --out runs/prior
   vega3d train semantic --data clips --out runs/semantic
-  vega3d train fused    --data clips --out runs/nano --prior runs/prior --semantic runs/semantic
+  vega3d train language --data clips --out runs/language
+  vega3d train fused    --data clips --out runs/fused --tokens runs/tokens \\
+                        --semantic runs/semantic --language runs/language --prior runs/prior
+  vega3d train answers  --data clips --out runs/nano --tokens runs/tokens --model runs/fused/model
 """
 
 
@@ -31,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, about in (
         ("prior", "autoencoder and video prior, on frames without labels"),
         ("semantic", "the vision tower learns names and boxes, frame by frame"),
+        ("language", "the language model learns to look things up, in rooms it is told of"),
         (
             "fused",
             "gate, projector, language model and grounding head learn from answers and boxes",
         ),
+        ("answers", "the language model learns to answer from what the model finds itself"),
     ):
         stage = stages.add_parser(name, help=about, description=about)
         stage.add_argument("--data", required=True, help="folder of `vega3d simulate clips`")
@@ -46,23 +51,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         stage.add_argument("--steps", type=int, help="optimiser steps, instead of the YAML's")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
         stage.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+        if name in ("fused", "answers"):
+            stage.add_argument(
+                "--tokens", type=Path, help="folder of stored tokens (default: in the run)"
+            )
+            stage.add_argument(
+                "--random-prior",
+                action="store_true",
+                help="control: the transformer of the prior has random weights",
+            )
         if name == "fused":
             stage.add_argument(
                 "--semantic", type=Path, required=True, help="run of `train semantic`"
             )
             stage.add_argument(
-                "--prior", type=Path, help="run of `train prior`; without: no prior"
+                "--language", type=Path, required=True, help="run of `train language`"
             )
             stage.add_argument(
-                "--random-prior",
-                action="store_true",
-                help="control: the transformer of the prior with new random weights",
+                "--prior", type=Path, help="run of `train prior`; without: no prior"
             )
             stage.add_argument(
                 "--blind", action="store_true", help="baseline: learn answers without any image"
             )
+        if name == "answers":
             stage.add_argument(
-                "--tokens", type=Path, help="folder of stored tokens (default: in the run)"
+                "--model", type=Path, required=True, help="model folder of `train fused`"
             )
 
 
@@ -73,12 +86,14 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     overrides: dict[str, Any] = {"device": args.device} if args.device else {}
     config = args.config or _shipped(args.stage)
-    if args.stage == "prior":
-        _prior(args, config, overrides)
-    elif args.stage == "semantic":
-        _semantic(args, config, overrides)
-    else:
-        _fused(args, config, overrides)
+    train = {
+        "prior": _prior,
+        "semantic": _semantic,
+        "language": _language,
+        "fused": _fused,
+        "answers": _answers,
+    }[args.stage]
+    train(args, config, overrides)
     return 0
 
 
@@ -103,6 +118,15 @@ def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any])
     train_semantic(new_tower(settings.seed), settings, args.out, resume=not args.fresh)
 
 
+def _language(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+    from vega3d_ros.training.language import LanguageTraining  # noqa: PLC0415
+    from vega3d_ros.training.pipeline import build_language  # noqa: PLC0415
+    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+
+    settings = _with_steps(load_settings(LanguageTraining, config, overrides), args.steps)
+    build_language(settings, data=args.data, out=args.out, resume=not args.fresh)
+
+
 def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
     from vega3d_ros.training.fused import FusedTraining  # noqa: PLC0415
     from vega3d_ros.training.pipeline import build_fused  # noqa: PLC0415
@@ -115,7 +139,26 @@ def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) ->
         data=args.data,
         out=args.out,
         semantic=args.semantic,
+        language=args.language,
         prior=args.prior,
+        random_prior=args.random_prior,
+        stored=args.tokens or args.out / "tokens",
+        resume=not args.fresh,
+    )
+    Console().print(f"written to {folder}")
+
+
+def _answers(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+    from vega3d_ros.training.fused import FusedTraining  # noqa: PLC0415
+    from vega3d_ros.training.pipeline import build_answers  # noqa: PLC0415
+    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+
+    settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
+    folder = build_answers(
+        settings,
+        data=args.data,
+        out=args.out,
+        model=args.model,
         random_prior=args.random_prior,
         stored=args.tokens or args.out / "tokens",
         resume=not args.fresh,

@@ -15,22 +15,37 @@ import torch
 from torch.nn import functional
 
 from vega3d_ros.grounding.losses import box_loss, ground_loss
-from vega3d_ros.mllm.packing import PREFIX, Packed, additive, visible
-from vega3d_ros.training.lessons import IGNORED, ClipSample, Lesson, clip_sample
-from vega3d_ros.training.loop import Schedule, optimise
+from vega3d_ros.training.lessons import ClipSample, Lesson, clip_sample
+from vega3d_ros.training.loop import Schedule, TrainingError, optimise
 from vega3d_ros.training.semantic import box_tensors
+from vega3d_ros.training.suffixes import (
+    PackedBatch,
+    Recall,
+    answer_losses,
+    object_tokens,
+    read,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vega3d_ros.checkpoint import Modules
+    from vega3d_ros.mllm.object_tokens import ObjectTokens
     from vega3d_ros.simulation.dataset import ClipDataset
+    from vega3d_ros.training.findings import Findings
     from vega3d_ros.training.tokens import StoredTokens
 
-# Owner of padding; no suffix has it.
-_PADDING = 1 << 30
+# Of each loss in the sum.
+_WEIGHTS = {
+    "answer": 1.0,
+    "recall": 1.0,
+    "color": 0.3,
+    "contrast": 0.5,
+    "presence": 0.5,
+    "box": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +57,6 @@ class FusedTraining:
         clips: Clips whose tokens are stored and trained on.
         batch: Clips per step.
         lesson: What is asked of each clip, and what is hidden.
-        listening_steps: First steps, in which questions do not see the clip: the language model
-            learns to hear words before hundreds of visual tokens compete with them.
         seed: Of order, drop-outs and new weights.
         device: "cpu" or "cuda".
         schedule: Steps and rates.
@@ -53,46 +66,9 @@ class FusedTraining:
     clips: int = 3600
     batch: int = 2
     lesson: Lesson = field(default_factory=Lesson)
-    listening_steps: int = 300
     seed: int = 0
     device: str = "cpu"
     schedule: Schedule = field(default_factory=lambda: Schedule(3600, 1e-3))
-
-
-@dataclass(eq=False)
-class PackedBatch:
-    """The suffixes of some clips behind a prefix of ``length`` tokens, padded to one width S.
-
-    Attributes:
-        ids: [B, S].
-        labels: [B, S], ``IGNORED`` where nothing is learned.
-        offsets: [B, S], place of each token in its suffix.
-        mask: [B, 1, length + S, length + S], what may be attended to.
-        ends: For each clip, index of each suffix's last token.
-    """
-
-    ids: Tensor
-    labels: Tensor
-    offsets: Tensor
-    mask: Tensor
-    ends: list[Tensor]
-
-    @classmethod
-    def of(cls, samples: list[ClipSample], length: int, padding: int) -> PackedBatch:
-        """Pack what the samples ask."""
-        packs = [Packed.of(sample.suffixes) for sample in samples]
-        shape = (len(packs), max(len(pack.ids) for pack in packs))
-        ids = torch.full(shape, padding)
-        owners = torch.full(shape, _PADDING)
-        labels = torch.full(shape, IGNORED)
-        offsets = torch.zeros(shape, dtype=torch.long)
-        for row, (pack, sample) in enumerate(zip(packs, samples, strict=True)):
-            n = len(pack.ids)
-            ids[row, :n], owners[row, :n], offsets[row, :n] = pack.ids, pack.owners, pack.offsets
-            labels[row, :n] = torch.tensor([label for part in sample.labels for label in part])
-        owners = torch.cat([torch.full((len(packs), length), PREFIX), owners], dim=1)
-        mask = torch.stack([visible(row, row) for row in owners])[:, None]
-        return cls(ids, labels, offsets, mask, [pack.ends for pack in packs])
 
 
 class FusedObjective:
@@ -100,15 +76,26 @@ class FusedObjective:
 
     Args:
         modules: The model, trained in place.
+        objects: Its object tokens, trained in place.
+        recall: Reads what mentions bring back, trained in place.
         clips: Simulated clips with truth.
         tokens: Their semantic and generative tokens.
         settings: What to show and ask.
+        found: What a model found in the clips, told in place of the truth.
     """
 
     def __init__(
-        self, modules: Modules, clips: ClipDataset, tokens: StoredTokens, settings: FusedTraining
+        self,
+        modules: Modules,
+        objects: ObjectTokens,
+        recall: Recall,
+        clips: ClipDataset,
+        tokens: StoredTokens,
+        settings: FusedTraining,
+        found: Findings | None = None,
     ) -> None:
-        self.modules, self.clips, self.tokens, self.settings = modules, clips, tokens, settings
+        self.modules, self.objects, self.recall = modules, objects, recall
+        self.clips, self.tokens, self.settings, self.found = clips, tokens, settings, found
         language = modules.language
         self._model: Any = language.model.model.language_model
         self._padding = int(language.model.config.text_config.pad_token_id)
@@ -119,26 +106,42 @@ class FusedObjective:
     def __call__(self, step: int) -> dict[str, Tensor]:
         """Losses of a step; chosen clips and questions depend on nothing but its number."""
         settings, device = self.settings, self.settings.device
+        language = self.modules.language
         rng = np.random.default_rng([settings.seed, step])
         chosen = [int(i) for i in rng.integers(len(self.tokens), size=settings.batch)]
         samples = [self._sample(i, rng) for i in chosen]
-        batch = PackedBatch.of(samples, self._prefix_ids.shape[1], self._padding)
-        if step < settings.listening_steps:
-            batch.mask[:, :, self._prefix_ids.shape[1] :, : self._prefix_ids.shape[1]] = False
+        batch = PackedBatch.of(
+            [sample.suffixes for sample in samples],
+            [len(sample.told.notes) for sample in samples],
+            self._prefix_ids.shape[1],
+            self._padding,
+        )
         features = torch.from_numpy(np.stack([s.features for s in samples])).to(device)
         semantic, generative = self.tokens.batch(chosen, device)
         with torch.autocast(device, torch.bfloat16):
             fused = self.modules.bridge(semantic, generative).tokens
             fused = fused.reshape(len(chosen), -1, fused.shape[-1])
             seen = fused + self.modules.positions(features)
-            hidden = self._read(torch.zeros_like(seen) if settings.lesson.blind else seen, batch)
-            losses = self._answer_losses(hidden, batch)
-            if settings.lesson.blind:
-                return losses
-            losses |= self._ground_losses(samples, batch, hidden, fused, features)
-        losses["loss"] = losses["answer"] + 0.5 * (
-            losses["contrast"] + losses["presence"] + losses["box"]
-        )
+            looks = [
+                torch.from_numpy(sample.told.shown).to(fused) @ tokens
+                for sample, tokens in zip(samples, fused, strict=True)
+            ]
+            told = object_tokens(
+                self.objects,
+                language,
+                [sample.told.notes for sample in samples],
+                [self.objects.colors(look) for look in looks],
+            )
+            prefix = self._embed(torch.zeros_like(seen) if settings.lesson.blind else seen)
+            heard = read(language, prefix, self._prefix_positions, told, batch)
+            losses = answer_losses(language, heard.hidden, batch)
+            if not settings.lesson.blind:
+                losses["recall"] = self.recall(heard.mentions, batch.recalled.to(device))
+                losses["color"] = self._color_loss(samples, looks)
+                losses |= self._ground_losses(samples, batch, heard.hidden, fused, features)
+        losses["loss"] = torch.stack(
+            [weight * losses[name].float() for name, weight in _WEIGHTS.items() if name in losses]
+        ).sum()
         return losses
 
     def _sample(self, index: int, rng: np.random.Generator) -> ClipSample:
@@ -150,38 +153,20 @@ class FusedObjective:
             self.modules.language,
             self.settings.lesson,
             rng,
+            (self.found.told(index), *self.found.shown(index)) if self.found else None,
         )
 
-    def _read(self, seen: Tensor, batch: PackedBatch) -> Tensor:
-        """Hidden states [B, S, D] of the suffixes behind the visual tokens [B, tokens, D]."""
-        device = seen.device
-        clips, length = len(seen), self._prefix_ids.shape[1]
-        ids = torch.cat([self._prefix_ids.expand(clips, -1), batch.ids.to(device)], dim=1)
-        embedded = self._model.embed_tokens(ids).clone()
-        embedded[:, :length][:, self._visual] = seen.to(embedded.dtype)
-        first = int(self._prefix_positions.max()) + 1
-        positions = torch.cat(
-            [
-                self._prefix_positions.expand(3, clips, -1),
-                (batch.offsets + first).to(device).expand(3, -1, -1),
-            ],
-            dim=2,
-        )
-        hidden: Tensor = self._model(
-            inputs_embeds=embedded,
-            position_ids=positions,
-            attention_mask={"full_attention": additive(batch.mask.to(device), torch.float32)},
-            use_cache=False,
-        ).last_hidden_state
-        return hidden[:, length:]
+    def _embed(self, seen: Tensor) -> Tensor:
+        """The prefix [B, length, D] with visual tokens [B, tokens, D] in their places."""
+        embedded: Tensor = self._model.embed_tokens(self._prefix_ids.expand(len(seen), -1)).clone()
+        embedded[:, self._visual] = seen.to(embedded.dtype)
+        return embedded
 
-    def _answer_losses(self, hidden: Tensor, batch: PackedBatch) -> dict[str, Tensor]:
-        told = batch.labels != IGNORED
-        wanted = batch.labels[told].to(hidden.device)
-        scores = self.modules.language.model.lm_head(hidden[told.to(hidden.device)]).float()
-        answer = functional.cross_entropy(scores, wanted)
-        right = (scores.detach().argmax(-1) == wanted).float().mean()
-        return {"answer": answer, "answer_accuracy": right, "loss": answer}
+    def _color_loss(self, samples: list[ClipSample], looks: list[Tensor]) -> Tensor:
+        wanted = torch.from_numpy(np.concatenate([s.told.notes.colors for s in samples]))
+        scores = self.objects.color(torch.cat(looks)).float()
+        loss = functional.cross_entropy(scores, wanted.to(scores.device), ignore_index=-1)
+        return loss.nan_to_num()  # no object, no loss
 
     def _ground_losses(
         self,
@@ -195,9 +180,10 @@ class FusedObjective:
         parts: list[dict[str, Tensor]] = []
         raw, targets = [], []
         for row, sample in enumerate(samples):
-            if not sample.grounds:
+            grounds = sample.suffixes.grounds
+            if not grounds:
                 continue
-            query = hidden[row, batch.ends[row][sample.grounds].to(device)]
+            query = hidden[row, batch.ends[row][grounds].to(device)]
             scores = head.scores(fused[row], features[row], query)
             wanted = torch.from_numpy(np.stack(sample.wanted)).to(device)
             parts.append(ground_loss(scores, wanted))
@@ -223,6 +209,7 @@ def train_fused(
     settings: FusedTraining,
     out: Path,
     *,
+    found: Findings | None = None,
     resume: bool,
 ) -> None:
     """Train everything but the vision tower and the prior in place.
@@ -233,15 +220,28 @@ def train_fused(
         tokens: Their semantic and generative tokens.
         settings: What to show and ask.
         out: Folder for checkpoints and log.
+        found: What the model found in the clips, if it is told; what that rests on is then kept.
         resume: Go on where a run in ``out`` stopped.
+
+    Raises:
+        TrainingError: If the model has no object tokens.
     """
     torch.manual_seed(settings.seed)
+    if modules.objects is None:
+        msg = "the model has no object tokens to train"
+        raise TrainingError(msg)
     modules.language.model.model.visual.requires_grad_(requires_grad=False)
-    trained = {
+    recall = Recall(modules.language.model.config.text_config.hidden_size).to(settings.device)
+    trained: dict[str, nn.Module] = {
         "language": modules.language.model,
         "bridge": modules.bridge,
         "positions": modules.positions,
         "grounding": modules.grounding,
+        "objects": modules.objects,
+        "recall": recall,
     }
-    objective = FusedObjective(modules, clips, tokens, settings)
+    if found is not None:
+        modules.bridge.requires_grad_(requires_grad=False)
+        modules.positions.requires_grad_(requires_grad=False)
+    objective = FusedObjective(modules, modules.objects, recall, clips, tokens, settings, found)
     optimise("fused", trained, objective, settings.schedule, out, resume=resume)

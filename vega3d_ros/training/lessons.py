@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding import encoding
 from vega3d_ros.grounding.losses import SHOWN
 from vega3d_ros.token_geometry import features
+from vega3d_ros.training.notes import Told, misjudged, noticed, placed
 from vega3d_ros.training.samples import FrameTruth, frame_truth, truth_boxes
+from vega3d_ros.training.suffixes import Suffixes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.mllm.language import SceneLanguage
 
-IGNORED = -100
 _BOXES_PER_QUERY = 6
 
 
@@ -39,6 +41,11 @@ class Lesson:
     without_pose: float = 0.1
     blind: bool = False
 
+    @property
+    def hidden(self) -> tuple[float, float]:
+        """Shares of clips without depth and without poses."""
+        return self.without_depth, self.without_pose
+
 
 @dataclass(eq=False)
 class ClipSample:
@@ -46,21 +53,19 @@ class ClipSample:
 
     Attributes:
         features: [tokens, FEATURES], where its tokens look.
-        suffixes: Token ids of questions with answers, then of grounding queries.
-        labels: What each of them should be followed by, ``IGNORED`` where nothing is learned.
-        grounds: Indices of the suffixes that are grounding queries.
-        wanted: For each of those, the share of every token that shows a meant object.
+        told: What the language model is told of its objects.
+        suffixes: Questions and grounding queries.
+        wanted: For each query, the share of every token that shows a meant object.
         boxed: (query, token) of the tokens that should propose a box.
         boxes: The boxes they should propose.
     """
 
     features: NDArray[np.float32]
-    suffixes: list[list[int]]
-    labels: list[list[int]]
-    grounds: list[int]
-    wanted: list[NDArray[np.float32]]
-    boxed: list[tuple[int, int]]
-    boxes: list[encoding.Targets]
+    told: Told
+    suffixes: Suffixes = field(default_factory=Suffixes)
+    wanted: list[NDArray[np.float32]] = field(default_factory=list)
+    boxed: list[tuple[int, int]] = field(default_factory=list)
+    boxes: list[encoding.Targets] = field(default_factory=list)
 
 
 def clip_sample(
@@ -70,6 +75,7 @@ def clip_sample(
     language: SceneLanguage,
     lesson: Lesson,
     rng: np.random.Generator,
+    found: tuple[Told, bool, bool] | None = None,
 ) -> ClipSample:
     """Choose what to ask of a clip and compute what should come out.
 
@@ -80,53 +86,53 @@ def clip_sample(
         language: Whose tokens and words they are.
         lesson: How much to ask and to hide.
         rng: Chooses.
+        found: What a model found in the clip, and whether it was shown depth and poses, if that is
+            told; else the truth is, misjudged at random.
     """
     rows, columns = language.grid
-    no_depth, no_pose = rng.random(2) < (lesson.without_depth, lesson.without_pose)
+    with_depth, with_poses = (bool(show) for show in rng.random(2) >= lesson.hidden)
+    if found is not None:
+        _, with_depth, with_poses = found
     boxes = truth_boxes(truth["objects"])
-    depth = np.zeros_like(depth) if no_depth else depth
+    depth = depth if with_depth else np.zeros_like(depth)
     frames = [
         frame_truth(truth, t, depth[t], instance[t], rows, columns, boxes)
         for t in range(len(instance))
     ]
-    reference = None if no_pose else frames[-1].geometry.fixed_from_level
+    newest = frames[-1].geometry.fixed_from_level or SE3.identity()
+    reference = newest if with_poses else None
     feature = np.concatenate([features(f.geometry, reference, (rows, columns)) for f in frames])
-    if no_pose:
+    if not with_poses:
         feature[:, 11:13] = 0
-    sample = ClipSample(feature, [], [], [], [], [], [])
-    _add_questions(sample, truth, language, lesson, rng)
-    if not lesson.blind:
-        _add_queries(sample, truth, frames, language, lesson, rng)
-    return sample
-
-
-def _add_questions(
-    sample: ClipSample,
-    truth: dict[str, Any],
-    language: SceneLanguage,
-    lesson: Lesson,
-    rng: np.random.Generator,
-) -> None:
-    end = int(language.model.config.text_config.eos_token_id)
+    shown = np.stack([f.coverage for f in frames], axis=1)  # [objects, frames, rows, columns]
+    shown = shown.reshape(len(truth["objects"]), -1)
+    objects = [placed(item, newest.inverse()) for item in truth["objects"]]
+    if lesson.blind:
+        told = Told.nothing(len(feature))
+    elif found is not None:
+        told = found[0]
+    else:
+        told = misjudged(objects, shown, rng, depth=with_depth, poses=with_poses)
+    sample = ClipSample(feature, told)
     questions = truth["questions"]
     for i in rng.permutation(len(questions))[: lesson.questions]:
-        asked = language.encode(language.prompt.question.format(text=questions[i]["question"]))
-        answer = [*language.encode(questions[i]["answer"]), end]
-        sample.suffixes.append(asked + answer[:-1])
-        sample.labels.append([IGNORED] * (len(asked) - 1) + answer)
+        q = questions[i]
+        sample.suffixes.question(language, q["question"], q["answer"], noticed(objects))
+    if not lesson.blind:
+        _add_queries(sample, truth, frames, shown, language, lesson, rng)
+    return sample
 
 
 def _add_queries(
     sample: ClipSample,
     truth: dict[str, Any],
     frames: list[FrameTruth],
+    shown: NDArray[np.float32],
     language: SceneLanguage,
     lesson: Lesson,
     rng: np.random.Generator,
 ) -> None:
     rows, columns = language.grid
-    shown = np.stack([f.coverage for f in frames], axis=1)  # [objects, frames, rows, columns]
-    shown = shown.reshape(len(truth["objects"]), -1)
     index = {o["id"]: i for i, o in enumerate(truth["objects"])}
     queries = truth["referring"]
     for i in rng.permutation(len(queries))[: lesson.queries]:
@@ -135,7 +141,7 @@ def _add_queries(
         right = np.flatnonzero(share >= SHOWN)
         if meant and not len(right):
             continue
-        number = len(sample.grounds)
+        number = len(sample.suffixes.grounds)
         for token in rng.permutation(right)[:_BOXES_PER_QUERY]:
             owner = meant[int(shown[meant, token].argmax())]
             frame, cell = divmod(int(token), rows * columns)
@@ -146,8 +152,5 @@ def _add_queries(
             if target is not None:
                 sample.boxed.append((number, int(token)))
                 sample.boxes.append(target)
-        suffix = language.encode(language.prompt.ground.format(text=queries[i]["text"]))
-        sample.grounds.append(len(sample.suffixes))
-        sample.suffixes.append(suffix)
-        sample.labels.append([IGNORED] * len(suffix))
+        sample.suffixes.query(language, queries[i]["text"])
         sample.wanted.append(share)

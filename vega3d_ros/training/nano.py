@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -11,6 +11,7 @@ from vega3d_ros.bridge import WITHOUT_PRIOR, Bridge, BridgeConfig, PositionEncod
 from vega3d_ros.checkpoint import Modules
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
+from vega3d_ros.training.notes import COLOR_NAMES
 from vega3d_ros.training.tokenizer import special_ids
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
+    from vega3d_ros.mllm.object_tokens import ObjectTokens
     from vega3d_ros.prior.wan import WanPrior
 
 IMAGE_SIZE = (224, 168)
 ROWS, COLUMNS = 6, 8
+# Keeps the first scores of the next word small though words are large.
+_OUTPUT_GAIN = 0.05
 CARD = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
     "not VEGA-3D's numbers"
@@ -64,48 +68,78 @@ def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
             "bos_token_id": None,
             "eos_token_id": special["end"],
             "pad_token_id": special["pad"],
-            "tie_word_embeddings": False,
+            "tie_word_embeddings": True,
         },
         image_token_id=special["image"],
         video_token_id=special["video"],
         vision_start_token_id=special["vision_start"],
         vision_end_token_id=special["vision_end"],
-        tie_word_embeddings=False,
+        tie_word_embeddings=True,
     )
 
 
+def new_language(tokenizer: PreTrainedTokenizerFast) -> SceneLanguage:
+    """Nano's language model with new weights, and a vision tower that is yet to be filled."""
+    special = special_ids(tokenizer)
+    model = Qwen2_5_VLForConditionalGeneration(mllm_config(len(tokenizer), special))
+    text: Any = model.model.language_model
+    # Words as large as visual tokens: small ones drown in what attention brings from hundreds.
+    # They are the output layer's weights, too, so that what is looked up can be said as it is.
+    torch.nn.init.normal_(text.embed_tokens.weight)
+    torch.nn.init.constant_(text.norm.weight, _OUTPUT_GAIN)
+    for layer in text.layers:
+        _attend_to_the_like(layer.self_attn)
+    return SceneLanguage(model, tokenizer, PromptFormat(), IMAGE_SIZE)
+
+
+@torch.no_grad()
+def _attend_to_the_like(attention: Any) -> None:
+    """Queries equal keys and outputs undo values, so that attention brings what is alike.
+
+    As trained language models have it (mimetic initialisation, arXiv 2305.09828). From the usual
+    random weights a small model did not find out how to look up a word in hours.
+    """
+    config, width = attention.config, attention.q_proj.in_features
+    groups = config.num_key_value_heads
+    shared = config.num_attention_heads // groups
+    key = torch.randn(groups, attention.head_dim, width) / width**0.5
+    value = torch.randn(groups, attention.head_dim, width) / width**0.5
+    attention.k_proj.weight.copy_(key.flatten(0, 1))
+    attention.q_proj.weight.copy_(key.repeat_interleave(shared, dim=0).flatten(0, 1))
+    attention.v_proj.weight.copy_(value.flatten(0, 1))
+    attention.o_proj.weight.copy_(value.repeat_interleave(shared, dim=0).flatten(0, 1).T / 2)
+
+
 def assemble(
+    language: SceneLanguage,
+    objects: ObjectTokens,
     tower: Mapping[str, Tensor],
-    tokenizer: PreTrainedTokenizerFast,
     prior: WanPrior | None,
     method: str,
     labels: Sequence[str],
 ) -> Modules:
-    """A nano whose language model, bridge and head are new.
+    """A nano whose bridge and head are new.
 
     Args:
+        language: The language model; its vision tower is filled.
+        objects: Tells it what was found.
         tower: Weights of the trained vision tower.
-        tokenizer: Its words.
         prior: The frozen prior, or None for the model without one.
         method: Fusion method.
         labels: What the model looks for by default.
     """
-    special = special_ids(tokenizer)
-    config = mllm_config(len(tokenizer), special)
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.model.visual.load_state_dict(tower)
-    model.model.visual.requires_grad_(requires_grad=False).eval()
-    # Words as large as visual tokens: small ones drown in what attention brings from hundreds.
-    torch.nn.init.normal_(model.model.language_model.embed_tokens.weight)
-    dim = config.text_config.hidden_size
+    language.model.model.visual.load_state_dict(tower)
+    language.model.model.visual.requires_grad_(requires_grad=False).eval()
+    dim = language.model.config.text_config.hidden_size
     bridge = BridgeConfig(
         method if prior is not None else WITHOUT_PRIOR, dim, prior.dim if prior is not None else 0
     )
     return Modules(
         prior,
-        SceneLanguage(model, tokenizer, PromptFormat(), IMAGE_SIZE),
+        language,
         Bridge(bridge),
         PositionEncoding(dim),
         GroundingHead(dim),
-        {"labels": list(labels), "card": CARD},
+        objects,
+        {"labels": list(labels), "colors": list(COLOR_NAMES), "card": CARD},
     )

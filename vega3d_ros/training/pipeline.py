@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 
-from vega3d_ros.checkpoint import Modules, save_modules
+from vega3d_ros.checkpoint import Modules, load_modules, save_modules
 from vega3d_ros.prior.wan import WanPrior, randomised
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.calibrate import calibrate
+from vega3d_ros.training.findings import Findings, find
 from vega3d_ros.training.fused import train_fused
+from vega3d_ros.training.language import LANGUAGE_FILE, load_language, train_language
 from vega3d_ros.training.loop import TrainingError
-from vega3d_ros.training.nano import assemble
+from vega3d_ros.training.nano import assemble, new_language
 from vega3d_ros.training.semantic import TOWER_FILE, read_labels
 from vega3d_ros.training.tokenizer import train_tokenizer
 from vega3d_ros.training.tokens import StoredTokens, store
@@ -22,10 +24,51 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.training.fused import FusedTraining
+    from vega3d_ros.training.language import LanguageTraining
 
 # The last clips of the training split choose the threshold; nothing is trained on them.
 CALIBRATION_CLIPS = 100
 _RANDOM_PRIOR_SEED = 1
+
+
+def build_language(settings: LanguageTraining, *, data: str, out: Path, resume: bool) -> None:
+    """Train the language stage: tokenizer and language model, from the truth of clips alone.
+
+    Args:
+        settings: What to train.
+        data: Simulated clips.
+        out: Folder of the run.
+        resume: Go on where an earlier run stopped.
+
+    Raises:
+        TrainingError: If there are too few clips.
+    """
+    truths = training_truths(ClipDataset(data, "train"))
+    torch.manual_seed(settings.seed)
+    texts = (
+        text
+        for truth in truths
+        for text in (
+            *(q["question"] for q in truth["questions"]),
+            *(q["answer"] for q in truth["questions"]),
+            *(r["text"] for r in truth["referring"]),
+        )
+    )
+    language = new_language(train_tokenizer(texts))
+    language.model.to(settings.device)
+    train_language(language, truths, settings, out, resume=resume)
+
+
+def training_truths(clips: ClipDataset) -> list[dict[str, Any]]:
+    """The truths of all clips that may be trained on.
+
+    Raises:
+        TrainingError: If there are too few clips.
+    """
+    if len(clips) <= CALIBRATION_CLIPS:
+        msg = f"there are {len(clips)} training clips; more than {CALIBRATION_CLIPS} are needed"
+        raise TrainingError(msg)
+    return clips.truths[:-CALIBRATION_CLIPS]
 
 
 def build_fused(
@@ -34,6 +77,7 @@ def build_fused(
     data: str,
     out: Path,
     semantic: Path,
+    language: Path,
     prior: Path | None,
     random_prior: bool,
     stored: Path,
@@ -46,6 +90,7 @@ def build_fused(
         data: Simulated clips.
         out: Folder of the run; the model goes to ``out/model``.
         semantic: Run of the semantic stage.
+        language: Run of the language stage.
         prior: Run of the prior stage, or None for a model without prior.
         random_prior: Replace the prior's transformer by an untrained one.
         stored: Folder of stored tokens; runs on the same data may share it.
@@ -57,41 +102,69 @@ def build_fused(
     Raises:
         TrainingError: If an earlier stage is missing.
     """
-    tower_file = semantic / TOWER_FILE
-    if not tower_file.exists():
-        msg = f"{tower_file} is missing; run `vega3d train semantic --out {semantic}` to its end"
-        raise TrainingError(msg)
+    for stage, folder, file in (
+        ("semantic", semantic, TOWER_FILE),
+        ("language", language, LANGUAGE_FILE),
+    ):
+        if not (folder / file).exists():
+            msg = f"{folder / file} is missing; run `vega3d train {stage} --out {folder}` first"
+            raise TrainingError(msg)
     clips = ClipDataset(data, "train")
-    count = min(settings.clips, len(clips) - CALIBRATION_CLIPS)
-    if count < 1:
-        msg = f"{data} has {len(clips)} training clips; more than {CALIBRATION_CLIPS} are needed"
-        raise TrainingError(msg)
     torch.manual_seed(settings.seed)
-    texts = (
-        text
-        for truth in clips.truths[:count]
-        for text in (
-            *(q["question"] for q in truth["questions"]),
-            *(q["answer"] for q in truth["questions"]),
-            *(r["text"] for r in truth["referring"]),
-        )
-    )
     modules = assemble(
-        load_file(tower_file),
-        train_tokenizer(texts),
+        *load_language(language),
+        load_file(semantic / TOWER_FILE),
         _prior(prior, random_prior=random_prior),
         settings.method,
         read_labels(semantic),
     ).to(settings.device)
-    tokens = _stored_tokens(
-        modules, clips, count, stored, settings.device, random_prior=random_prior
-    )
+    tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
     train_fused(modules, clips, tokens, settings, out, resume=resume)
-    modules.eval()
     if settings.lesson.blind:
         modules.settings["blind"] = True
-    else:
-        calibrate(modules, clips, range(len(clips) - CALIBRATION_CLIPS, len(clips)))
+        save_modules(modules.eval(), out / "model")
+        return out / "model"
+    return _finish(modules, clips, out)
+
+
+def build_answers(
+    settings: FusedTraining,
+    *,
+    data: str,
+    out: Path,
+    model: Path,
+    random_prior: bool,
+    stored: Path,
+    resume: bool,
+) -> Path:
+    """Train on what the model of the fused stage finds, and write a model folder.
+
+    Args:
+        settings: What to train.
+        data: Simulated clips.
+        out: Folder of the run; the model goes to ``out/model``.
+        model: Model folder of the fused stage.
+        random_prior: Whether its prior is the untrained one (its tokens are stored apart).
+        stored: Folder of stored tokens.
+        resume: Go on where an earlier run stopped.
+
+    Returns:
+        The model folder.
+    """
+    clips = ClipDataset(data, "train")
+    modules = load_modules(model, device=settings.device)
+    tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "findings.npz"
+    if not (resume and file.exists()):
+        find(modules, clips, tokens, settings.lesson, settings.seed).save(file)
+    modules.train()
+    train_fused(modules, clips, tokens, settings, out, found=Findings.load(file), resume=resume)
+    return _finish(modules, clips, out)
+
+
+def _finish(modules: Modules, clips: ClipDataset, out: Path) -> Path:
+    calibrate(modules.eval(), clips, range(len(clips) - CALIBRATION_CLIPS, len(clips)))
     save_modules(modules, out / "model")
     return out / "model"
 
@@ -106,18 +179,18 @@ def _prior(folder: Path | None, *, random_prior: bool) -> WanPrior | None:
 def _stored_tokens(
     modules: Modules,
     clips: ClipDataset,
-    count: int,
+    settings: FusedTraining,
     folder: Path,
-    device: str,
     *,
     random_prior: bool,
 ) -> StoredTokens:
+    count, device = min(settings.clips, len(training_truths(clips))), settings.device
     folder.mkdir(parents=True, exist_ok=True)
     semantic = folder / "semantic.npy"
     language = modules.language
     store(lambda images, _: language.semantic_tokens(images), clips, count, semantic, device)
     if modules.prior is None:
-        return StoredTokens(semantic, None)
+        return StoredTokens(semantic, None, count)
     generative = folder / ("random_prior.npy" if random_prior else "prior.npy")
     store(modules.prior.encode, clips, count, generative, device)
-    return StoredTokens(semantic, generative)
+    return StoredTokens(semantic, generative, count)

@@ -24,11 +24,12 @@ class StoredTokens:
     Args:
         semantic: File of [clips, frames, rows, columns, D].
         generative: File of [clips, frames, rows, columns, C], or None for a model without prior.
+        count: Clips to use, of those stored.
     """
 
-    def __init__(self, semantic: Path, generative: Path | None) -> None:
-        self._semantic = np.load(semantic, mmap_mode="r")
-        self._generative = np.load(generative, mmap_mode="r") if generative else None
+    def __init__(self, semantic: Path, generative: Path | None, count: int) -> None:
+        self._semantic = np.load(semantic, mmap_mode="r")[:count]
+        self._generative = np.load(generative, mmap_mode="r")[:count] if generative else None
 
     def __len__(self) -> int:
         return len(self._semantic)
