@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sizes import PriorSource
     from speed import Run
 
+    from vega3d_ros.perceiver import Scene
+
 ANSWER_TOKENS = (1, 4, 16)
 
 
@@ -64,20 +66,19 @@ def measure_pipeline(run: Run, source: PriorSource, until: float) -> None:
     def new_keyframe() -> None:
         perceiver._encode([frames[-1]])  # noqa: SLF001
 
-    def slid() -> None:
+    def slid() -> Scene:
         perceiver.reset()
         perceiver._kept.of(  # noqa: SLF001
             moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new), count
         )
-        perceiver.observe(moved_on)
+        return perceiver.observe(moved_on)
 
     def first_question() -> None:  # and every next one, where no prefix is kept
-        slid()
-        answer(4, perceiver.observe(moved_on))
+        answer(4, slid())
 
     @torch.inference_mode()
-    def answer(tokens: int, scene: object = None) -> None:
-        prefix = (scene or kept)._prefix  # type: ignore[attr-defined]  # noqa: SLF001
+    def answer(tokens: int, scene: Scene | None = None) -> None:
+        prefix = (scene or kept)._prefix  # noqa: SLF001
         language.answers(prefix, [QUESTION], tokens)
 
     cold()

@@ -163,6 +163,7 @@ def build_modules(
         prior,
         SceneLanguage(model, tokenizer, PromptFormat(), size.image),
         *(module.to(dtype) for module in rest),  # type: ignore[arg-type]
+        None,
         {"labels": []},
     )
     return modules.eval()

@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
+    parser.add_argument("--sections", nargs="+", choices=SHARES, default=list(SHARES))
     parser.add_argument("--budget", type=float, default=540.0, help="seconds for all (540)")
     parser.add_argument(
         "--turns", type=float, default=12.0, help="seconds that forms take turns at most (12)"
@@ -124,7 +125,7 @@ def main() -> None:
         )
         left = args.budget - (time.monotonic() - started)
         end = time.monotonic() + left * weights[index] / sum(weights[index:])
-        found = sections(run)
+        found = {name: call for name, call in sections(run).items() if name in args.sections}
         for position, measured in enumerate(found.values()):
             shares = [SHARES[section] for section in list(found)[position:]]
             now = time.monotonic()

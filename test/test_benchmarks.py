@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_speed_benchmark_writes_its_tables(tmp_path):
     command = ["benchmarks/speed.py", "--size", "tiny", "--device", "cpu", "--budget", "250"]
     command += ["--turns", "0", "--keyframes", "60", "--profile"]

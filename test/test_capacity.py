@@ -39,7 +39,7 @@ def test_weights_are_counted_exactly(folder):
     parts = estimate(folder, torch.float32).parts
     assert parts["language model"] == 4 * held(modules.language.model)
     assert parts["bridge and heads"] == 4 * held(
-        modules.bridge, modules.positions, modules.grounding
+        modules.bridge, modules.positions, modules.grounding, modules.objects
     )
     prior = held(modules.prior.transformer, modules.prior.vae)
     assert parts["prior"] == 4 * prior

@@ -169,7 +169,7 @@ def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
         assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
     assert len(found[1]) == len(expected[1])
     for kept in scene._prefix.cache.layers:
-        assert kept.get_seq_length() == scene._prefix.length
+        assert kept.get_seq_length() == scene._prefix.length + scene._prefix.objects
 
 
 def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch):
@@ -182,6 +182,20 @@ def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch
         with pytest.raises(RuntimeError, match=str(error)):
             perceiver.observe(make_clip(2))
     assert perceiver.shortages == 1
+
+
+def fused(perceiver, clip):
+    return torch.stack([kept.tokens for kept in perceiver._encode(list(clip.frames))]).float()
+
+
+def test_fused_tokens_of_nano_are_those_of_the_official_protocol():
+    clip = make_clip(2)
+    expected = fused(Perceiver.from_pretrained("nano", reference=True), clip)
+    found = fused(Perceiver.from_pretrained("nano"), clip)
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+    half = fused(Perceiver.from_pretrained("nano", dtype=torch.bfloat16), clip)
+    alike = torch.nn.functional.cosine_similarity(half.flatten(1), expected.flatten(1))
+    assert alike.min() > 0.9999
 
 
 def test_bfloat16_runs_the_whole_pipeline():

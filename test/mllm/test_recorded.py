@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from models import WORDS, random_modules
@@ -43,10 +45,25 @@ def test_recorded_answers_are_those_of_the_kept_prefix(language, prefixes, monke
         assert all(layer.get_seq_length() == prefix.length for layer in prefix.cache.layers)
 
 
+def test_object_tokens_are_heard(language, prefixes):
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        clip = language.read(prefixes[1].visual)
+        told = language.tell(clip, torch.randn(4, 256, generator=generator))
+    language._recorded = None
+    expected = language.answers(told, [WORDS[0]], 6)[0]
+    language.record(3, graphs=False)
+    found = language.answers(told, [WORDS[0]], 6)[0]
+    assert found[0] == expected[0]
+    assert found[1] == pytest.approx(expected[1], rel=1e-4)
+    without = language.answers(prefixes[1], [WORDS[0]], 6)[0]
+    assert abs(without[1] - expected[1]) > 1e-4
+
+
 def test_what_does_not_fit_is_answered_as_before(language, prefixes):
     language.record(2, graphs=False)
     reader = language._recorded
-    assert not reader.fits(prefixes[0], [1], 6)  # of three frames
+    assert not reader.fits(replace(prefixes[0], objects=recorded.TOLD), [1], 6)  # three frames
     assert reader.fits(prefixes[1], [1] * recorded.SUFFIX, recorded.ANSWER)
     assert not reader.fits(prefixes[1], [1] * (recorded.SUFFIX + 1), 6)
     assert not reader.fits(prefixes[1], [1], recorded.ANSWER + 1)

@@ -49,7 +49,7 @@ class Prefix:
         cache: Keys and values of ``length`` tokens and, behind them, of ``objects`` more.
         length: Tokens read of the clip.
         position: Rotary position of the next token.
-        visual: What was read, [F, rows, columns, D].
+        visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
         reused: Leading frames that an earlier prefix had read.
         objects: Object tokens read behind them, which only questions see.
     """
@@ -57,7 +57,7 @@ class Prefix:
     cache: DynamicCache
     length: int
     position: int
-    visual: Tensor
+    visual: Tensor | None = None
     reused: int = 0
     objects: int = 0
 
@@ -227,13 +227,17 @@ class SceneLanguage:
         count, device = len(objects), objects.device
         owners = torch.cat([_owned(prefix, device), torch.full((count,), OBJECTS, device=device)])
         positions = prefix.position + torch.arange(count, device=device)
-        model(
-            inputs_embeds=objects[None],
-            position_ids=positions.expand(3, 1, -1),
-            attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
-            past_key_values=prefix.cache,
-            use_cache=True,
-        )
+        try:
+            model(
+                inputs_embeds=objects[None],
+                position_ids=positions.expand(3, 1, -1),
+                attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
+                past_key_values=prefix.cache,
+                use_cache=True,
+            )
+        except BaseException:
+            _cut(prefix.cache, prefix.told[0])
+            raise
         return replace(prefix, objects=prefix.objects + count)
 
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
@@ -293,10 +297,11 @@ def _given(visual: Tensor) -> BaseModelOutputWithPooling:
 
 def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
     """How many leading frames an earlier prefix read with exactly these tokens."""
-    if earlier is None or visual.shape[1:] != earlier.visual.shape[1:]:
+    read = None if earlier is None else earlier.visual
+    if read is None or visual.shape[1:] != read.shape[1:]:
         return 0
-    both = min(len(visual), len(earlier.visual))
-    equal = (visual[:both] == earlier.visual[:both]).flatten(1).all(dim=1)
+    both = min(len(visual), len(read))
+    equal = (visual[:both] == read[:both]).flatten(1).all(dim=1)
     return int(equal.long().cumprod(0).sum())
 
 
@@ -349,10 +354,14 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix, also where a pass ended before its last layer."""
-        kept, _ = self._prefix.told
-        for layer in self._prefix.cache.layers:
-            layer.crop(min(0, kept - int(layer.get_seq_length())))
+        """Forget everything after the prefix."""
+        _cut(self._prefix.cache, self._prefix.told[0])
+
+
+def _cut(cache: DynamicCache, length: int) -> None:
+    """Keep the first ``length`` tokens, also where a pass ended before its last layer."""
+    for layer in cache.layers:
+        layer.crop(min(0, length - int(layer.get_seq_length())))
 
 
 def _owned(prefix: Prefix, device: torch.device) -> Tensor:

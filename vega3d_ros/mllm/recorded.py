@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SUFFIX = 64
 ANSWER = 64
+TOLD = 64
 _WARM_UP_RUNS = 3
 
 
@@ -34,7 +35,7 @@ class RecordedReader:
 
     Args:
         model: The language model, on the device where it stays.
-        prefix_length: Tokens of the longest prefix.
+        prefix_length: Tokens of the longest clip; up to ``TOLD`` object tokens come behind them.
         graphs: Record CUDA graphs; without, the same runs kernel by kernel on any device.
     """
 
@@ -43,7 +44,7 @@ class RecordedReader:
         self, model: Qwen2_5_VLForConditionalGeneration, prefix_length: int, *, graphs: bool
     ) -> None:
         self._model: Any = model
-        self.capacity = prefix_length + SUFFIX + ANSWER
+        self.capacity = prefix_length + TOLD + SUFFIX + ANSWER
         config = model.config.text_config
         self._cache = StaticCache(config=config, max_cache_len=self.capacity)
         head_dim = config.hidden_size // config.num_attention_heads
@@ -127,15 +128,16 @@ class _Pass:
         self._graph: torch.cuda.CUDAGraph | None = None
         if not graphs:
             return
-        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_RUNS):
-                self._run()
-        torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._output = self._run()
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP_RUNS):
+                    self._run()
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+                self._output = self._run()
 
     def _run(self) -> Tensor:
         ids, last, length, position = torch.split(self._inputs, [len(self._inputs) - 3, 1, 1, 1])

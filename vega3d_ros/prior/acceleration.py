@@ -108,19 +108,20 @@ class _Recorded:
 
     def __init__(self, tower: Tower, pictures: Tensor, noise: Tensor, pool: Any) -> None:
         self._pictures, self._noise = pictures, noise
-        side = torch.cuda.Stream(pictures.device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(pictures.device))
-        with torch.cuda.stream(side):
-            _warm_up(tower, pictures, noise)
-        torch.cuda.current_stream(pictures.device).wait_stream(side)
+        self._first, self._second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         # Other threads of a node may use CUDA meanwhile. Graphs share the pool: what one leaves
         # there is read before another runs.
         mode = "thread_local"
-        self._first, self._second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._first, pool=pool, capture_error_mode=mode):
-            self._moments = tower.moments(pictures)
-        with torch.cuda.graph(self._second, pool=pool, capture_error_mode=mode):
-            self._tokens = tower.tokens(self._moments, noise)
+        with torch.cuda.device(pictures.device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                _warm_up(tower, pictures, noise)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(self._first, pool=pool, capture_error_mode=mode):
+                self._moments = tower.moments(pictures)
+            with torch.cuda.graph(self._second, pool=pool, capture_error_mode=mode):
+                self._tokens = tower.tokens(self._moments, noise)
 
     def moments(self, pictures: Tensor) -> Tensor:
         """The place of the moments, overwritten by the next call."""

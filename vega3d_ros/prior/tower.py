@@ -68,11 +68,14 @@ class Tower(nn.Module):
         """Tokens of pictures."""
         return self.tokens(self.moments(pictures), noise)
 
+    def normalised(self, moments: Tensor) -> Tensor:
+        """Normalised posterior mean, float32."""
+        mean = moments.chunk(2, dim=1)[0].float()
+        return (mean - self.latents_mean) / self.latents_std
+
     def noisy(self, moments: Tensor, noise: Tensor) -> Tensor:
         """Normalised posterior mean with its share of noise, float32."""
-        mean = moments.chunk(2, dim=1)[0].float()
-        latents = (mean - self.latents_mean) / self.latents_std
-        return torch.lerp(latents, noise, self.level.sigma)
+        return torch.lerp(self.normalised(moments), noise, self.level.sigma)
 
 
 class FastTower(Tower):
