@@ -1,7 +1,7 @@
 """Starts the node: ``ros2 launch vega3d_ros perception.launch.py image:=/cam/image``."""
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -13,13 +13,47 @@ ARGUMENTS = {
     "image": ("image", "topic of the rectified colour image (Image or CompressedImage)"),
     "camera_info": ("camera_info", "topic of its CameraInfo"),
     "depth": ("depth", "topic of the depth image registered to it; need not exist"),
-    "model": ("nano", "name of a shipped model, or a model folder, or a Hugging Face id"),
-    "device": ("auto", "auto (CUDA where present), cpu, cuda, cuda:1, ..."),
+    "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
+    "model": ("", "shipped model, model folder or Hugging Face id; empty: as in the files"),
+    "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
     "fixed_frame": ("map", "frame of the results, z up; empty: the camera's optical frame"),
     "autostart": ("true", "configure and activate the node; false under a lifecycle manager"),
     "use_sim_time": ("false", "run on /clock (simulation, ros2 bag play --clock)"),
     "rviz": ("false", "open RViz with the results"),
 }
+
+
+def _node(context: LaunchContext) -> list[Node]:
+    """The node, with the parameters that were given; an empty argument leaves the files' value."""
+    files = [LaunchConfiguration("params_file")]
+    preset = LaunchConfiguration("models").perform(context)
+    if preset:
+        share = FindPackageShare("vega3d_ros")
+        files.append(PathJoinSubstitution([share, "config", "models", f"{preset}.yaml"]))
+    as_text = [
+        name for name in ("model", "device") if LaunchConfiguration(name).perform(context)
+    ] + ["fixed_frame"]
+    as_bool = ["autostart", "use_sim_time"]
+    node = Node(
+        package="vega3d_ros",
+        executable="perception_node",
+        name="perception",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            *files,
+            {
+                # Typed, because "1" as a model or "true" as a frame would be read as YAML.
+                **{n: ParameterValue(LaunchConfiguration(n), value_type=str) for n in as_text},
+                **{n: ParameterValue(LaunchConfiguration(n), value_type=bool) for n in as_bool},
+            },
+        ],
+        remappings=[
+            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+        ],
+        output="screen",
+        emulate_tty=True,
+    )
+    return [node]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -34,7 +68,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "params_file",
             default_value=PathJoinSubstitution([share, "config", "perception.yaml"]),
-            description="parameters; the arguments of this launch file win over it",
+            description="parameters; a preset wins over it, other arguments over both",
         )
     )
     environment = [
@@ -46,27 +80,6 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("MALLOC_MMAP_THRESHOLD_", "67108864"),
         SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "536870912"),
     ]
-    as_text = ("model", "device", "fixed_frame")
-    as_bool = ("autostart", "use_sim_time")
-    node = Node(
-        package="vega3d_ros",
-        executable="perception_node",
-        name="perception",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[
-            LaunchConfiguration("params_file"),
-            {
-                # Typed, because "1" as a model or "true" as a frame would be read as YAML.
-                **{n: ParameterValue(LaunchConfiguration(n), value_type=str) for n in as_text},
-                **{n: ParameterValue(LaunchConfiguration(n), value_type=bool) for n in as_bool},
-            },
-        ],
-        remappings=[
-            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
-        ],
-        output="screen",
-        emulate_tty=True,
-    )
     rviz = Node(
         package="rviz2",
         executable="rviz2",
@@ -77,4 +90,4 @@ def generate_launch_description() -> LaunchDescription:
         ],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*declared, *environment, node, rviz])
+    return LaunchDescription([*declared, *environment, OpaqueFunction(function=_node), rviz])

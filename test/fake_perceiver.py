@@ -86,4 +86,4 @@ if __name__ == "__main__":
 
     from vega3d_ros.node.perception import main
 
-    sys.exit(main(perceiver_factory=load))
+    sys.exit(main(perceiver_factory=lambda *_: FakePerceiver()))

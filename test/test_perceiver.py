@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from models import LABELS, make_clip, make_frame, shared_modules
+import torch
+from models import LABELS, make_clip, make_frame, random_modules, shared_modules
 
 from vega3d_ros.frames import Clip
 from vega3d_ros.perceiver import Perceiver, PerceiverError
@@ -56,11 +59,153 @@ def test_overlapping_clips_encode_only_new_keyframes(perceiver, monkeypatch):
     assert encoded[4:] == [f.stamp_ns for f in slid.frames]
 
 
-def test_kept_keyframes_are_bounded(perceiver):
-    perceiver._keyframes = 4
+def test_kept_keyframes_are_bounded():
+    perceiver = Perceiver(shared_modules(), keyframes=4)
     for first in range(0, 9, 3):
         perceiver.observe(make_clip(3, first=first))
     assert len(perceiver._kept) == 4
+
+
+def test_keyframes_are_kept_by_model_camera_and_stamp(perceiver, monkeypatch):
+    encoded = []
+    encode = perceiver._encode
+    monkeypatch.setattr(
+        perceiver, "_encode", lambda frames: encoded.append(len(frames)) or encode(frames)
+    )
+    clip = make_clip(2)
+    for shown in (
+        clip,
+        clip,
+        Clip(tuple(replace(frame, frame_id="other_camera") for frame in clip.frames)),
+        Clip(tuple(replace(frame, stamp_ns=frame.stamp_ns + 1) for frame in clip.frames)),
+    ):
+        perceiver.observe(shown)
+    assert encoded == [2, 2, 2]
+    perceiver.modules = random_modules(seed=1)
+    perceiver.observe(clip)
+    assert encoded == [2, 2, 2, 2]
+
+
+def test_a_growing_clip_reads_only_its_new_frames_and_a_slid_one_all(perceiver):
+    # Without poses the tokens of a frame do not depend on the newest one.
+    grown = [make_clip(count, pose=False) for count in (2, 3)]
+    first = perceiver.observe(grown[0])
+    asked = first.ask(QUESTIONS[0])
+    second = perceiver.observe(grown[1])
+    assert (first._prefix.reused, second._prefix.reused) == (0, 2)
+    again = first.ask(QUESTIONS[0])
+    assert (again.text, again.confidence) == (asked.text, asked.confidence)
+    fresh = Perceiver(shared_modules()).observe(grown[1])
+    assert fresh._prefix.reused == 0
+    assert second._prefix.position == fresh._prefix.position
+    for mine, whole in zip(second._prefix.cache.layers, fresh._prefix.cache.layers, strict=True):
+        torch.testing.assert_close(mine.keys, whole.keys, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine.values, whole.values, rtol=1e-4, atol=1e-5)
+    assert second.ask(QUESTIONS[0]).text == fresh.ask(QUESTIONS[0]).text
+    assert perceiver.observe(grown[1])._prefix.reused == 3
+    assert perceiver.observe(make_clip(3, first=1, pose=False))._prefix.reused == 0
+    moved = perceiver.observe(make_clip(3))  # with poses, all tokens change with the newest pose
+    assert moved._prefix.reused == 0
+
+
+def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkeypatch):
+    clip = make_clip(3)
+    expected = Perceiver(shared_modules()).observe(clip)
+    encode, told = perceiver._encode, []
+    perceiver.on_shortage = told.append
+    perceiver.observe(make_clip(2, first=7))
+
+    def short(frames):
+        if len(frames) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+        return encode(frames)
+
+    monkeypatch.setattr(perceiver, "_encode", short)
+    scene = perceiver.observe(clip)
+    assert np.allclose(scene.gate, expected.gate, atol=1e-5)
+    assert perceiver.shortages == 1
+    assert told == [
+        "CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"
+    ]
+    assert len(perceiver._kept) == 3  # the older ones were forgotten
+
+
+def test_a_shortage_while_reading_leaves_the_newest_half(perceiver, monkeypatch):
+    clip = make_clip(3)
+    language = perceiver.modules.language
+    read = language.read
+
+    def short(visual, earlier=None):
+        if len(visual) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 bytes")
+        return read(visual, earlier)
+
+    monkeypatch.setattr(language, "read", short)
+    scene = perceiver.observe(clip)
+    assert scene.clip.frames == clip.frames[1:]
+    assert scene.gate.shape[0] == 2
+    assert isinstance(scene.ask(QUESTIONS[0]).text, str)
+    assert perceiver.shortages == 1
+
+
+def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
+    perceiver, monkeypatch
+):
+    scene = perceiver.observe(make_clip(2))
+    expected = scene.ask_all(QUESTIONS), scene.ground("the chair")
+    layer = perceiver.modules.language.model.model.language_model.layers[2]
+    forward = layer.forward
+
+    def short(hidden, *args, **kwargs):  # in the midst of a pass that takes many texts at once
+        if hidden.shape[1] > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(hidden, *args, **kwargs)
+
+    monkeypatch.setattr(layer, "forward", short)
+    found = scene.ask_all(QUESTIONS), scene.ground_all(["the chair"] * 9)[8]
+    assert perceiver.shortages == 2
+    for mine, theirs in zip(found[0], expected[0], strict=True):
+        assert mine.text == theirs.text
+        assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
+    assert len(found[1]) == len(expected[1])
+    for kept in scene._prefix.cache.layers:
+        assert kept.get_seq_length() == scene._prefix.length + scene._prefix.objects
+
+
+def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch):
+    for error in (RuntimeError("shapes differ"), torch.OutOfMemoryError("no memory at all")):
+
+        def fail(frames, error=error):
+            raise error
+
+        monkeypatch.setattr(perceiver, "_encode", fail)
+        with pytest.raises(RuntimeError, match=str(error)):
+            perceiver.observe(make_clip(2))
+    assert perceiver.shortages == 1
+
+
+def fused(perceiver, clip):
+    return torch.stack([kept.tokens for kept in perceiver._encode(list(clip.frames))]).float()
+
+
+def test_fused_tokens_of_nano_are_those_of_the_official_protocol():
+    clip = make_clip(2)
+    expected = fused(Perceiver.from_pretrained("nano", reference=True), clip)
+    found = fused(Perceiver.from_pretrained("nano"), clip)
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+    half = fused(Perceiver.from_pretrained("nano", dtype=torch.bfloat16), clip)
+    alike = torch.nn.functional.cosine_similarity(half.flatten(1), expected.flatten(1))
+    assert alike.min() > 0.9999
+
+
+def test_bfloat16_runs_the_whole_pipeline():
+    perceiver = Perceiver.from_pretrained("nano", dtype=torch.bfloat16)
+    exact = Perceiver.from_pretrained("nano")
+    clip = make_clip(2)
+    scene, expected = perceiver.observe(clip), exact.observe(clip)
+    assert np.allclose(scene.gate, expected.gate, atol=0.05)
+    assert isinstance(scene.ask(QUESTIONS[0]).text, str)
+    assert isinstance(scene.ground("the chair"), tuple)
 
 
 def test_objects_stand_in_the_fixed_frame_and_carry_what_is_known(perceiver):
@@ -154,7 +299,7 @@ def test_what_is_not_here_leaves_an_answer_without_objects(perceiver):
     assert perceiver.observe(make_clip(1)).ask("How many chairs can you see?").objects == ()
 
 
-@pytest.mark.parametrize(("text", "said"), [("  ", "empty"), ("x" * 501, "501 characters")])
+@pytest.mark.parametrize(("text", "said"), [("  ", "empty"), ("x" * 2001, "2001 characters")])
 def test_texts_that_cannot_be_asked_are_refused(perceiver, text, said):
     scene = perceiver.observe(make_clip(1))
     with pytest.raises(PerceiverError, match=said):

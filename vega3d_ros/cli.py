@@ -59,6 +59,9 @@ COMMANDS = {
     "benchmark": Command(
         "vega3d_ros.evaluation.benchmarks.command", "ask a model the questions of a benchmark"
     ),
+    "inspect": Command("vega3d_ros.official.inspection", "say what a checkpoint is and needs"),
+    "download": Command("vega3d_ros.official.download", "download a released model"),
+    "prompt": Command("vega3d_ros.official.prompt", "compute the prompt embedding of a prior"),
 }
 
 

@@ -71,6 +71,12 @@ def test_all_is_well():
         ("transforms", {"has_transforms": False}, WARN, ["tf2_msgs"]),
         ("transforms", {"fixed_frame": "", "posed": False}, OK, ["optical"]),
         ("model", {"status": Status.LOADING, "loading_s": 12.0}, WARN, ["loading nano", "12 s"]),
+        (
+            "model",
+            {"status": Status.LOADING, "loading": "language model"},
+            WARN,
+            ["now: language model"],
+        ),
         ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
         ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),
         ("inference", {"scenes": 0}, OK, ["no scene"]),

@@ -24,6 +24,7 @@ def test_the_file_compiles_and_declares_what_is_documented():
         "image",
         "camera_info",
         "depth",
+        "models",
         "model",
         "device",
         "autostart",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -48,6 +49,8 @@ def test_ranges_in_the_yaml_file_are_those_declared():
     [
         ({"model": ""}, "`model`"),
         ({"image_qos": "best"}, "`image_qos`"),
+        ({"dtype": "float16"}, "`dtype`"),
+        ({"acceleration": "yes"}, "`acceleration`"),
         ({"fixed_frame": "/map"}, "slash"),
         ({"clip_length": 9}, "`clip_capacity`"),
         ({"keyframe_min_interval_s": 3.0}, "`keyframe_max_interval_s`"),
@@ -57,6 +60,21 @@ def test_ranges_in_the_yaml_file_are_those_declared():
 def test_what_does_not_go_together_is_named(values, word):
     with pytest.raises(ParameterError, match=word):
         Parameters(**values)
+
+
+def test_known_accelerations_are_those_of_the_prior():
+    from vega3d_ros.node.settings import _CHOICES
+    from vega3d_ros.prior.acceleration import Acceleration
+
+    assert _CHOICES["acceleration"] == get_args(Acceleration)
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu_8gb", "gpu_24gb"])
+def test_presets_are_parameters_that_fit_together(name):
+    document = yaml.safe_load((CONFIG.parent / "models" / f"{name}.yaml").read_text())
+    values = document["/**"]["ros__parameters"]
+    assert {"model", "device", "dtype", "acceleration"} <= set(values)
+    Parameters(**values)
 
 
 def test_the_model_is_named_shortly():

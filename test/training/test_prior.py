@@ -79,7 +79,7 @@ def test_result_loads_and_reports(config: PriorTrainingConfig, tmp_path: Path) -
         ).permute(0, 3, 1, 2)
         / 255
     )
-    latents = prior._normalised(prior.frame_encoder(pictures[:, :, None]))
+    latents = prior.tower.normalised(prior.tower.moments(pictures))
     assert 0.2 < latents.std() < 5
 
 

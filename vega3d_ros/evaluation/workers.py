@@ -31,10 +31,10 @@ class WorkersError(RuntimeError):
 
 
 def load_model(model: str, device: str) -> PerceiverLike:
-    """The model, for a process of its own."""
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415 - torch is slow to import
+    """The model, loaded and warmed up as the node does it."""
+    from vega3d_ros.loading import load_ready  # noqa: PLC0415 - torch is slow to import
 
-    perceiver: PerceiverLike = Perceiver.from_pretrained(model, device=device)
+    perceiver: PerceiverLike = load_ready(model, device=device)
     return perceiver
 
 

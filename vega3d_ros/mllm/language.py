@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.mllm.packing import OBJECTS, PREFIX, Packed, additive, visible
 from vega3d_ros.mllm.patches import patchify, resize
+from vega3d_ros.mllm.recorded import RecordedReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +49,22 @@ class Prefix:
         cache: Keys and values of ``length`` tokens and, behind them, of ``objects`` more.
         length: Tokens read of the clip.
         position: Rotary position of the next token.
+        visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
+        reused: Leading frames that an earlier prefix had read.
         objects: Object tokens read behind them, which only questions see.
     """
 
     cache: DynamicCache
     length: int
     position: int
+    visual: Tensor | None = None
+    reused: int = 0
     objects: int = 0
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """Tokens in the cache, and rotary position behind the object tokens."""
+        return self.length + self.objects, self.position + self.objects
 
 
 class SceneLanguage:
@@ -77,6 +88,15 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
+        self._recorded: RecordedReader | None = None
+
+    def record(self, frames: int, *, graphs: bool = True) -> None:
+        """Answer single questions about clips of up to ``frames`` frames by CUDA graphs.
+
+        Call it once, on the device where the model stays; see :mod:`vega3d_ros.mllm.recorded`.
+        """
+        length = self.prefix_ids(frames)[0].shape[1]
+        self._recorded = RecordedReader(self.model, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -85,12 +105,35 @@ class SceneLanguage:
         cell = int(vision.patch_size) * vision.spatial_merge_size
         return self.image_size[1] // cell, self.image_size[0] // cell
 
+    def on_grid(self, rows: int, columns: int) -> SceneLanguage:  # noqa: ARG002
+        """The same model for tokens on another grid, where it is not bound to one size."""
+        return self
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] in [0, 1] as vision tower and prior are both to see them."""
+        return images
+
     def semantic_tokens(self, images: Tensor) -> Tensor:
-        """Visual tokens [N, rows, columns, D] of images [N, 3, H, W] in [0, 1]."""
-        patches, grid = patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        """Visual tokens [N, rows, columns, D] of prepared images [N, 3, H, W] in [0, 1]."""
+        return self.see(
+            *patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        )
+
+    def see(self, patches: Tensor, grid: Tensor) -> Tensor:
+        """Visual tokens [N, rows, columns, D] of images of one size that are patches already.
+
+        Args:
+            patches: Rows of normalised pixels in the tower's order (``pixel_values``).
+            grid: [N, 3], frames, rows and columns of patches of each image (``image_grid_thw``).
+        """
         tower = self.model.model.visual
+        merge = self.model.config.vision_config.spatial_merge_size
         tokens: Tensor = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
-        return tokens.view(len(images), *self.grid, -1)
+        return tokens.view(len(grid), int(grid[0, 1]) // merge, int(grid[0, 2]) // merge, -1)
+
+    def worded(self, question: str) -> str:
+        """A question with everything around it; the answer follows."""
+        return self.prompt.question.format(text=" ".join(question.split()))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any that mark its beginning or end."""
@@ -123,21 +166,49 @@ class SceneLanguage:
         grid = torch.tensor([[1, rows * merge, columns * merge]], device=self.model.device)
         return grid.expand(frames, -1)
 
-    def read(self, visual: Tensor) -> Prefix:
-        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read."""
-        ids, types = self.prefix_ids(len(visual))
+    def read(self, visual: Tensor, earlier: Prefix | None = None) -> Prefix:
+        """Read a clip's fused tokens [F, rows, columns, D] and keep what was read.
+
+        Leading frames that are equal to those of an earlier prefix, value for value, are not read
+        again: what comes later never changes their keys and values. A frame that dropped out of
+        the front moves all others to new positions, so nothing of such a prefix is used.
+        """
+        same = _leading_equal(visual, earlier)
+        ids, _ = self.prefix_ids(len(visual))
+        positions = self.prefix_positions(len(visual))
+        per_frame = self.grid[0] * self.grid[1] + 2
+        start = ids.shape[1] - per_frame * (len(visual) - same) if same else 0
         cache = DynamicCache(config=self.model.config.text_config)
-        tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
-        self.model.model(
+        if earlier is not None and same:
+            for index, layer in enumerate(earlier.cache.layers):
+                keys, values = layer.keys[:, :, :start], layer.values[:, :, :start]
+                cache.update(keys.clone(), values.clone(), index)
+        if same < len(visual):
+            self.model.model(
+                input_ids=ids[:, start:],
+                position_ids=positions[..., start:],
+                mm_encoder_outputs={"image": _given(visual[same:])},
+                past_key_values=cache,
+                use_cache=True,
+            )
+        return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
+
+    def logits(self, visual: Tensor, ids: Tensor) -> Tensor:
+        """Logits [1, L, vocabulary] of a whole sequence, run anew.
+
+        Args:
+            visual: A clip's fused tokens [F, rows, columns, D].
+            ids: [1, L] token ids, with F * rows * columns image tokens for them.
+        """
+        ids = ids.to(self.model.device)
+        scores: Tensor = self.model(
             input_ids=ids,
-            mm_token_type_ids=types,
+            mm_token_type_ids=(ids == self.model.config.image_token_id).int(),
             image_grid_thw=self._image_grid(len(visual)),
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
-            past_key_values=cache,
-            use_cache=True,
-        )
-        length = ids.shape[1]
-        return Prefix(cache, length, length + int(self.model.model.rope_deltas))
+            mm_encoder_outputs={"image": _given(visual)},
+            use_cache=False,
+        ).logits
+        return scores
 
     def words(self, texts: Sequence[str]) -> Tensor:
         """What the language model hears in names, [texts, D]: the mean of their tokens."""
@@ -156,13 +227,17 @@ class SceneLanguage:
         count, device = len(objects), objects.device
         owners = torch.cat([_owned(prefix, device), torch.full((count,), OBJECTS, device=device)])
         positions = prefix.position + torch.arange(count, device=device)
-        model(
-            inputs_embeds=objects[None],
-            position_ids=positions.expand(3, 1, -1),
-            attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
-            past_key_values=prefix.cache,
-            use_cache=True,
-        )
+        try:
+            model(
+                inputs_embeds=objects[None],
+                position_ids=positions.expand(3, 1, -1),
+                attention_mask=_attention(visible(owners[-count:], owners), model.dtype),
+                past_key_values=prefix.cache,
+                use_cache=True,
+            )
+        except BaseException:
+            _cut(prefix.cache, prefix.told[0])
+            raise
         return replace(prefix, objects=prefix.objects + count)
 
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
@@ -180,14 +255,18 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
+        suffixes = [self.encode(self.worded(text)) for text in questions]
+        recorded = self._recorded
+        if recorded and len(suffixes) == 1 and recorded.fits(prefix, suffixes[0], max_tokens):
+            spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
+            text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
+            return [(text, math.exp(sum(logs) / len(logs)))]
         branches = Branches(self, prefix, len(questions), told=True)
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
         try:
-            hidden = branches.extend(
-                [self.encode(self.prompt.question.format(text=text)) for text in questions]
-            )
+            hidden = branches.extend(suffixes)
             for step in range(max_tokens):
                 scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
                 best, tokens = scores.max(dim=-1)
@@ -210,6 +289,22 @@ class SceneLanguage:
         return list(zip(texts, confidence, strict=True))
 
 
+def _given(visual: Tensor) -> BaseModelOutputWithPooling:
+    """Fused tokens [F, rows, columns, D] in the form in which the model takes visual tokens."""
+    tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
+    return BaseModelOutputWithPooling(pooler_output=tokens)
+
+
+def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
+    """How many leading frames an earlier prefix read with exactly these tokens."""
+    read = None if earlier is None else earlier.visual
+    if read is None or visual.shape[1:] != read.shape[1:]:
+        return 0
+    both = min(len(visual), len(read))
+    equal = (visual[:both] == read[:both]).flatten(1).all(dim=1)
+    return int(equal.long().cumprod(0).sum())
+
+
 class Branches:
     """Continuations of one prefix that grow side by side in its cache.
 
@@ -227,7 +322,7 @@ class Branches:
         self._prefix, self._told = prefix, told
         device = language.model.device
         self._owners = _owned(prefix, device)
-        position = prefix.position + (prefix.objects if told else 0)
+        position = prefix.told[1] if told else prefix.position
         self._positions = torch.full((count,), position, device=device)
 
     def extend(
@@ -260,13 +355,18 @@ class Branches:
 
     def close(self) -> None:
         """Forget everything after the prefix."""
-        kept = self._prefix.length + self._prefix.objects
-        self._prefix.cache.crop(kept - len(self._owners))
+        _cut(self._prefix.cache, self._prefix.told[0])
+
+
+def _cut(cache: DynamicCache, length: int) -> None:
+    """Keep the first ``length`` tokens, also where a pass ended before its last layer."""
+    for layer in cache.layers:
+        layer.crop(min(0, length - int(layer.get_seq_length())))
 
 
 def _owned(prefix: Prefix, device: torch.device) -> Tensor:
     """Owners of all tokens of a prefix."""
-    owners = torch.full((prefix.length + prefix.objects,), PREFIX, device=device)
+    owners = torch.full((prefix.told[0],), PREFIX, device=device)
     owners[prefix.length :] = OBJECTS
     return owners
 

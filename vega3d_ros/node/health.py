@@ -6,6 +6,7 @@ verdicts.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -161,6 +162,7 @@ class Facts:
     failure: str = ""
     model: str = ""
     device: str = ""
+    loading: str = ""
     loading_s: float = 0.0
     busy_s: float = 0.0
     fixed_frame: str = ""
@@ -248,7 +250,9 @@ def _transforms(facts: Facts) -> Verdict:
 def _model(facts: Facts) -> Verdict:
     values = {"model": facts.model, "device": facts.device}
     if facts.status is Status.LOADING:
-        return Verdict("model", WARN, f"loading {facts.model} for {facts.loading_s:.0f} s", values)
+        now = f" (now: {facts.loading})" if facts.loading else ""
+        text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
+        return Verdict("model", WARN, text, values)
     if facts.status is Status.FAILED:
         return Verdict(
             "model", ERROR, f"{facts.model} could not be loaded: {facts.failure}", values
@@ -269,9 +273,19 @@ def _inference(facts: Facts) -> Verdict:
         )
     elif facts.scenes == 0:
         message = "no scene yet"
-    return Verdict(
-        "inference", level, message, {**facts.values, "memory": f"{resident_mib():.0f} MiB"}
-    )
+    values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}
+    held_mib = gpu_mib()
+    if held_mib is not None:
+        values["GPU memory"] = f"{held_mib:.0f} MiB"
+    return Verdict("inference", level, message, values)
+
+
+def gpu_mib() -> float | None:
+    """GPU memory that tensors of this process hold, MiB; None where no GPU is used."""
+    torch = sys.modules.get("torch")  # importing it here would hold up the node for seconds
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.memory_allocated()) / 2**20
 
 
 def resident_mib() -> float:

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -40,7 +40,9 @@ from vega3d_ros.scene.memory import Memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vega3d_ros.node.settings import Parameters
     from vega3d_ros.node.worker import PerceiverLike, SceneState
+    from vega3d_ros.prior.acceleration import Acceleration
 
 NAME = "perception"
 # Nav2's lifecycle manager gives a transition five seconds, so waiting for the model is shorter. A
@@ -53,16 +55,29 @@ EXPIRY_PERIOD_S = 0.05
 SPIN_S = 0.1
 
 
-def load_perceiver(model: str, device: str) -> PerceiverLike:
-    """Load a model; ``device`` auto is CUDA where present."""
-    # Here, in the worker's thread: importing them takes seconds.
-    import torch  # noqa: PLC0415
+Factory: TypeAlias = (
+    "Callable[[Parameters, Callable[[str], None], Callable[[str], None]], PerceiverLike]"
+)
+"""Makes a perceiver from parameters; tells what it is loading, and later of memory that ended."""
 
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    perceiver: PerceiverLike = Perceiver.from_pretrained(model, device=device)
+def load_perceiver(
+    parameters: Parameters, progress: Callable[[str], None], on_shortage: Callable[[str], None]
+) -> PerceiverLike:
+    """Load and warm up the model that the parameters name."""
+    # Here, in the worker's thread: importing it takes seconds.
+    progress("libraries")
+    from vega3d_ros.loading import load_ready  # noqa: PLC0415
+
+    perceiver = load_ready(
+        parameters.model,
+        device=parameters.device,
+        dtype=parameters.dtype,
+        acceleration=cast("Acceleration", parameters.acceleration),
+        frames=parameters.clip_length,
+        progress=progress,
+    )
+    perceiver.on_shortage = on_shortage
     return perceiver
 
 
@@ -90,14 +105,13 @@ class PerceptionNode(LifecycleNode):
     """Understands what a camera sees.
 
     Args:
-        perceiver_factory: Called with the parameters ``model`` and ``device`` in the worker's
-            thread.
+        perceiver_factory: Called in the worker's thread.
         kwargs: For ``rclpy.lifecycle.LifecycleNode``.
     """
 
     def __init__(
         self,
-        perceiver_factory: Callable[[str, str], PerceiverLike] = load_perceiver,
+        perceiver_factory: Factory = load_perceiver,
         **kwargs: Any,
     ) -> None:
         super().__init__(NAME, **kwargs)
@@ -105,6 +119,7 @@ class PerceptionNode(LifecycleNode):
         self._factory = perceiver_factory
         self._configured: Session | None = None
         self._active = False
+        self._loading = ""
         self._health = Health()
         self._intake: Intake | None = None
         self._expiry: Any = None
@@ -136,7 +151,7 @@ class PerceptionNode(LifecycleNode):
         parameters = read_parameters(self)
         outputs = Outputs(self, self._health, parameters.model_name, parameters.min_score)
         worker = Worker(
-            functools.partial(self._factory, parameters.model, parameters.device),
+            functools.partial(self._factory, parameters, self._on_progress, self._on_shortage),
             Memory(parameters.fixed_frame or "map", parameters.max_objects),
             self._on_scene,
             self._on_failure,
@@ -285,6 +300,17 @@ class PerceptionNode(LifecycleNode):
         if gate is not None:
             self._health.note("mean gate (share of the generator)", f"{float(gate.mean()):.3f}")
 
+    def _on_progress(self, what: str) -> None:
+        self._loading = what
+        self.get_logger().info(f"loading: {what}")
+
+    def _on_shortage(self, what: str) -> None:
+        self._health.count("times memory ended")
+        self._health.note("last time memory ended", what)
+        self.get_logger().warning(
+            f"{what}. What was kept is forgotten; set a smaller clip_length, or another preset"
+        )
+
     def _on_failure(self, message: str, details: str) -> None:
         self._health.count("failures")
         self._health.note("last failure", message)
@@ -318,6 +344,7 @@ class PerceptionNode(LifecycleNode):
             failure=worker.failure,
             model=parameters.model,
             device=parameters.device,
+            loading=self._loading,
             loading_s=since_s,
             busy_s=0.0 if busy_ns is None else (now_ns - busy_ns) * 1e-9,
             fixed_frame=parameters.fixed_frame,
@@ -343,7 +370,7 @@ class PerceptionNode(LifecycleNode):
 
 def main(
     args: Sequence[str] | None = None,
-    perceiver_factory: Callable[[str, str], PerceiverLike] = load_perceiver,
+    perceiver_factory: Factory = load_perceiver,
 ) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
     stopping = threading.Event()

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_CHOICES = {
+    "dtype": ("auto", "float32", "bfloat16"),
+    "acceleration": ("none", "graphs", "compile", "compile_graphs"),
+    "image_qos": ("auto", "reliable", "best_effort"),
+}
+
+
 class ParameterError(ValueError):
     """A parameter that cannot be used; the message names it and says what to set."""
 
@@ -33,6 +40,16 @@ class Parameters:
     )
     device: str = _parameter(
         "auto", "where the model runs: auto (CUDA where present), cpu, cuda, cuda:1, ..."
+    )
+    dtype: str = _parameter(
+        "auto",
+        "type of the weights: auto (bfloat16 on GPUs that compute with it, else float32), "
+        "float32, bfloat16",
+    )
+    acceleration: str = _parameter(
+        "none",
+        "of the prior: none, graphs (CUDA graphs, seconds to load), compile (minutes), "
+        "compile_graphs",
     )
     autostart: bool = _parameter(
         False, "configure and activate by itself; leave false under a lifecycle manager"
@@ -91,9 +108,11 @@ class Parameters:
                 "Hugging Face id"
             )
             raise ParameterError(msg)
-        if self.image_qos not in {"auto", "reliable", "best_effort"}:
-            msg = f"parameter `image_qos` is {self.image_qos!r}; set auto, reliable or best_effort"
-            raise ParameterError(msg)
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                choices = f"{', '.join(known[:-1])} or {known[-1]}"
+                msg = f"parameter `{name}` is {getattr(self, name)!r}; set {choices}"
+                raise ParameterError(msg)
         if self.fixed_frame.startswith("/"):
             msg = (
                 f"parameter `fixed_frame` is {self.fixed_frame!r}; frames of TF have no leading "

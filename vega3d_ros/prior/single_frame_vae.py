@@ -11,10 +11,12 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanRMS_norm
 from torch import nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKLWan
     from torch import Tensor
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -55,6 +57,42 @@ def single_frame(module: _Module) -> _Module:
             if isinstance(child, WanCausalConv3d):
                 setattr(parent, name, LastTapConv2d(child))
     return copied
+
+
+class ChannelsLastNorm(nn.Module):
+    """A :class:`WanRMS_norm` of a picture whose channels lie together in memory.
+
+    Args:
+        norm: The norm; its weight is copied.
+    """
+
+    # F.normalize's guard of 1e-12 on the length is far below what float32 can tell apart here.
+    EPS = 1e-24
+
+    def __init__(self, norm: WanRMS_norm) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(norm.gamma.detach().flatten().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, ...] -> the same shape."""
+        last = x.movedim(1, -1)
+        return functional.rms_norm(last, last.shape[-1:], self.weight, self.EPS).movedim(-1, 1)
+
+
+def frame_encoder(vae: AutoencoderKLWan) -> nn.Sequential:
+    """A copy of an autoencoder's encoder for inference on frames: moments of [N, 3, 1, H, W].
+
+    Weights and activations are channels-last.
+    """
+    encoder = nn.Sequential(single_frame(vae.encoder), single_frame(vae.quant_conv))
+    for parent in list(encoder.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, WanRMS_norm):
+                setattr(parent, name, ChannelsLastNorm(child))
+    for parameter in encoder.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return encoder
 
 
 @torch.no_grad()

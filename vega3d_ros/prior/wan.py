@@ -1,8 +1,9 @@
 """The Wan text-to-video model as a prior: latents, a little noise, part of one denoising pass.
 
-Follows the official ``wan_t2v_encoder.py`` on diffusers' own modules: posterior mean of the
-autoencoder, normalised; one noise level; a fixed prompt; the residual stream after one chosen
-block. What the official code runs after that block is neither loaded nor run here.
+Follows the official ``wan_t2v_encoder.py``: posterior mean of the autoencoder, normalised; one
+noise level; a fixed prompt; the residual stream after one chosen block. What the official code
+runs after that block is neither loaded nor run here, and what it runs before is run in the form of
+:mod:`vega3d_ros.prior.folded`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 from torch import nn
 
+from vega3d_ros.prior.acceleration import StaticTower
 from vega3d_ros.prior.base import PriorConfig, PriorError
 from vega3d_ros.prior.images import check_images, fit_images
-from vega3d_ros.prior.noise import frame_noise, noise_level
-from vega3d_ros.prior.single_frame_vae import single_frame
+from vega3d_ros.prior.noise import frame_noise
+from vega3d_ros.prior.tower import FastTower, ReferenceTower
 from vega3d_ros.prior.wan_files import (
     block_index,
     drop_decoder,
@@ -34,10 +36,12 @@ from vega3d_ros.prior.wan_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from diffusers import AutoencoderKLWan
     from torch import Tensor
+
+    from vega3d_ros.prior.acceleration import Acceleration
 
 # AutoencoderKLWan encodes 1 + 4 k frames and silently leaves out a remainder.
 _VAE_CHUNK = 4
@@ -54,18 +58,24 @@ class WanPrior(nn.Module):
     f (j-1) + 1 ... f j with f the reduction, and the tokens of a frame are interpolated linearly
     in time between the latents' centres.
 
+    The networks are copied into the form that runs. ``vae`` and ``transformer`` stay as they are,
+    on the device where they are, to be saved; :meth:`forget_sources` frees them.
+
     Args:
         vae: The autoencoder; its decoder is never used and may be None.
         transformer: The diffusion transformer. Blocks after the hooked one are taken out of it.
         prompt: [L, text_dim] prompt embedding, L <= ``config.text_length``.
         config: Settings; ``self.config`` holds them with ``block`` counted from the first.
+        reference: Run the official protocol on diffusers' modules instead, with all blocks, to
+            compare with; "frames" mode only.
+
+    Attributes:
+        frames_at_once: Frames that are encoded together in "frames" mode, at most.
 
     Raises:
         PriorError: If the settings do not fit the modules.
     """
 
-    latents_mean: Tensor
-    latents_std: Tensor
     prompt: Tensor
 
     def __init__(
@@ -74,6 +84,8 @@ class WanPrior(nn.Module):
         transformer: WanTransformer3DModel,
         prompt: Tensor,
         config: PriorConfig,
+        *,
+        reference: bool = False,
     ) -> None:
         super().__init__()
         block = block_index(config.block, len(transformer.blocks))
@@ -88,28 +100,75 @@ class WanPrior(nn.Module):
         if config.width % stride or config.height % stride:
             msg = f"prior size {config.width}x{config.height} must be a multiple of {stride}"
             raise PriorError(msg)
-        del transformer.blocks[block + 1 :]
+        if reference and config.mode != "frames":
+            msg = "the reference encodes each frame alone; use it with prior mode 'frames'"
+            raise PriorError(msg)
         self.config = replace(config, block=block)
-        self.vae = drop_decoder(vae)
-        self.transformer = transformer
-        self.frame_encoder = nn.Sequential(single_frame(vae.encoder), single_frame(vae.quant_conv))
-        for name in ("latents_mean", "latents_std"):
-            value = torch.tensor(vae.config[name]).view(1, -1, 1, 1, 1)
-            self.register_buffer(name, value, persistent=False)
+        self.dim = int(transformer.patch_embedding.out_channels)
+        self.grid = (config.height // stride, config.width // stride)
+        self.frames_at_once = 8
+        self._latents = (int(vae.config.z_dim), int(vae.spatial_compression_ratio))
+        self._static: StaticTower | None = None
+        drop_decoder(vae)
+        self._sources: tuple[AutoencoderKLWan, WanTransformer3DModel] | None = (vae, transformer)
         self.register_buffer("prompt", prompt.detach().clone(), persistent=False)
+        self.tower: FastTower | ReferenceTower
+        if reference:
+            self.tower = ReferenceTower(vae, transformer, prompt, self.config)
+        else:
+            del transformer.blocks[block + 1 :]
+            self.tower = FastTower(vae, transformer, prompt, self.config)
+        if config.mode == "clip":
+            self.clip_vae = vae
         self.eval().requires_grad_(requires_grad=False)
 
     @property
-    def dim(self) -> int:
-        """Channels of a token."""
-        return int(self.transformer.patch_embedding.out_channels)
+    def vae(self) -> AutoencoderKLWan:
+        """The autoencoder as loaded, without decoder."""
+        return self._source()[0]
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of tokens."""
-        stride = self.vae.spatial_compression_ratio * self.transformer.config.patch_size[1]
-        return self.config.height // stride, self.config.width // stride
+    def transformer(self) -> WanTransformer3DModel:
+        """The transformer as loaded."""
+        return self._source()[1]
 
+    def _source(self) -> tuple[AutoencoderKLWan, WanTransformer3DModel]:
+        if self._sources is None:
+            msg = "the prior was loaded for inference only; load it anew to save or change it"
+            raise PriorError(msg)
+        return self._sources
+
+    def forget_sources(self) -> None:
+        """Free the weights that are needed to save the prior, but not to run it."""
+        self._sources = None
+
+    def accelerate(self, how: Acceleration) -> None:
+        """Compile the networks or record them as CUDA graphs, for ``frames_at_once`` and for one.
+
+        Call it once, on the device where the prior stays. Returns when everything is compiled;
+        nothing is compiled afterwards.
+
+        Args:
+            how: See :data:`vega3d_ros.prior.acceleration.Acceleration`.
+
+        Raises:
+            PriorError: If it is not possible here.
+        """
+        if self.config.mode != "frames":
+            msg = "a prior in mode 'clip' has no fixed shapes; set acceleration none"
+            raise PriorError(msg)
+        channels, ratio = self._latents
+        height, width = self.config.height, self.config.width
+        self._static = StaticTower(
+            self.tower,
+            how,
+            sorted({1, self.frames_at_once}),
+            picture=(3, height, width),
+            latent=(channels, 1, height // ratio, width // ratio),
+            device=self.prompt.device,
+        )
+
+    @torch.inference_mode(mode=False)
     @torch.no_grad()
     def encode(
         self, images: Tensor, stamps_ns: Sequence[int], *, noise: Tensor | None = None
@@ -129,12 +188,29 @@ class WanPrior(nn.Module):
             PriorError: If images, stamps or noise do not fit.
         """
         check_images(images, stamps_ns)
-        if self.config.mode == "frames":
-            video = self._pictures(images)[:, :, None]
-            latents = self._normalised(self.frame_encoder(video))
-            tokens = self._tokens(latents, self._noise(noise, latents.shape[1:], stamps_ns))
-            return tokens[:, 0]
-        return self._encode_clip(images, stamps_ns, noise)
+        if self.config.mode == "clip":
+            return self._encode_clip(images, stamps_ns, noise)
+        channels, ratio = self._latents
+        shape = (channels, 1, self.config.height // ratio, self.config.width // ratio)
+        self._check_noise(noise, len(images), shape)
+        run = self._static or self.tower
+        tokens = []
+        for part in self._batches(len(images)):
+            # A GPU works on the moments while the CPU draws the noise.
+            moments = run.moments(self._pictures(images[part]))
+            given = None if noise is None else noise[part]
+            tokens.append(run.tokens(moments, self._noise(given, shape, stamps_ns[part])))
+        return tokens[0] if len(tokens) == 1 else torch.cat(tokens)
+
+    def _batches(self, count: int) -> Iterator[slice]:
+        """Parts of the frames that are encoded together."""
+        start = 0
+        while start < count:
+            step = min(self.frames_at_once, count - start)
+            if self._static is not None and step not in self._static.sizes:
+                step = 1  # fixed shapes: what does not fill a batch goes one by one
+            yield slice(start, start + step)
+            start += step
 
     def _encode_clip(
         self, images: Tensor, stamps_ns: Sequence[int], noise: Tensor | None
@@ -143,15 +219,18 @@ class WanPrior(nn.Module):
         video = self._pictures(images).transpose(0, 1)[None]  # [1, 3, T, H, W]
         missing = -(count - 1) % _VAE_CHUNK
         video = torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
-        latents = self._normalised(self.vae.encode(video).latent_dist.parameters)
-        factor = 2 ** sum(self.vae.temperal_downsample)
+        moments = self.clip_vae.encode(video).latent_dist.parameters
+        factor = 2 ** sum(self.clip_vae.temperal_downsample)
         steps = 1 + -(-(count - 1) // factor)
-        latents = latents[:, :, :steps]
+        moments = moments[:, :, :steps]
         # A latent's noise belongs to the last frame it stands for.
         stamps = [stamps_ns[min(factor * step, count - 1)] for step in range(steps)]
-        shape = (latents.shape[1], 1, *latents.shape[3:])
+        shape = (self._latents[0], 1, *moments.shape[3:])
+        self._check_noise(noise, steps, shape)
         eps = self._noise(noise, shape, stamps).squeeze(2).transpose(0, 1)[None]
-        tokens = self._tokens(latents, eps)[0]
+        tower = self.tower
+        assert isinstance(tower, FastTower)
+        tokens: Tensor = tower.transformer(tower.noisy(moments, eps))[0]
         if factor == 1:
             return tokens
         centres = [max(0.0, factor * step - (factor - 1) / 2) for step in range(steps)]
@@ -163,16 +242,17 @@ class WanPrior(nn.Module):
 
     def _pictures(self, images: Tensor) -> Tensor:
         """Frames [N, 3, height, width] in [-1, 1] at the working size, in the encoder's dtype."""
-        weight = self.vae.quant_conv.weight
-        images = images.to(weight.device, torch.float32)
+        images = images.to(self.prompt.device, torch.float32)
         config = self.config
         fitted = fit_images(images, config.width, config.height, config.align)
-        return (fitted * 2 - 1).to(weight.dtype)
+        return (fitted * 2 - 1).to(self.tower.picture_dtype)
 
-    def _normalised(self, moments: Tensor) -> Tensor:
-        """Normalised posterior mean [N, channels, T, rows, cols], float32."""
-        mean = moments.chunk(2, dim=1)[0].float()
-        return (mean - self.latents_mean.float()) / self.latents_std.float()
+    @staticmethod
+    def _check_noise(noise: Tensor | None, count: int, shape: Sequence[int]) -> None:
+        expected = [count, shape[0], *shape[2:]]
+        if noise is not None and list(noise.shape) != expected:
+            msg = f"noise must be {expected}, not {list(noise.shape)}"
+            raise PriorError(msg)
 
     def _noise(
         self, noise: Tensor | None, shape: Sequence[int], stamps_ns: Sequence[int]
@@ -180,36 +260,11 @@ class WanPrior(nn.Module):
         """Noise [N, channels, 1, rows, cols] on the prior's device."""
         if noise is None:
             noise = frame_noise(shape, self.config.seed, stamps_ns)
+            if self.prompt.is_cuda:  # from pinned memory the copy does not wait for the GPU
+                noise = noise.pin_memory()
         else:
-            expected = [len(stamps_ns), shape[0], *shape[2:]]
-            if list(noise.shape) != expected:
-                msg = f"noise must be {expected}, not {list(noise.shape)}"
-                raise PriorError(msg)
             noise = noise[:, :, None]
-        return noise.to(self.prompt.device, torch.float32)
-
-    def _tokens(self, latents: Tensor, noise: Tensor) -> Tensor:
-        """Hooked block's output [N, T, rows, cols, dim], float32, for normalised latents.
-
-        ``WanTransformer3DModel.forward`` as far as the hooked block, without the head.
-        """
-        level = noise_level(self.config.timestep, self.config.shift)
-        model = self.transformer
-        dtype = model.patch_embedding.weight.dtype
-        noisy = torch.lerp(latents, noise, level.sigma).to(dtype)
-        hidden = model.patch_embedding(noisy)
-        grid = hidden.shape[2:]
-        hidden = hidden.flatten(2).transpose(1, 2).contiguous()
-        padding = self.config.text_length - len(self.prompt)
-        prompt = nn.functional.pad(self.prompt, (0, 0, 0, padding)).to(dtype)[None]
-        timestep = torch.tensor([level.timestep], device=hidden.device)
-        _, modulation, text, _ = model.condition_embedder(timestep, prompt)
-        modulation = modulation.unflatten(1, (6, -1))
-        text = text.expand(len(hidden), -1, -1)
-        rotary = model.rope(noisy)
-        for block in model.blocks:
-            hidden = block(hidden, text, modulation, rotary)
-        return cast("Tensor", hidden.unflatten(1, grid).float())
+        return noise.to(self.prompt.device, torch.float32, non_blocking=True)
 
     def save_pretrained(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write ``transformer/``, ``vae/`` (encoder), ``prompt.safetensors`` and ``prior.json``.
@@ -217,6 +272,9 @@ class WanPrior(nn.Module):
         Args:
             folder: Created where missing.
             dtype: Of the weights on disk (see :func:`fill`); None keeps that in memory.
+
+        Raises:
+            PriorError: After :meth:`forget_sources`.
         """
         folder = Path(folder)
         self.transformer.register_to_config(num_layers=len(self.transformer.blocks))
@@ -237,6 +295,7 @@ class WanPrior(nn.Module):
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        reference: bool = False,
     ) -> WanPrior:
         """Read a folder of :meth:`save_pretrained`, as far as the hooked block needs it.
 
@@ -246,6 +305,8 @@ class WanPrior(nn.Module):
             config: Settings instead of those in ``prior.json``.
             dtype: Of the weights; diffusers keeps norms and modulation in float32 whatever it is.
             device: Where they go.
+            reference: Run the official protocol; needs a folder with the blocks after the hooked
+                one, where it should cost what that costs.
 
         Raises:
             PriorError: If a file is missing or damaged, or does not fit the settings.
@@ -257,8 +318,9 @@ class WanPrior(nn.Module):
         if prompt is None:
             msg = f"{folder / 'prompt.safetensors'} has no tensor 'prompt'"
             raise PriorError(msg)
-        transformer = load_transformer(folder / "transformer", config.block, dtype)
-        return cls(vae, transformer, prompt.float(), config).to(device)
+        last = -1 if reference else config.block
+        transformer = load_transformer(folder / "transformer", last, dtype)
+        return cls(vae, transformer, prompt.float(), config, reference=reference).to(device)
 
 
 def randomised(prior: WanPrior, seed: int) -> WanPrior:

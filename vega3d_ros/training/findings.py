@@ -10,8 +10,9 @@ import torch
 from rich.progress import track
 
 from vega3d_ros.frames import Clip
+from vega3d_ros.keyframes import FusedFrame
 from vega3d_ros.mllm.object_tokens import VALUES
-from vega3d_ros.perceiver import FusedFrame, Perceiver, Scene
+from vega3d_ros.perceiver import Perceiver, Scene
 from vega3d_ros.training.notes import Notes, Told
 
 if TYPE_CHECKING:

@@ -40,6 +40,8 @@ _RECORDED = (
 _ANY_NUMBER = "\nThere may be no corresponding object, or there may be one or more objects."
 _NOWHERE = [0.0] * 6
 _HIT = 0.5
+# Tokens of an answer, as officially.
+_SHORT, _LONG = 16, 512
 
 
 def _video3dllm(
@@ -98,10 +100,12 @@ def _answered(item: Row) -> tuple[Row, Row]:
     return {"gt_response": truth}, {"answers": answers}
 
 
-def _say(name: str) -> Callable[[Scene, Sequence[Question], SceneReader], list[Row]]:
+def _say(
+    name: str, max_tokens: int
+) -> Callable[[Scene, Sequence[Question], SceneReader], list[Row]]:
     def respond(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
         del reader
-        answers = scene.ask_all([question.prompt for question in questions])
+        answers = scene.ask_all([question.prompt for question in questions], max_tokens)
         return [{name: answer.text} for answer in answers]
 
     return respond
@@ -162,7 +166,9 @@ def _describe(scene: Scene, questions: Sequence[Question], reader: SceneReader) 
     del reader
     given = [question for question in questions if question.known["box"] is not None]
     asked = [located(question) for question in given]
-    said = {q.id: answer.text for q, answer in zip(given, scene.ask_all(asked), strict=True)}
+    said = {
+        q.id: answer.text for q, answer in zip(given, scene.ask_all(asked, _LONG), strict=True)
+    }
     return [{"pred_response": said.get(question.id, "")} for question in questions]
 
 
@@ -181,7 +187,7 @@ _TASKS = (
         name="vsi-bench",
         questions=read_questions,
         reader=Videos,
-        respond=_say("prediction"),
+        respond=_say("prediction", _SHORT),
         refused={"prediction": ""},
         key="id",
         summarise=vsi_bench.summarise,
@@ -225,7 +231,7 @@ _TASKS = (
     _scannet(
         name="scanqa",
         questions=_video3dllm("scanqa_val_llava_style.json", _answered),
-        respond=_say("pred_response"),
+        respond=_say("pred_response", _LONG),
         refused={"pred_response": ""},
         summarise=scanqa.summarise,
         headline=("EM", "CIDEr", "BLEU-4", "METEOR", "ROUGE-L"),
@@ -234,7 +240,7 @@ _TASKS = (
     _scannet(
         name="sqa3d",
         questions=_video3dllm("sqa3d_test_llava_style.json", _answered),
-        respond=_say("pred_response"),
+        respond=_say("pred_response", _LONG),
         refused={"pred_response": ""},
         summarise=sqa3d.summarise,
         headline=("EM", "EM-R"),
