@@ -14,7 +14,7 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "topic of its CameraInfo"),
     "depth": ("depth", "topic of the depth image registered to it; need not exist"),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
-    "model": ("", "shipped model, model folder or Hugging Face id; empty: as in the files"),
+    "model": ("", "shipped model, model folder or downloaded model; empty: as in the files"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
     "fixed_frame": ("map", "frame of the results, z up; empty: the camera's optical frame"),
     "autostart": ("true", "configure and activate the node; false under a lifecycle manager"),

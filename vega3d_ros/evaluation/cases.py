@@ -172,7 +172,7 @@ def _dashed(image: Image, start: NDArray[np.float64], end: NDArray[np.float64]) 
 
 
 def _picture(frame: Frame, scene: SceneRecord, truth: TruthSource | None) -> Image:
-    plain = enlarged(frame.image, _WIDTH_PX)
+    plain = enlarged(frame.picture, _WIDTH_PX)
     sights: Mapping[str, Sight] = (truth.at(scene) if truth is not None else None) or {}
     shown = [sight.item for sight in sights.values() if sight.visible]
     boxes = draw_truth(plain, shown, scene.frame_id, frame)

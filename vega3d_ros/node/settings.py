@@ -36,7 +36,7 @@ class Parameters:
     """Every parameter with its default. Changes take effect with the next ``configure``."""
 
     model: str = _parameter(
-        "nano", "name of a shipped model, or a model folder, or a Hugging Face id"
+        "nano", "name of a shipped model, or a model folder, or a downloaded one's name"
     )
     device: str = _parameter(
         "auto", "where the model runs: auto (CUDA where present), cpu, cuda, cuda:1, ..."
@@ -105,7 +105,7 @@ class Parameters:
         if not self.model:
             msg = (
                 "parameter `model` is empty; set a shipped model (nano), a model folder or a "
-                "Hugging Face id"
+                "the name of a downloaded one"
             )
             raise ParameterError(msg)
         for name, known in _CHOICES.items():
