@@ -88,7 +88,7 @@ class TestFrame:
         ("changes", "words"),
         [
             ({"image": np.zeros((6, 8), np.uint8)}, "image must be"),
-            ({"image": np.zeros((6, 8, 3), np.float32)}, "image must be"),
+            ({"image": np.zeros((6, 8, 3), np.float64)}, "image must be"),
             ({"image": np.zeros((0, 8, 3), np.uint8)}, "image must be"),
             ({"image": np.zeros((5, 8, 3), np.uint8)}, "camera_info is for 8x6"),
             ({"depth_m": np.zeros((3, 4), np.float32)}, "registered"),

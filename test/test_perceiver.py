@@ -299,7 +299,7 @@ def test_what_is_not_here_leaves_an_answer_without_objects(perceiver):
     assert perceiver.observe(make_clip(1)).ask("How many chairs can you see?").objects == ()
 
 
-@pytest.mark.parametrize(("text", "said"), [("  ", "empty"), ("x" * 501, "501 characters")])
+@pytest.mark.parametrize(("text", "said"), [("  ", "empty"), ("x" * 2001, "2001 characters")])
 def test_texts_that_cannot_be_asked_are_refused(perceiver, text, said):
     scene = perceiver.observe(make_clip(1))
     with pytest.raises(PerceiverError, match=said):

@@ -13,14 +13,12 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
@@ -29,11 +27,15 @@ from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
 from vega3d_ros.mllm.object_tokens import ObjectTokens
+from vega3d_ros.mllm.weights import WeightsError, load_language_model, load_tokenizer
+from vega3d_ros.official.layout import OfficialError, is_official
+from vega3d_ros.official.load import load_official
+from vega3d_ros.official.names import downloads
 from vega3d_ros.prior.base import PriorConfig, PriorError
 from vega3d_ros.prior.wan import WanPrior
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -53,8 +55,8 @@ class Modules:
         prior: The frozen generative model, or None for a model without one.
         language: Vision tower, language model, tokenizer and prompt.
         bridge: Projector and gate.
-        positions: Position encoding of visual tokens.
-        grounding: Token head.
+        positions: Position encoding of visual tokens; None in an official checkpoint.
+        grounding: Token head; None in an official checkpoint, which answers questions only.
         objects: Tells the language model what was found, or None.
         settings: Everything else of ``model.json``: ``labels`` (the default queries), ``colors``
             (those with a name), thresholds and a ``card`` for people.
@@ -63,8 +65,8 @@ class Modules:
     prior: WanPrior | None
     language: SceneLanguage
     bridge: Bridge
-    positions: PositionEncoding
-    grounding: GroundingHead
+    positions: PositionEncoding | None
+    grounding: GroundingHead | None
     objects: ObjectTokens | None
     settings: dict[str, Any]
 
@@ -88,8 +90,15 @@ class Modules:
         return self
 
     def _networks(self) -> list[nn.Module]:
-        rest = [self.language.model, self.bridge, self.positions, self.grounding]
-        return [*rest, *(part for part in (self.prior, self.objects) if part is not None)]
+        parts = (
+            self.prior,
+            self.language.model,
+            self.bridge,
+            self.positions,
+            self.grounding,
+            self.objects,
+        )
+        return [part for part in parts if part is not None]
 
 
 def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -99,7 +108,13 @@ def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bflo
         modules: The model.
         folder: Created where missing.
         dtype: Of the weights on disk.
+
+    Raises:
+        CheckpointError: If it is an official checkpoint.
     """
+    if modules.positions is None or modules.grounding is None:
+        msg = "an official checkpoint is read but not written; copy its folder instead"
+        raise CheckpointError(msg)
     folder.mkdir(parents=True, exist_ok=True)
     language = modules.language
     description = {
@@ -129,17 +144,17 @@ def _save(state: dict[str, torch.Tensor], file: Path, dtype: torch.dtype) -> Non
 
 
 def locate(name: str | Path) -> Path:
-    """The folder of a shipped model's name or of a path.
+    """The folder of a path, or of the name of a shipped or downloaded model.
 
     Raises:
         CheckpointError: If there is no such folder.
     """
     shipped = Path(str(resources.files("vega3d_ros"))) / "models"
-    for folder in (Path(name), shipped / name):
-        if (folder / "model.json").is_file():
+    for folder in (Path(name), shipped / name, downloads() / name):
+        if (folder / "model.json").is_file() or is_official(folder):
             return folder
     names = sorted(p.name for p in shipped.iterdir()) if shipped.is_dir() else []
-    what = "has no model.json" if Path(name).is_dir() else "is no folder"
+    what = "is no model" if Path(name).is_dir() else "is no folder"
     msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
     raise CheckpointError(msg)
 
@@ -149,17 +164,20 @@ def load_modules(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    prior: Mapping[str, Any] | None = None,
     reference: bool = False,
     inference_only: bool = False,
     workload: Workload | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Modules:
-    """Read a model folder.
+    """Read a model folder, or an official checkpoint.
 
     Args:
-        name: A shipped model's name or a folder.
+        name: A shipped or downloaded model's name, or a folder.
         device: Where the weights go.
         dtype: Of the weights in memory.
+        prior: Settings of the prior instead of the model's own, as in
+            :class:`vega3d_ros.prior.base.PriorConfig`.
         reference: Run the prior by the official protocol, to compare with.
         inference_only: Do not keep what is needed to save the model again.
         workload: What it must have memory for.
@@ -170,18 +188,29 @@ def load_modules(
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
     folder = locate(name)
+    if not (folder / "model.json").is_file():
+        modules = _load_official(
+            folder,
+            dtype,
+            prior,
+            reference=reference,
+            inference_only=inference_only,
+            progress=progress,
+        )
+        progress(f"weights to {device}")
+        return modules.to(device).eval()
     description = _read_description(folder)
     _check_memory(folder, device, dtype, workload)
     try:
-        prior = None
+        tower = None
         if description["prior"] is not None:
             progress("prior")
-            config = PriorConfig.from_dict(description["prior"])
-            prior = WanPrior.from_pretrained(
+            config = PriorConfig.from_dict({**description["prior"], **(prior or {})})
+            tower = WanPrior.from_pretrained(
                 folder / "prior", config, dtype=dtype, reference=reference
             )
             if inference_only:
-                prior.forget_sources()
+                tower.forget_sources()
         progress("language model")
         language = _load_language(folder, description, dtype)
         bridge = Bridge(BridgeConfig(**description["bridge"]))
@@ -199,7 +228,7 @@ def load_modules(
     known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
     settings = {key: value for key, value in description.items() if key not in known}
     modules = Modules(
-        prior,
+        tower,
         language,
         bridge.to(dtype),
         positions.to(dtype),
@@ -211,16 +240,6 @@ def load_modules(
     return modules.to(device).eval()
 
 
-def _check_memory(
-    folder: Path, device: str, dtype: torch.dtype, workload: Workload | None
-) -> None:
-    try:
-        footprint = estimate(folder, dtype, workload)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        return  # something is missing or damaged; reading it says what
-    require(footprint, device, f"model {folder.name}")
-
-
 def _load_objects(file: Path, dim: int, description: dict[str, Any]) -> ObjectTokens | None:
     """The object tokens of a model that names ``colors``; others have none."""
     colors = description.get("colors")
@@ -229,6 +248,38 @@ def _load_objects(file: Path, dim: int, description: dict[str, Any]) -> ObjectTo
     objects = ObjectTokens(dim, len(colors))
     _fill(objects, _read_tensors(file), file)
     return objects
+
+
+def _load_official(
+    folder: Path,
+    dtype: torch.dtype,
+    prior: Mapping[str, Any] | None,
+    *,
+    reference: bool,
+    inference_only: bool,
+    progress: Callable[[str], None],
+) -> Modules:
+    progress("official checkpoint")
+    try:
+        parts = load_official(folder, dtype=dtype, prior=prior, reference=reference)
+    except (OfficialError, PriorError, FusionError) as error:
+        raise CheckpointError(str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{folder / 'config.json'} does not describe an official checkpoint: {error!r}"
+        raise CheckpointError(msg) from error
+    if inference_only:
+        parts.prior.forget_sources()
+    return Modules(parts.prior, parts.language, parts.bridge, None, None, None, parts.settings)
+
+
+def _check_memory(
+    folder: Path, device: str, dtype: torch.dtype, workload: Workload | None
+) -> None:
+    try:
+        footprint = estimate(folder, dtype, workload)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return  # something is missing or damaged; reading it says what
+    require(footprint, device, f"model {folder.name}")
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -251,17 +302,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
 def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype) -> SceneLanguage:
     weights = folder / "mllm"
     try:
-        config = Qwen2_5_VLConfig.from_pretrained(weights, local_files_only=True)
-        _check_size(config, weights)
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            weights, config=config, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            weights, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        msg = f"{weights} cannot be loaded as Qwen2.5-VL: {error}; copy the model folder again"
-        raise CheckpointError(msg) from error
+        model = load_language_model(weights, dtype)
+        tokenizer = load_tokenizer(weights)
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
     size = description["image_size"]
     if not (isinstance(size, list) and len(size) == 2 and all(isinstance(x, int) for x in size)):
         msg = f"image_size must be [width, height], not {size!r}"
@@ -269,23 +313,6 @@ def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype
     return SceneLanguage(
         model, tokenizer, PromptFormat(**description["prompt"]), (size[0], size[1])
     )
-
-
-def _check_size(config: Qwen2_5_VLConfig, folder: Path) -> None:
-    """Refuse a configuration that asks for more weights than the files hold.
-
-    transformers would make up what is missing, however large: a configuration without sizes means
-    the 72 B model, and would take all memory before anything is said.
-    """
-    with torch.device("meta"):
-        wanted = sum(p.numel() for p in Qwen2_5_VLForConditionalGeneration(config).parameters())
-    held = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            held += sum(prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
-    if held < wanted:
-        msg = f"config.json asks for {wanted} weights, the files hold {held}"
-        raise ValueError(msg)
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:

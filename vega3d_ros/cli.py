@@ -48,6 +48,12 @@ COMMANDS = {
     ),
     "train": Command("vega3d_ros.training.command", "train the parts of a model"),
     "evaluate": Command("vega3d_ros.evaluation.command", "measure a model beside its baselines"),
+    "benchmark": Command(
+        "vega3d_ros.evaluation.benchmarks.command", "ask a model the questions of a benchmark"
+    ),
+    "inspect": Command("vega3d_ros.official.inspection", "say what a checkpoint is and needs"),
+    "download": Command("vega3d_ros.official.download", "download a released model"),
+    "prompt": Command("vega3d_ros.official.prompt", "compute the prompt embedding of a prior"),
 }
 
 

@@ -82,7 +82,7 @@ class Frame:
 
     Attributes:
         stamp_ns: Acquisition time, nanoseconds.
-        image: [H, W, 3] uint8, RGB.
+        image: [H, W, 3] uint8, RGB; or float32 in [0, 1], for pictures that were never bytes.
         frame_id: The camera's optical frame.
         camera: Its intrinsics at the image's size, or None where no CameraInfo was received.
         depth_m: [H, W] float32, metres along the optical axis; NaN where unknown. None without it.
@@ -91,7 +91,7 @@ class Frame:
     """
 
     stamp_ns: int
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | NDArray[np.float32]
     frame_id: str
     camera: Camera | None = None
     depth_m: NDArray[np.float32] | None = None
@@ -100,8 +100,12 @@ class Frame:
 
     def __post_init__(self) -> None:
         image = self.image
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-            msg = f"image must be [H, W, 3] uint8 RGB, not {list(image.shape)} {image.dtype}"
+        known = image.dtype in (np.uint8, np.float32)
+        if image.ndim != 3 or image.shape[2] != 3 or not known or 0 in image.shape:
+            msg = (
+                "image must be [H, W, 3] RGB, uint8 or float32 in [0, 1], "
+                f"not {list(image.shape)} {image.dtype}"
+            )
             raise FrameError(msg)
         size = image.shape[:2]
         if self.camera is not None and (self.camera.height, self.camera.width) != size:
@@ -124,6 +128,13 @@ class Frame:
         if (self.pose is None) != (not self.fixed_frame):
             msg = "a pose needs the name of its fixed frame, and a fixed frame needs a pose"
             raise FrameError(msg)
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The image in bytes, to draw on."""
+        if self.image.dtype == np.uint8:
+            return self.image.view(np.uint8)
+        return np.round(self.image * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,15 @@ import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from vega3d_ros.capacity import retried
 from vega3d_ros.checkpoint import Modules, load_modules, save_modules
+from vega3d_ros.encoding import encode
 from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding.encoding import decode
 from vega3d_ros.grounding.head import presence
@@ -25,18 +27,21 @@ from vega3d_ros.scene.relations import Relation, relate
 from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from vega3d_ros.encoding import Encoded, Patches
     from vega3d_ros.frames import Clip, Frame
     from vega3d_ros.mllm.language import Prefix
 
 # The language model is told of anything that may be here; it is told the score, too.
 _TOLD_THRESHOLD = 0.3
 _MOST_TOLD = 32
+# Room for the longest questions of VSI-Bench with their choices.
+_LONGEST = 2000
 
 
 class PerceiverError(ValueError):
@@ -101,21 +106,26 @@ class Perceiver:
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        prior: Mapping[str, Any] | None = None,
         reference: bool = False,
     ) -> Perceiver:
-        """Load a shipped model by name, or a model folder.
+        """Load a shipped model by name, a model folder, or an official checkpoint.
 
         Args:
             name: Name or folder.
             device: Where it runs.
             dtype: Of its weights.
+            prior: Settings of the prior instead of the model's own, for example
+                ``{"align": "full"}`` (:class:`vega3d_ros.prior.base.PriorConfig`).
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
             CapacityError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
-        return cls(load_modules(name, device=device, dtype=dtype, reference=reference))
+        return cls(
+            load_modules(name, device=device, dtype=dtype, prior=prior, reference=reference)
+        )
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the model folder."""
@@ -131,13 +141,27 @@ class Perceiver:
         self._kept.clear()
         self._newest = None
 
-    def observe(self, clip: Clip) -> Scene:
+    def observe(
+        self, clip: Clip, *, noise: Tensor | None = None, patches: Patches | None = None
+    ) -> Scene:
         """Look at a clip. Only keyframes that were not seen before cost the encoders' time.
 
         Where memory ends, what is kept is forgotten, and the clip is tried once more frame by
         frame, and read as far as its newest half.
+
+        Args:
+            clip: The clip.
+            noise: The prior's noise instead of its own draw, see ``encode``.
+            patches: What the vision tower is shown instead of the clip's frames, see ``encode``.
+                With either, every frame is encoded and none is kept.
         """
         scene = Scene(self, clip)
+        if noise is not None or patches is not None:
+            with scene.stage("encode"):
+                given = self._encode(list(clip.frames), noise, patches)
+            with scene.stage("read"):
+                scene.take(given)
+            return scene
         with scene.stage("encode"):
             kept = retried(
                 lambda: self._kept.of(clip.frames, self.modules, self._encode, len(clip)),
@@ -162,22 +186,27 @@ class Perceiver:
         self.shortages += 1
         self.on_shortage(what)
 
-    @torch.inference_mode()
-    def _encode(self, frames: list[Frame]) -> list[FusedFrame]:
-        modules = self.modules
-        device = modules.language.model.device
+    def _encode(
+        self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
+    ) -> list[FusedFrame]:
         images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
-        images = images.to(device).permute(0, 3, 1, 2).float() / 255
-        semantic = modules.language.semantic_tokens(images)
-        generative = None
-        if modules.prior is not None:
-            generative = modules.prior.encode(images, [frame.stamp_ns for frame in frames])
-            generative = generative.to(semantic)
-        tokens, gate = modules.bridge(semantic, generative)
-        return [
-            FusedFrame(tokens[i], gate[i] if gate is not None else None)
-            for i in range(len(frames))
-        ]
+        images = images.to(self.modules.language.model.device).permute(0, 3, 1, 2)
+        images = images if images.is_floating_point() else images.float() / 255
+        stamps = [frame.stamp_ns for frame in frames]
+        encoded = self.encode(images, stamps, noise=noise, patches=patches)
+        gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
+        return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]
+
+    def encode(
+        self,
+        images: Tensor,
+        stamps_ns: Sequence[int],
+        *,
+        noise: Tensor | None = None,
+        patches: Patches | None = None,
+    ) -> Encoded:
+        """Every stage of the tokens of frames, none of them kept; see :func:`encoding.encode`."""
+        return encode(self.modules, images, stamps_ns, noise=noise, patches=patches)
 
 
 def _alike(frames: list[Frame]) -> list[Frame]:
@@ -204,9 +233,11 @@ class Scene:
         self.stages_ms: dict[str, float] = {}
         self._perceiver = perceiver
         self._modules = perceiver.modules
+        self._language = perceiver.modules.language
         self._queries = tuple(_clean(query, "query") for query in perceiver.queries)
         self._geometry: list[TokenGeometry | None] = []
         self._tokens: Tensor
+        self._seen: Tensor
         self._features: Tensor
         self._prefix: Prefix
 
@@ -242,16 +273,36 @@ class Scene:
         values = np.stack([features(g, reference, (rows, columns)) for g in self._geometry])
         self._features = torch.from_numpy(values).to(tokens).view(count * rows * columns, -1)
         self._tokens = tokens.view(-1, dim)
-        seen = self._tokens + self._modules.positions(self._features)
+        seen = self._tokens
+        if self._modules.positions is not None:
+            seen = seen + self._modules.positions(self._features)
         if self._modules.settings.get("blind"):
             seen = torch.zeros_like(seen)  # a baseline that was trained without images
+        self._seen = seen.view(count, rows, columns, dim)
+        self._language = self._language.on_grid(rows, columns)
         same_model = earlier is not None and earlier._modules is self._modules  # noqa: SLF001
         read = earlier._prefix if earlier is not None and same_model else None  # noqa: SLF001
-        self._prefix = self._modules.language.read(seen.view(count, rows, columns, dim), read)
+        self._prefix = self._language.read(self._seen, read)
+
+    @property
+    def grounds(self) -> bool:
+        """Whether the model can find objects; official checkpoints cannot."""
+        return self._modules.grounding is not None
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor) -> Tensor:
+        """Logits [1, L, vocabulary] of a sequence of token ids [1, L] about this clip.
+
+        To hold a model against another implementation; ``ask`` does not run a sequence anew.
+        """
+        return self._language.logits(self._seen, ids)
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        """The objects found for the perceiver's queries, best first; computed once."""
+        """The objects found for the perceiver's queries, best first; computed once.
+
+        Empty for a model without a grounding head.
+        """
         threshold = self._perceiver.listing_threshold
         sure = [
             item.object
@@ -269,12 +320,18 @@ class Scene:
     @cached_property
     def _everything(self) -> list[Finding]:
         """All that may be here of what the model knows by name and of what is looked for."""
+        if not self.grounds:
+            return []
         known = self._modules.settings.get("labels", ())
         queries = list(dict.fromkeys((*self._queries, *known)))
         return [item for found in self._find(queries, _TOLD_THRESHOLD) for item in found]
 
     def ground(self, text: str) -> tuple[SceneObject, ...]:
-        """The objects that a description means, best first; empty where it is not here."""
+        """The objects that a description means, best first; empty where it is not here.
+
+        Raises:
+            PerceiverError: If the model has no grounding head.
+        """
         return self.ground_all([text])[0]
 
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
@@ -295,7 +352,7 @@ class Scene:
         """The token that each description points at, whether or not it is thought to be here."""
         self._tell()
         located = []
-        rows, columns = self._modules.language.grid
+        rows, columns = self._language.grid
         for text, scores, sightings in self._search(texts, 0.0):
             best = int(scores.argmax())
             frame, cell = divmod(best, rows * columns)
@@ -315,17 +372,19 @@ class Scene:
         return self.ask_all([question])[0]
 
     @torch.inference_mode()
-    def ask_all(self, questions: Sequence[str]) -> list[Answer]:
-        """``ask`` for many questions at once."""
+    def ask_all(self, questions: Sequence[str], max_tokens: int = 16) -> list[Answer]:
+        """``ask`` for many questions at once, in at most ``max_tokens`` tokens each."""
         if not questions:
             return []
         asked = [_clean(question, "question") for question in questions]
         self._tell()
         with self.stage("answer"):
-            answer = self._modules.language.answers
+            answer = self._language.answers
             answers = retried(
-                lambda: answer(self._prefix, asked),
-                lambda: [pair for text in asked for pair in answer(self._prefix, [text])],
+                lambda: answer(self._prefix, asked, max_tokens),
+                lambda: [
+                    pair for text in asked for pair in answer(self._prefix, [text], max_tokens)
+                ],
                 lambda said: self._perceiver.free(f"{said}; questions are answered one by one"),
             )
         return [
@@ -340,7 +399,7 @@ class Scene:
         It comes before all questions and descriptions, also those that do not hear it, so that the
         order in which they are asked changes no bit of what is found.
         """
-        module, language = self._modules.objects, self._modules.language
+        module, language = self._modules.objects, self._language
         if module is None or self._prefix.objects or self._modules.settings.get("blind"):
             return
         findings = self.findings
@@ -406,6 +465,8 @@ class Scene:
 
     def _spoken_of(self, question: str) -> tuple[SceneObject, ...]:
         """Objects of the known labels that a question names, plurals included."""
+        if not self.grounds:
+            return ()
         words = f" {question.lower()}"
         named = [query for query in self._queries if f" {query}" in words]
         return tuple(o for group in self.ground_all(named) for o in group)
@@ -420,10 +481,13 @@ class Scene:
         """
         if not texts:
             return []
-        asked = [_clean(text, "description") for text in texts]
+        asked = [" ".join(_clean(text, "description").split()) for text in texts]
+        head = self._modules.grounding
+        if head is None:
+            msg = "this checkpoint has no grounding head; it answers questions, but finds nothing"
+            raise PerceiverError(msg)
         with self.stage("ground"):
-            head = self._modules.grounding
-            search = self._modules.language.ground_states
+            search = self._language.ground_states
             states = retried(
                 lambda: search(self._prefix, asked),
                 lambda: torch.cat([search(self._prefix, [text]) for text in asked]),
@@ -447,7 +511,7 @@ class Scene:
         return list(zip(asked, scores, sightings, strict=True))
 
     def _place(self, token: int, score: float, raw: NDArray[np.float32]) -> Sighting | None:
-        rows, columns = self._modules.language.grid
+        rows, columns = self._language.grid
         index, cell = divmod(token, rows * columns)
         geometry = self._geometry[index]
         last = len(self.clip) - 1
@@ -482,11 +546,12 @@ class Scene:
 
 
 def _clean(text: str, what: str) -> str:
-    cleaned = " ".join(text.split())
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    cleaned = "\n".join(line for line in lines if line)
     if not cleaned:
         msg = f"the {what} is empty"
         raise PerceiverError(msg)
-    if len(cleaned) > 500:
-        msg = f"the {what} has {len(cleaned)} characters; 500 are allowed"
+    if len(cleaned) > _LONGEST:
+        msg = f"the {what} has {len(cleaned)} characters; {_LONGEST} are allowed"
         raise PerceiverError(msg)
     return cleaned

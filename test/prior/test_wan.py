@@ -276,6 +276,36 @@ def test_prompt_file_without_prompt(folder: Path) -> None:
         WanPrior.from_pretrained(folder)
 
 
+def test_sizes_of_an_official_autoencoder_are_read_from_its_weights() -> None:
+    """Levels of other widths, depth and temporal reduction, by their official names."""
+    made = AutoencoderKLWan(
+        base_dim=4, dim_mult=[1, 3, 2], num_res_blocks=1, temperal_downsample=[True, False]
+    )
+    inner = {
+        "norm1.": "residual.0.", "conv1.": "residual.2.", "norm2.": "residual.3.",
+        "conv2.": "residual.6.", "conv_shortcut.": "shortcut.",
+    }  # fmt: skip
+    outer = {
+        "encoder.conv_in.": "encoder.conv1.", "encoder.norm_out.": "encoder.head.0.",
+        "encoder.conv_out.": "encoder.head.2.", "quant_conv.": "conv1.",
+        "encoder.down_blocks.": "encoder.downsamples.",
+        "encoder.mid_block.resnets.0.": "encoder.middle.0.",
+        "encoder.mid_block.attentions.0.": "encoder.middle.1.",
+        "encoder.mid_block.resnets.1.": "encoder.middle.2.",
+    }  # fmt: skip
+    state = {}
+    for name, value in made.state_dict().items():
+        if name.startswith(("encoder.", "quant_conv.")):
+            official = name
+            for ours, theirs in (inner | outer).items():
+                official = official.replace(ours, theirs)
+            state[official] = value
+    read = vae_from_official(state)
+    assert read.config.dim_mult == [1, 3, 2]
+    assert (read.config.num_res_blocks, read.config.temperal_downsample) == (1, [True, False])
+    assert all(torch.equal(made.state_dict()[k], v) for k, v in read.state_dict().items())
+
+
 def test_foreign_official_weights_are_refused(golden: dict[str, torch.Tensor]) -> None:
     with pytest.raises(PriorError, match="autoencoder"):
         vae_from_official(part(golden, "dit."))

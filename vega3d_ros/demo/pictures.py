@@ -91,7 +91,7 @@ def frames_picture(
     boxes, heat, captions = [], [], []
     for scene in scenes:
         frame = frames[scene.stamp_ns]
-        picture = enlarged(frame.image, _WIDTH_PX)
+        picture = enlarged(frame.picture, _WIDTH_PX)
         boxes.append(draw_objects(picture, scene.objects, frame))
         gate = gates.get(scene.stamp_ns, picture)
         height, width = picture.shape[:2]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.evaluation.heldout import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.metrics import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.geometry import SE3, Box3D
 from vega3d_ros.simulation.mentions import mentions
 from vega3d_ros.simulation.questions import SEEN_PIXELS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from vega3d_ros.evaluation.metrics import UNKNOWN, answer_score
+from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.frames import Clip
 from vega3d_ros.geometry import iou_axis_aligned, iou_oriented
 from vega3d_ros.simulation.dataset import to_clip

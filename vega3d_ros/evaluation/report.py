@@ -10,13 +10,13 @@ import numpy as np
 from rich.table import Table
 
 from vega3d_ros.evaluation.heldout import Results, answerable
-from vega3d_ros.evaluation.metrics import (
-    UNKNOWN,
+from vega3d_ros.evaluation.metrics.intervals import (
     Estimate,
     macro_mean,
     mean_over_clips,
     median_over_clips,
 )
+from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.simulation.questions import KINDS
 
 if TYPE_CHECKING:

@@ -49,9 +49,9 @@ class Prefix:
         cache: Keys and values of ``length`` tokens and, behind them, of ``objects`` more.
         length: Tokens read of the clip.
         position: Rotary position of the next token.
-        objects: Object tokens read behind them, which only questions see.
         visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
         reused: Leading frames that an earlier prefix had read.
+        objects: Object tokens read behind them, which only questions see.
     """
 
     cache: DynamicCache
@@ -60,6 +60,11 @@ class Prefix:
     visual: Tensor | None = None
     reused: int = 0
     objects: int = 0
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """Tokens in the cache, and rotary position behind the object tokens."""
+        return self.length + self.objects, self.position + self.objects
 
 
 class SceneLanguage:
@@ -100,12 +105,35 @@ class SceneLanguage:
         cell = int(vision.patch_size) * vision.spatial_merge_size
         return self.image_size[1] // cell, self.image_size[0] // cell
 
+    def on_grid(self, rows: int, columns: int) -> SceneLanguage:  # noqa: ARG002
+        """The same model for tokens on another grid, where it is not bound to one size."""
+        return self
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] in [0, 1] as vision tower and prior are both to see them."""
+        return images
+
     def semantic_tokens(self, images: Tensor) -> Tensor:
-        """Visual tokens [N, rows, columns, D] of images [N, 3, H, W] in [0, 1]."""
-        patches, grid = patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        """Visual tokens [N, rows, columns, D] of prepared images [N, 3, H, W] in [0, 1]."""
+        return self.see(
+            *patchify(resize(images, *self.image_size), self.model.config.vision_config)
+        )
+
+    def see(self, patches: Tensor, grid: Tensor) -> Tensor:
+        """Visual tokens [N, rows, columns, D] of images of one size that are patches already.
+
+        Args:
+            patches: Rows of normalised pixels in the tower's order (``pixel_values``).
+            grid: [N, 3], frames, rows and columns of patches of each image (``image_grid_thw``).
+        """
         tower = self.model.model.visual
+        merge = self.model.config.vision_config.spatial_merge_size
         tokens: Tensor = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
-        return tokens.view(len(images), *self.grid, -1)
+        return tokens.view(len(grid), int(grid[0, 1]) // merge, int(grid[0, 2]) // merge, -1)
+
+    def worded(self, question: str) -> str:
+        """A question with everything around it; the answer follows."""
+        return self.prompt.question.format(text=" ".join(question.split()))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any that mark its beginning or end."""
@@ -156,15 +184,31 @@ class SceneLanguage:
                 keys, values = layer.keys[:, :, :start], layer.values[:, :, :start]
                 cache.update(keys.clone(), values.clone(), index)
         if same < len(visual):
-            tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual[same:])
             self.model.model(
                 input_ids=ids[:, start:],
                 position_ids=positions[..., start:],
-                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
+                mm_encoder_outputs={"image": _given(visual[same:])},
                 past_key_values=cache,
                 use_cache=True,
             )
         return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
+
+    def logits(self, visual: Tensor, ids: Tensor) -> Tensor:
+        """Logits [1, L, vocabulary] of a whole sequence, run anew.
+
+        Args:
+            visual: A clip's fused tokens [F, rows, columns, D].
+            ids: [1, L] token ids, with F * rows * columns image tokens for them.
+        """
+        ids = ids.to(self.model.device)
+        scores: Tensor = self.model(
+            input_ids=ids,
+            mm_token_type_ids=(ids == self.model.config.image_token_id).int(),
+            image_grid_thw=self._image_grid(len(visual)),
+            mm_encoder_outputs={"image": _given(visual)},
+            use_cache=False,
+        ).logits
+        return scores
 
     def words(self, texts: Sequence[str]) -> Tensor:
         """What the language model hears in names, [texts, D]: the mean of their tokens."""
@@ -192,7 +236,7 @@ class SceneLanguage:
                 use_cache=True,
             )
         except BaseException:
-            _cut(prefix.cache, prefix.length + prefix.objects)
+            _cut(prefix)
             raise
         return replace(prefix, objects=prefix.objects + count)
 
@@ -211,7 +255,7 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
-        suffixes = [self.encode(self.prompt.question.format(text=text)) for text in questions]
+        suffixes = [self.encode(self.worded(text)) for text in questions]
         recorded = self._recorded
         if recorded and len(suffixes) == 1 and recorded.fits(prefix, suffixes[0], max_tokens):
             spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
@@ -245,6 +289,12 @@ class SceneLanguage:
         return list(zip(texts, confidence, strict=True))
 
 
+def _given(visual: Tensor) -> BaseModelOutputWithPooling:
+    """Fused tokens [F, rows, columns, D] in the form in which the model takes visual tokens."""
+    tokens = tuple(frame.reshape(-1, frame.shape[-1]) for frame in visual)
+    return BaseModelOutputWithPooling(pooler_output=tokens)
+
+
 def _leading_equal(visual: Tensor, earlier: Prefix | None) -> int:
     """How many leading frames an earlier prefix read with exactly these tokens."""
     read = None if earlier is None else earlier.visual
@@ -272,7 +322,7 @@ class Branches:
         self._prefix, self._told = prefix, told
         device = language.model.device
         self._owners = _owned(prefix, device)
-        position = prefix.position + (prefix.objects if told else 0)
+        position = prefix.told[1] if told else prefix.position
         self._positions = torch.full((count,), position, device=device)
 
     def extend(
@@ -304,19 +354,20 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix."""
-        _cut(self._prefix.cache, self._prefix.length + self._prefix.objects)
+        """Forget everything after the prefix, also where a pass ended before its last layer."""
+        _cut(self._prefix)
 
 
-def _cut(cache: DynamicCache, length: int) -> None:
-    """Keep the first ``length`` tokens, also where a pass ended before its last layer."""
-    for layer in cache.layers:
-        layer.crop(min(0, length - int(layer.get_seq_length())))
+def _cut(prefix: Prefix) -> None:
+    """Forget what lies behind a prefix in its cache."""
+    kept, _ = prefix.told
+    for layer in prefix.cache.layers:
+        layer.crop(min(0, kept - int(layer.get_seq_length())))
 
 
 def _owned(prefix: Prefix, device: torch.device) -> Tensor:
     """Owners of all tokens of a prefix."""
-    owners = torch.full((prefix.length + prefix.objects,), PREFIX, device=device)
+    owners = torch.full((prefix.told[0],), PREFIX, device=device)
     owners[prefix.length :] = OBJECTS
     return owners
 

@@ -58,8 +58,7 @@ class RecordedReader:
     def fits(self, prefix: Prefix, suffix: Sequence[int], max_tokens: int) -> bool:
         """Whether a question is of the shapes that were recorded."""
         room = self.capacity - SUFFIX - ANSWER
-        held = prefix.length + prefix.objects
-        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and held <= room
+        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and prefix.told[0] <= room
 
     @torch.inference_mode()
     def answer(
@@ -71,7 +70,7 @@ class RecordedReader:
         said: list[int] = []
         logs: list[float] = []
         ids, count = padded, len(suffix)
-        length, position = prefix.length + prefix.objects, prefix.position + prefix.objects
+        length, position = prefix.told
         while True:
             token, log_probability = self._passes[len(ids)](ids, count - 1, length, position)
             said.append(token)
@@ -84,10 +83,10 @@ class RecordedReader:
     def _load(self, prefix: Prefix) -> None:
         if self._loaded is not None and self._loaded() is prefix:
             return
-        held = prefix.length + prefix.objects
+        length, _ = prefix.told
         for place, layer in zip(self._cache.layers, prefix.cache.layers, strict=True):
-            place.keys[:, :, :held].copy_(layer.keys[:, :, :held])
-            place.values[:, :, :held].copy_(layer.values[:, :, :held])
+            place.keys[:, :, :length].copy_(layer.keys[:, :, :length])
+            place.values[:, :, :length].copy_(layer.values[:, :, :length])
         self._loaded = weakref.ref(prefix)
 
     def read(self, ids: Tensor, last: Tensor, length: Tensor, position: Tensor) -> Tensor:
@@ -129,16 +128,15 @@ class _Pass:
         self._graph: torch.cuda.CUDAGraph | None = None
         if not graphs:
             return
+        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP_RUNS):
+                self._run()
+        torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device):
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UP_RUNS):
-                    self._run()
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-                self._output = self._run()
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            self._output = self._run()
 
     def _run(self) -> Tensor:
         ids, last, length, position = torch.split(self._inputs, [len(self._inputs) - 3, 1, 1, 1])

@@ -115,11 +115,11 @@ class Outputs:
         frame = clip.frames[-1]
         if self._debug_image.get_subscription_count():
             self._publish_picture(
-                self._debug_image, draw_objects(frame.image, objects, frame), frame
+                self._debug_image, draw_objects(frame.picture, objects, frame), frame
             )
         gate = state.scene.gate
         if gate is not None and self._gate_image.get_subscription_count():
-            picture = draw_gate(frame.image, gate[-1])
+            picture = draw_gate(frame.picture, gate[-1])
             self._publish_picture(self._gate_image, picture, frame)
 
     def publish_answer(self, answer: SpatialAnswer) -> None:

@@ -58,12 +58,7 @@ def load_transformer(
         msg = f"{folder / 'config.json'} has no num_layers; is it a WanTransformer3DModel?"
         raise PriorError(msg)
     keep = block_index(block, layers) + 1
-
-    def wanted(key: str) -> bool:
-        kind, _, rest = key.partition(".")
-        return kind != "blocks" or int(rest.partition(".")[0]) < keep
-
-    state = read_weights(folder, wanted)
+    state = read_weights(folder, wanted_blocks(keep))
     try:
         with torch.device("meta"):
             transformer = WanTransformer3DModel.from_config(config, num_layers=keep)
@@ -72,6 +67,16 @@ def load_transformer(
         msg = f"{folder}: config.json and weights are not those of one Wan transformer: {error}"
         raise PriorError(msg) from error
     return transformer
+
+
+def wanted_blocks(keep: int) -> Callable[[str], bool]:
+    """Tells the names of a transformer's tensors without those of blocks from ``keep`` on."""
+
+    def wanted(key: str) -> bool:
+        kind, _, rest = key.partition(".")
+        return kind != "blocks" or int(rest.partition(".")[0]) < keep
+
+    return wanted
 
 
 def fill(

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from vega3d_ros.bridge import Bridge, PositionEncoding
     from vega3d_ros.checkpoint import Modules
+    from vega3d_ros.grounding.head import GroundingHead
+    from vega3d_ros.mllm.language import SceneLanguage
     from vega3d_ros.mllm.object_tokens import ObjectTokens
     from vega3d_ros.simulation.dataset import ClipDataset
     from vega3d_ros.training.findings import Findings
@@ -71,13 +74,67 @@ class FusedTraining:
     schedule: Schedule = field(default_factory=lambda: Schedule(3600, 1e-3))
 
 
+@dataclass(frozen=True, eq=False)
+class Trainee:
+    """The parts of a model that are trained, all of which it must have.
+
+    Attributes:
+        language: Vision tower (frozen) and language model.
+        bridge: Projector and gate.
+        positions: Position encoding.
+        grounding: Token head.
+        objects: Object tokens.
+        recall: Reads what mentions bring back; not part of the model.
+    """
+
+    language: SceneLanguage
+    bridge: Bridge
+    positions: PositionEncoding
+    grounding: GroundingHead
+    objects: ObjectTokens
+    recall: Recall
+
+    @classmethod
+    def of(cls, modules: Modules) -> Trainee:
+        """The trained parts of a model.
+
+        Raises:
+            TrainingError: If it lacks one, as official checkpoints do.
+        """
+        if modules.positions is None or modules.grounding is None or modules.objects is None:
+            msg = (
+                "only a model with position encoding, grounding head and object tokens is trained"
+            )
+            raise TrainingError(msg)
+        modules.language.model.model.visual.requires_grad_(requires_grad=False)
+        recall = Recall(modules.language.model.config.text_config.hidden_size)
+        return cls(
+            modules.language,
+            modules.bridge,
+            modules.positions,
+            modules.grounding,
+            modules.objects,
+            recall.to(modules.language.model.device),
+        )
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The parts by name."""
+        return {
+            "language": self.language.model,
+            "bridge": self.bridge,
+            "positions": self.positions,
+            "grounding": self.grounding,
+            "objects": self.objects,
+            "recall": self.recall,
+        }
+
+
 class FusedObjective:
     """The losses of a step.
 
     Args:
-        modules: The model, trained in place.
-        objects: Its object tokens, trained in place.
-        recall: Reads what mentions bring back, trained in place.
+        trainee: Trained in place.
         clips: Simulated clips with truth.
         tokens: Their semantic and generative tokens.
         settings: What to show and ask.
@@ -86,17 +143,15 @@ class FusedObjective:
 
     def __init__(
         self,
-        modules: Modules,
-        objects: ObjectTokens,
-        recall: Recall,
+        trainee: Trainee,
         clips: ClipDataset,
         tokens: StoredTokens,
         settings: FusedTraining,
         found: Findings | None = None,
     ) -> None:
-        self.modules, self.objects, self.recall = modules, objects, recall
-        self.clips, self.tokens, self.settings, self.found = clips, tokens, settings, found
-        language = modules.language
+        self.trainee, self.clips, self.tokens = trainee, clips, tokens
+        self.settings, self.found = settings, found
+        language = trainee.language
         self._model: Any = language.model.model.language_model
         self._padding = int(language.model.config.text_config.pad_token_id)
         self._prefix_ids, visual = language.prefix_ids(tokens.frames)
@@ -106,7 +161,7 @@ class FusedObjective:
     def __call__(self, step: int) -> dict[str, Tensor]:
         """Losses of a step; chosen clips and questions depend on nothing but its number."""
         settings, device = self.settings, self.settings.device
-        language = self.modules.language
+        language = self.trainee.language
         rng = np.random.default_rng([settings.seed, step])
         chosen = [int(i) for i in rng.integers(len(self.tokens), size=settings.batch)]
         samples = [self._sample(i, rng) for i in chosen]
@@ -119,24 +174,24 @@ class FusedObjective:
         features = torch.from_numpy(np.stack([s.features for s in samples])).to(device)
         semantic, generative = self.tokens.batch(chosen, device)
         with torch.autocast(device, torch.bfloat16):
-            fused = self.modules.bridge(semantic, generative).tokens
+            fused = self.trainee.bridge(semantic, generative).tokens
             fused = fused.reshape(len(chosen), -1, fused.shape[-1])
-            seen = fused + self.modules.positions(features)
+            seen = fused + self.trainee.positions(features)
             looks = [
                 torch.from_numpy(sample.told.shown).to(fused) @ tokens
                 for sample, tokens in zip(samples, fused, strict=True)
             ]
             told = object_tokens(
-                self.objects,
+                self.trainee.objects,
                 language,
                 [sample.told.notes for sample in samples],
-                [self.objects.colors(look) for look in looks],
+                [self.trainee.objects.colors(look) for look in looks],
             )
             prefix = self._embed(torch.zeros_like(seen) if settings.lesson.blind else seen)
             heard = read(language, prefix, self._prefix_positions, told, batch)
             losses = answer_losses(language, heard.hidden, batch)
             if not settings.lesson.blind:
-                losses["recall"] = self.recall(heard.mentions, batch.recalled.to(device))
+                losses["recall"] = self.trainee.recall(heard.mentions, batch.recalled.to(device))
                 losses["color"] = self._color_loss(samples, looks)
                 losses |= self._ground_losses(samples, batch, heard.hidden, fused, features)
         losses["loss"] = torch.stack(
@@ -150,7 +205,7 @@ class FusedObjective:
             clip.truth,
             clip.depth,
             clip.instance,
-            self.modules.language,
+            self.trainee.language,
             self.settings.lesson,
             rng,
             (self.found.told(index), *self.found.shown(index)) if self.found else None,
@@ -164,7 +219,7 @@ class FusedObjective:
 
     def _color_loss(self, samples: list[ClipSample], looks: list[Tensor]) -> Tensor:
         wanted = torch.from_numpy(np.concatenate([s.told.notes.colors for s in samples]))
-        scores = self.objects.color(torch.cat(looks)).float()
+        scores = self.trainee.objects.color(torch.cat(looks)).float()
         loss = functional.cross_entropy(scores, wanted.to(scores.device), ignore_index=-1)
         return loss.nan_to_num()  # no object, no loss
 
@@ -176,7 +231,7 @@ class FusedObjective:
         fused: Tensor,
         features: Tensor,
     ) -> dict[str, Tensor]:
-        head, device = self.modules.grounding, hidden.device
+        head, device = self.trainee.grounding, hidden.device
         parts: list[dict[str, Tensor]] = []
         raw, targets = [], []
         for row, sample in enumerate(samples):
@@ -224,24 +279,12 @@ def train_fused(
         resume: Go on where a run in ``out`` stopped.
 
     Raises:
-        TrainingError: If the model has no object tokens.
+        TrainingError: If the model lacks a part that is trained.
     """
     torch.manual_seed(settings.seed)
-    if modules.objects is None:
-        msg = "the model has no object tokens to train"
-        raise TrainingError(msg)
-    modules.language.model.model.visual.requires_grad_(requires_grad=False)
-    recall = Recall(modules.language.model.config.text_config.hidden_size).to(settings.device)
-    trained: dict[str, nn.Module] = {
-        "language": modules.language.model,
-        "bridge": modules.bridge,
-        "positions": modules.positions,
-        "grounding": modules.grounding,
-        "objects": modules.objects,
-        "recall": recall,
-    }
+    trainee = Trainee.of(modules)
     if found is not None:
-        modules.bridge.requires_grad_(requires_grad=False)
-        modules.positions.requires_grad_(requires_grad=False)
-    objective = FusedObjective(modules, modules.objects, recall, clips, tokens, settings, found)
-    optimise("fused", trained, objective, settings.schedule, out, resume=resume)
+        trainee.bridge.requires_grad_(requires_grad=False)
+        trainee.positions.requires_grad_(requires_grad=False)
+    objective = FusedObjective(trainee, clips, tokens, settings, found)
+    optimise("fused", trainee.networks, objective, settings.schedule, out, resume=resume)

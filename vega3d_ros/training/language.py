@@ -68,7 +68,7 @@ class LanguageTraining:
     recall_weight: float = 3.0
     seed: int = 0
     device: str = "cpu"
-    schedule: Schedule = field(default_factory=lambda: Schedule(5000, 1e-3))
+    schedule: Schedule = field(default_factory=lambda: Schedule(4500, 1e-3))
 
 
 def retold(

@@ -1,0 +1,153 @@
+"""What all benchmarks share: questions, tasks, and files that are found or named."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
+    from vega3d_ros.frames import Clip
+    from vega3d_ros.perceiver import Scene
+
+    Row = dict[str, Any]
+
+
+_NUMBERED = re.compile(r"(scene)?[\d_]+")
+
+
+class BenchmarkError(ValueError):
+    """Data, predictions or settings that cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One thing to answer, to ground or to describe.
+
+    Attributes:
+        id: Unique among the benchmark's questions.
+        scene: What is filmed, such as "scannet/scene0011_00".
+        kind: The official question type.
+        prompt: The official text, without what stands for the frames.
+        record: The fields of its row in the official prediction file, but for the prediction.
+        known: What else scoring and baselines need of the annotation.
+    """
+
+    id: str
+    scene: str
+    kind: str
+    prompt: str
+    record: Row
+    known: Row = field(default_factory=dict)
+
+
+class SceneReader(Protocol):
+    """Where a benchmark's frames come from."""
+
+    def clip(self, scene: str, frames: int) -> Clip:
+        """At most ``frames`` frames of a scene, sampled as officially.
+
+        Raises:
+            BenchmarkError: If files are missing or damaged.
+        """
+
+    def proposals(self, scene: str) -> list[list[float]]:
+        """Boxes that a detector found, six numbers each; empty where the benchmark has none."""
+
+
+class Baseline(Protocol):
+    """Whoever answers without looking; it never sees the truth of the question's own scene."""
+
+    def __call__(self, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
+        """Predicted fields of each question."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark.
+
+    Attributes:
+        name: As the command line calls it.
+        questions: Reads the annotations of a data folder.
+        reader: Opens the frames of a data folder.
+        respond: Predicted fields of each question about a scene.
+        refused: What stands in a row whose question the model refused, such as a text too long.
+        key: Field of a row that holds the question's id.
+        summarise: Figures of rows (with the fields of ``Question.known`` and ``scene`` added).
+        headline: The figures that people compare.
+        baselines: By name.
+    """
+
+    name: str
+    questions: Callable[[Path], list[Question]]
+    reader: Callable[[Path], SceneReader]
+    respond: Callable[[Scene, Sequence[Question], SceneReader], list[Row]]
+    refused: Row
+    key: str
+    summarise: Callable[[Sequence[Mapping[str, Any]]], dict[str, Estimate]]
+    headline: tuple[str, ...]
+    baselines: Mapping[str, Baseline]
+
+    @property
+    def needed(self) -> str:
+        """The predicted field that the official evaluator reads."""
+        return next(iter(self.refused))
+
+
+def existing(path: Path, source: str) -> Path:
+    """The path itself.
+
+    Args:
+        path: A file or folder.
+        source: Where to get it, for people.
+
+    Raises:
+        BenchmarkError: If it is not there; names what looks like it.
+    """
+    if path.exists():
+        return path
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    # A numbered file is one of a series: its neighbour is not the same file by another name.
+    numbered = _NUMBERED.fullmatch(path.stem)
+    close = [] if numbered else difflib.get_close_matches(path.name, beside, n=1)
+    hint = f" ({close[0]} is there: rename it if it is this file)" if close else ""
+    msg = f"{path} is missing{hint}; {source}"
+    raise BenchmarkError(msg)
+
+
+def read_json(path: Path, source: str) -> Any:
+    """A JSON file, or one of JSON lines by its suffix.
+
+    Raises:
+        BenchmarkError: If it is missing or damaged.
+    """
+    existing(path, source)
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read ({error}); {source}"
+        raise BenchmarkError(msg) from error
+
+
+def unique(questions: list[Question], path: Path) -> list[Question]:
+    """The questions, if no two have one id.
+
+    Raises:
+        BenchmarkError: If two do.
+    """
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            msg = f"{path} holds two questions with the id {question.id}; get the file again"
+            raise BenchmarkError(msg)
+        seen.add(question.id)
+    return questions
