@@ -236,7 +236,7 @@ class SceneLanguage:
                 use_cache=True,
             )
         except BaseException:
-            _cut(prefix.cache, prefix.told[0])
+            _cut(prefix)
             raise
         return replace(prefix, objects=prefix.objects + count)
 
@@ -354,14 +354,15 @@ class Branches:
         return result
 
     def close(self) -> None:
-        """Forget everything after the prefix."""
-        _cut(self._prefix.cache, self._prefix.told[0])
+        """Forget everything after the prefix, also where a pass ended before its last layer."""
+        _cut(self._prefix)
 
 
-def _cut(cache: DynamicCache, length: int) -> None:
-    """Keep the first ``length`` tokens, also where a pass ended before its last layer."""
-    for layer in cache.layers:
-        layer.crop(min(0, length - int(layer.get_seq_length())))
+def _cut(prefix: Prefix) -> None:
+    """Forget what lies behind a prefix in its cache."""
+    kept, _ = prefix.told
+    for layer in prefix.cache.layers:
+        layer.crop(min(0, kept - int(layer.get_seq_length())))
 
 
 def _owned(prefix: Prefix, device: torch.device) -> Tensor:
