@@ -355,3 +355,14 @@ def test_listing_leaves_out_what_is_only_told(perceiver):
     assert best == max(finding.object.score for finding in scene.findings)
     perceiver.listing_threshold = best
     assert [o.score for o in scene.objects] == [best]
+
+
+def test_an_answer_names_what_was_found_without_another_search(perceiver, monkeypatch):
+    scene = perceiver.observe(make_clip())
+    wanted = [o for label in ("bed", "chair") for o in scene.ground(label) if o.score >= 0.3]
+    searched = []
+    search = scene._search
+    monkeypatch.setattr(scene, "_search", lambda *a: searched.append(a) or search(*a))
+    named = scene.ask("Is the bed left of the chairs?").objects
+    assert not searched
+    assert sorted(o.score for o in named) == pytest.approx(sorted(o.score for o in wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vega3d_ros.prior.base import PriorConfig
 
 
-class Tower(nn.Module):
+class Tower(nn.Module, ABC):
     """What both forms share: the latents' scale, the noise level, and what is called.
 
     Args:
@@ -37,10 +38,11 @@ class Tower(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     @property
+    @abstractmethod
     def picture_dtype(self) -> torch.dtype:
         """Type of the pictures that the encoder takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def moments(self, pictures: Tensor) -> Tensor:
         """What the autoencoder sees in pictures [N, 3, height, width] in [-1, 1].
 
@@ -50,8 +52,8 @@ class Tower(nn.Module):
         Returns:
             Mean and log-variance of the latents, [N, 2 channels, 1, rows, columns].
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
         """Tokens of frames, each a video of its own.
 
@@ -62,7 +64,6 @@ class Tower(nn.Module):
         Returns:
             [N, rows, columns, dim] float32.
         """
-        raise NotImplementedError
 
     def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
         """Tokens of pictures."""

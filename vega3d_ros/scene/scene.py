@@ -142,7 +142,7 @@ class Scene:
         """
         return self._language.logits(self._seen, ids)
 
-    @property
+    @cached_property
     def objects(self) -> tuple[SceneObject, ...]:
         """The objects found for the perceiver's queries, best first; computed once.
 
@@ -295,11 +295,14 @@ class Scene:
 
     def _spoken_of(self, question: str) -> tuple[SceneObject, ...]:
         """Objects of the known labels that a question names, plurals included."""
-        if not self.grounds:
-            return ()
         words = f" {question.lower()}"
-        named = [query for query in self._queries if f" {query}" in words]
-        return tuple(o for group in self.ground_all(named) for o in group)
+        return tuple(
+            found
+            for found, _ in self._everything
+            if found.score >= self._perceiver.threshold
+            and found.query in self._queries
+            and f" {found.query}" in words
+        )
 
     @torch.inference_mode()
     def _search(

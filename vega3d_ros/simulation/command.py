@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vega3d_ros.arguments import natural, positive
 from vega3d_ros.bag import BagError
 from vega3d_ros.simulation.clips import generate
 from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
@@ -22,26 +23,13 @@ from vega3d_ros.simulation.recording import (
 from vega3d_ros.simulation.rooms import SPLITS
 from vega3d_ros.simulation.tour import TourError
 
+if TYPE_CHECKING:
+    import argparse
+
 _FURNITURE_HELP = (
     "folder of furniture meshes (house.xml with OBJ and PNG files); without it, furniture is "
     "built of boxes, cylinders and spheres"
 )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = f"must be at least 1, not {value}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        msg = f"must not be negative: {value}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         epilog="example: vega3d simulate clips --out data --split train --count 1000",
     )
-    clips.add_argument("--count", type=_positive, default=1000, help="clips (default %(default)s)")
+    clips.add_argument("--count", type=positive, default=1000, help="clips (default %(default)s)")
     clips.add_argument("--split", choices=SPLITS, default="train", help="default %(default)s")
     clips.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         default=os.cpu_count() or 1,
         help="processes (default: one per core, here %(default)s)",
     )
@@ -78,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bag.add_argument(
         "--rate", type=float, default=10.0, help="images per second (default %(default)s)"
     )
-    bag.add_argument("--width", type=_positive, default=320, help="pixels (default %(default)s)")
-    bag.add_argument("--height", type=_positive, default=240, help="pixels (default %(default)s)")
+    bag.add_argument("--width", type=positive, default=320, help="pixels (default %(default)s)")
+    bag.add_argument("--height", type=positive, default=240, help="pixels (default %(default)s)")
     form = bag.add_mutually_exclusive_group()
     form.add_argument(
         "--compressed",
@@ -93,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for command in (clips, bag):
         command.add_argument("--out", type=Path, required=True, help="folder to write")
-        command.add_argument("--seed", type=_natural, default=0, help="default %(default)s")
+        command.add_argument("--seed", type=natural, default=0, help="default %(default)s")
         command.add_argument("--furniture", type=Path, metavar="FOLDER", help=_FURNITURE_HELP)
 
 

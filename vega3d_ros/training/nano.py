@@ -96,8 +96,8 @@ def new_language(tokenizer: PreTrainedTokenizerFast) -> SceneLanguage:
 def _attend_to_the_like(attention: Any) -> None:
     """Queries equal keys and outputs undo values, so that attention brings what is alike.
 
-    As trained language models have it (mimetic initialisation, arXiv 2305.09828). From the usual
-    random weights a small model did not find out how to look up a word in hours.
+    As trained language models have it (mimetic initialisation, arXiv 2305.09828), which a small
+    model is long in finding out from the usual random weights.
     """
     config, width = attention.config, attention.q_proj.in_features
     groups = config.num_key_value_heads

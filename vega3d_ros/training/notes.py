@@ -1,8 +1,8 @@
 """What the language model is told of a clip's objects, and what each mention should bring back.
 
 In training, wherever a question names a thing, the language model must also recall what it was
-told of it (place, size, colour, when it was seen, how many there are). That teaches it to look
-things up within minutes; from answers alone it did not learn to in hours.
+told of it (place, size, colour, when it was seen, how many there are). That is a
+denser lesson in looking things up than answers alone.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.token_geometry import features
 from vega3d_ros.training.loop import Schedule, optimise
 from vega3d_ros.training.nano import COLUMNS, ROWS, mllm_config
+from vega3d_ros.training.notes import COLOR_NAMES
 from vega3d_ros.training.samples import FrameTruth, frame_truth
 from vega3d_ros.training.tokenizer import SPECIAL
 
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 TOWER_FILE = "tower.safetensors"
 _LABELS_FILE = "labels.json"
-COLOURS = (
-    "red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white", "grey",
-)  # fmt: skip
 # Of the token features, those that no depth sensor is needed for: ray and camera height.
 _POSED = [0, 1, 2, 3, 11, 12]
 
@@ -73,7 +71,7 @@ class TokenReader(nn.Module):
     def __init__(self, dim: int, labels: int) -> None:
         super().__init__()
         self.labels = labels
-        outputs = labels + 1 + len(COLOURS) + encoding.OUTPUTS
+        outputs = labels + 1 + len(COLOR_NAMES) + encoding.OUTPUTS
         self.network = nn.Sequential(
             nn.Linear(dim + len(_POSED), 384), nn.GELU(), nn.Linear(384, outputs)
         )
@@ -81,7 +79,9 @@ class TokenReader(nn.Module):
     def forward(self, tokens: Tensor, posed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [N, dim] and features [N, 6] to label, colour and box outputs."""
         out = self.network(torch.cat([tokens, posed], dim=-1)).float()
-        label, colour, box = out.split([self.labels + 1, len(COLOURS), encoding.OUTPUTS], dim=-1)
+        label, colour, box = out.split(
+            [self.labels + 1, len(COLOR_NAMES), encoding.OUTPUTS], dim=-1
+        )
         return label, colour, box
 
 
@@ -110,7 +110,7 @@ class DenseTargets:
                         targets.boxes.append(box)
                 targets.labels.append(label)
                 colour = named[owner]["color"] if owner >= 0 else None
-                targets.colours.append(COLOURS.index(colour) if colour else -1)
+                targets.colours.append(COLOR_NAMES.index(colour) if colour else -1)
         return targets
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from vega3d_ros import __version__
+from vega3d_ros.arguments import positive
 from vega3d_ros.evaluation.benchmarks import report
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing
 from vega3d_ros.evaluation.benchmarks.runner import (
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="where results go (default: runs/benchmarks/BENCHMARK)"
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="only the first N questions of the file"
+        "--limit", type=positive, metavar="N", help="only the first N questions of the file"
     )
     parser.add_argument(
         "--shard",
@@ -76,13 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--frames",
-        type=_positive,
+        type=positive,
         default=32,
         help="frames of each scene (default: %(default)s, as officially)",
     )
     parser.add_argument(
         "--batch",
-        type=_positive,
+        type=positive,
         default=16,
         help="questions asked at once (default: %(default)s); fewer need less memory",
     )
@@ -103,14 +104,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="of the weights (default: %(default)s)",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = f"must be at least 1, not {value}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 def _shard(text: str) -> Shard:

@@ -1,0 +1,23 @@
+"""Numbers on command lines that argparse refuses with a clear word."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        msg = f"must be at least 1, not {value}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def natural(text: str) -> int:
+    """A whole number from 0."""
+    value = int(text)
+    if value < 0:
+        msg = f"must not be negative: {value}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
