@@ -366,3 +366,12 @@ def test_an_answer_names_what_was_found_without_another_search(perceiver, monkey
     named = scene.ask("Is the bed left of the chairs?").objects
     assert not searched
     assert sorted(o.score for o in named) == pytest.approx(sorted(o.score for o in wanted))
+
+
+def test_locating_proposes_what_grounding_returns(perceiver):
+    """Evaluation reads both off one search."""
+    perceiver.threshold = 0.4
+    scene = perceiver.observe(make_clip())
+    for found, best in zip(scene.ground_all(LABELS), scene.locate_all(LABELS), strict=True):
+        here = best.found is not None and best.found.score >= perceiver.threshold
+        same_objects(found[:1], [best.found] if here else [])

@@ -108,6 +108,7 @@ class Oracle:
     def __init__(self, records: list[ClipRecord]) -> None:
         self.modules = SimpleNamespace(language=SimpleNamespace(grid=GRID))
         self.queries: tuple[str, ...] = ()
+        self.threshold = 0.5
         self.had_depth: list[bool] = []
         self._records = {record.truth["stamps_ns"][-1]: record for record in records}
 
@@ -138,10 +139,6 @@ class OracleScene:
 
     def _object(self, box):
         return SceneObject("", "", 1.0, box, "map", 0, np.eye(6), True, 1, 1.0)
-
-    def ground_all(self, texts):
-        best = [sorted(self._targets(t), key=lambda i: -self.shown[i].max())[:1] for t in texts]
-        return [tuple(self._object(self.boxes[i]) for i in targets) for targets in best]
 
     def locate_all(self, texts):
         located = []
@@ -260,6 +257,14 @@ def test_nothing_found_is_a_miss_and_right_only_where_nothing_is():
     assert summary["not here: said of present (wrong)"].value == 1
     assert summary[report.METRES].count == 0
     assert summary[report.BEST_TOKEN].value == 1  # the token is judged by itself
+
+
+def test_a_box_below_the_threshold_is_not_here_though_its_token_proposes_it():
+    unsure = Oracle(CLIPS)
+    unsure.threshold = 1.1
+    summary = scores(SceneModel("unsure", unsure, depth=True))
+    assert summary["Acc@0.25"].value == 0
+    assert summary["Acc@0.25 of the best token's box"].value == 1
 
 
 def test_a_token_beside_the_object_is_a_miss():

@@ -167,14 +167,12 @@ class SceneModel:
         if not self._grounds:
             return Responses(answers, None)
         groundings = []
-        for objects, best in zip(scene.ground_all(texts), scene.locate_all(texts), strict=True):
-            groundings.append(
-                Grounding(
-                    objects[0].box if objects else None,
-                    (best.frame, best.row, best.column),
-                    best.found.box if best.found else None,
-                )
-            )
+        for best in scene.locate_all(texts):
+            # What ``ground`` returns first, which looks at the same proposals.
+            here = best.found is not None and best.found.score >= self._perceiver.threshold
+            proposal = best.found.box if best.found else None
+            token = (best.frame, best.row, best.column)
+            groundings.append(Grounding(proposal if here else None, token, proposal))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)
 
 
