@@ -76,9 +76,8 @@ class Deadly(FakePerceiver):
         return super().observe(clip)
 
 
-def load(model, device):
-    del device
-    return Deadly() if model == "deadly" else FakePerceiver()
+def load(parameters):
+    return Deadly() if parameters.model == "deadly" else FakePerceiver()
 
 
 if __name__ == "__main__":

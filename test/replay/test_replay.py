@@ -86,14 +86,14 @@ def test_nano_says_live_what_it_says_offline(environment, tmp_path):
 
 def test_differences_are_named(environment, drive_bag, tmp_path):
     """The check itself: a scene that moved and a question that got another answer show."""
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from fake_perceiver import FakePerceiver
 
     from vega3d_ros.evaluation.job import Job, run_job
     from vega3d_ros.node.settings import Parameters
 
-    job = Job(drive_bag.path, "bag", tmp_path, "fake", "0", "cpu", asdict(Parameters()))
+    job = Job(drive_bag.path, "bag", tmp_path, "0", Parameters())
     run_job(job, FakePerceiver(), lambda *_: None)
     log = read_log(tmp_path / "log.jsonl")
     assert differences(log, log) == []
