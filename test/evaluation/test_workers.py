@@ -54,13 +54,13 @@ def test_a_process_that_dies_costs_its_own_recording_alone(jobs):
     assert len(scenes) == len(set(scenes)) > 2
 
 
-class Loaded(Exception):
+class LoadedError(Exception):
     """Raised in place of loading."""
 
 
 def _load_ready(*model, **settings):
     settings.pop("progress", None)
-    raise Loaded(model, settings)
+    raise LoadedError(model, settings)
 
 
 @pytest.fixture
@@ -79,9 +79,9 @@ def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
 
     monkeypatch.setattr("vega3d_ros.loading.load_ready", _load_ready)
     parameters = load_parameters(file)
-    with pytest.raises(Loaded) as ours:
+    with pytest.raises(LoadedError) as ours:
         workers.load_model(parameters)
-    with pytest.raises(Loaded) as nodes:
+    with pytest.raises(LoadedError) as nodes:
         load_perceiver(parameters, print, print)
     assert ours.value.args == nodes.value.args
     assert ours.value.args[0] == ("other",)
@@ -92,11 +92,11 @@ def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
 
 def test_options_win_over_the_nodes_file(file, drive_bag, tmp_path, monkeypatch, capsys):
     def load(parameters):
-        raise Loaded(parameters)
+        raise LoadedError(parameters)
 
     monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", load)
     evaluate = ["evaluate", str(drive_bag.path), "--out", str(tmp_path), "--params", str(file)]
-    with pytest.raises(Loaded) as loaded:
+    with pytest.raises(LoadedError) as loaded:
         main([*evaluate, "--model", "nano", "--device", "cpu"])
     (parameters,) = loaded.value.args
     assert (parameters.model, parameters.device, parameters.min_score) == ("nano", "cpu", 0.4)

@@ -10,21 +10,30 @@ from typing import TYPE_CHECKING, Any
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.job import ROWS, read_record
 from vega3d_ros.evaluation.rows import Rows
-from vega3d_ros.evaluation.summary import METRES, Summary, calibration_error, summarise
+from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.summary import Bin, Pair
+    from vega3d_ros.evaluation.summary import Bin
 
 BAGS = "bags"
 WORST = 12
-_PER_CENT = (
-    "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}. The constant "
-    "never looks: it gives the typical answer of the other questions of the kind, and claims the "
-    "typical place of the other objects of the label."
+_PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
+_ANSWERS = (
+    "Two that never look stand beside the model. Blind reads the words: it gives the typical "
+    "answer to such questions in the other recordings. Constant gives the typical answer of the "
+    "other questions of the kind."
+)
+_NO_BLIND = (
+    "Blind is n/a: no other recording has questions of the kind, and those of the same one would "
+    "tell it what is there."
+)
+_OBJECTS = (
+    "Blind claims the typical place of the other objects of the label, constant that of all other "
+    "objects."
 )
 
 
@@ -94,11 +103,8 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
 def cell(name: str, estimate: Estimate) -> str:
     """A figure with half its interval."""
     if not estimate.count or not math.isfinite(estimate.value):
-        return "-"
-    half = (estimate.high - estimate.low) / 2
-    if name == METRES:
-        return f"{estimate.value:.2f} ± {half:.2f}"
-    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+        return "n/a"
+    return estimate.shown(metres=name == METRES)
 
 
 def finite(value: Any) -> Any:
@@ -158,18 +164,18 @@ class Section:
         return lines
 
 
-def pair_section(
-    title: str, pairs: Mapping[str, Pair], notes: Sequence[str] = (), first: str = ""
+def _figures(
+    title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
 ) -> Section:
-    """A table of figures of the model beside the constant."""
+    """A table of figures of the model beside those that never look."""
     rows, bars = [], []
-    for name, pair in pairs.items():
-        counted = str(pair.model.count)
-        shown = name.replace("_", " ")
-        rows.append((shown, cell(name, pair.model), cell(name, pair.constant), counted))
-        both = html.bar(pair.model) + html.bar(pair.constant, "other")
-        bars.append("" if name == METRES else both)
-    return Section(title, notes).add((first, ">model", ">constant", ">n"), rows, bars)
+    for name, figure in figures.items():
+        cells = (cell(name, estimate) for estimate in figure)
+        rows.append((name.replace("_", " "), *cells, str(figure.model.count)))
+        drawn = "".join(html.bar(value, kind) for kind, value in figure._asdict().items())
+        bars.append("" if name == METRES else drawn)
+    columns = (first, *(f">{kind}" for kind in Figure._fields), ">n")
+    return Section(title, notes).add(columns, rows, bars)
 
 
 def _sections(
@@ -178,13 +184,18 @@ def _sections(
     sections = [_head(made_with), _recordings(records)]
     note = _PER_CENT.format(parts=summary.resampled)
     if summary.answers:
-        sections.append(pair_section("Answers", summary.answers, [note], "kind of question"))
+        notes = [note]
+        if any(figure.constant.count for figure in summary.answers.values()):
+            notes.append(_ANSWERS)
+        if any(f.constant.count and not f.blind.count for f in summary.answers.values()):
+            notes.append(_NO_BLIND)
+        sections.append(_figures("Answers", summary.answers, notes, "kind of question"))
     if summary.objects:
         about = "Objects that a scene shows, each scene anew."
-        sections.append(pair_section("Objects", summary.objects, [about, note]))
-    for name, pairs in summary.by.items():
+        sections.append(_figures("Objects", summary.objects, [f"{about} {note}", _OBJECTS]))
+    for name, figures in summary.by.items():
         about = "Share found with an overlap of at least a quarter (Acc@0.25)."
-        sections.append(pair_section(f"Objects by {name}", pairs, [about], name))
+        sections.append(_figures(f"Objects by {name}", figures, [about], name))
     for name, bins in summary.calibration.items():
         sections.append(_calibration(name, bins))
     sections += [_latency(records), _steadiness(records), _frames(records)]
@@ -219,14 +230,14 @@ def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
                 record.get("truth", ""),
                 str(figures.get("recording_s", "")),
                 str(figures.get("scenes", "")),
-                str(objects.get("mean", "")),
+                f"{objects['mean']:.1f}" if objects else "",
                 str(figures.get("remembered", "")),
                 str(figures.get("recorded_s_per_wall_s") or ""),
                 "; ".join(filter(None, remarks)),
             )
         )
     columns = (
-        "recording", "", "truth", ">seconds", ">scenes", ">objects per scene",
+        "recording", "status", "truth", ">seconds", ">scenes", ">objects per scene",
         ">remembered", ">times real time", "remarks",
     )  # fmt: skip
     return Section("Recordings").add(columns, rows)
@@ -352,16 +363,16 @@ def _maps(folder: Path, records: Mapping[str, Any]) -> list[str]:
 
 
 def _plain_summary(summary: Summary) -> dict[str, Any]:
-    def pairs(group: Mapping[str, Pair]) -> dict[str, Any]:
+    def plain(group: Mapping[str, Figure]) -> dict[str, Any]:
         return {
-            name: {"model": asdict(pair.model), "constant": asdict(pair.constant)}
-            for name, pair in group.items()
+            name: {kind: asdict(value) for kind, value in figure._asdict().items()}
+            for name, figure in group.items()
         }
 
     return {
-        "answers": pairs(summary.answers),
-        "objects": pairs(summary.objects),
-        "objects_by": {name: pairs(group) for name, group in summary.by.items()},
+        "answers": plain(summary.answers),
+        "objects": plain(summary.objects),
+        "objects_by": {name: plain(group) for name, group in summary.by.items()},
         "calibration": {
             name: {
                 "expected_error": calibration_error(bins),

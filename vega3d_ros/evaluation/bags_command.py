@@ -17,6 +17,7 @@ from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
 from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.summary import Figure
 from vega3d_ros.evaluation.workers import (
     check_memory,
     load_model,
@@ -163,7 +164,7 @@ def _do(
 
 def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, out: Path) -> int:
     table = Table(title="recordings")
-    for column in ("recording", "", "scenes", "answers", "objects seen", "remarks"):
+    for column in ("recording", "status", "scenes", "answers", "objects seen", "remarks"):
         table.add_column(column, overflow="fold")
     statuses = []
     for job in jobs:
@@ -198,9 +199,10 @@ def _print_figures(title: str, figures: dict[str, Any], console: Console) -> Non
     caption = "per cent unless metres; ± is half the 95 % interval"
     table = Table(title=title, caption=caption)
     table.add_column("")
-    for column in ("model", "constant", "n"):
+    for column in (*Figure._fields, "n"):
         table.add_column(column, justify="right")
-    for name, pair in figures.items():
-        model, constant = (Estimate(**pair[which]) for which in ("model", "constant"))
-        table.add_row(name, cell(name, model), cell(name, constant), str(model.count))
+    for name, sides in figures.items():
+        estimates = [Estimate(**sides[kind]) for kind in Figure._fields]
+        cells = [cell(name, estimate) for estimate in estimates]
+        table.add_row(name, *cells, str(estimates[0].count))
     console.print(table)

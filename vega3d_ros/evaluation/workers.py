@@ -133,6 +133,8 @@ def _run_pool(group: Sequence[Job], workers: int, progress: Progress, load: Load
                     ended.append(future.result())
                 except BrokenProcessPool:
                     continue
+        for name in ended:
+            progress(name, 1.0, 1.0)
     except KeyboardInterrupt:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
