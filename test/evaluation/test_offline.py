@@ -171,7 +171,8 @@ def test_a_bag_without_images_says_what_it_has(job, drive_bag, tmp_path):
     record = run_job(replace(job, bag=bag), FakePerceiver(), silent)
     assert record["status"] == FAILED
     assert "no topic with colour or grey images" in record["error"]
-    assert "/tf" in record["error"]
+    assert "/tf (" in record["error"]
+    assert "/cam/image_raw (sensor_msgs/msg/Image, without a message)" in record["error"]
 
 
 def test_without_transforms_results_stay_in_the_cameras_frame(job, drive_bag, tmp_path):

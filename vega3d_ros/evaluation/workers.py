@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
-from vega3d_ros.evaluation.job import FAILED, PARTIAL, Interrupted, run_job, write_record
+from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, Interrupted, run_job, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,6 +88,8 @@ def run_here(
         records.append(run_job(job, perceiver, told))
         if records[-1]["status"] == PARTIAL:
             break
+        if records[-1]["status"] == COMPLETE:
+            progress(job.name, 1.0, 1.0)
     return records
 
 
