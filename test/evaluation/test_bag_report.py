@@ -120,6 +120,20 @@ def test_an_answer_that_holds_markup_stays_text(folder):
     assert "&lt;script&gt;" in text
 
 
+def test_answers_are_shown_where_no_truth_is_known(drive_bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "vega3d_ros.evaluation.bags_command.load_model", lambda *_: FakePerceiver()
+    )
+    evaluate = ["evaluate", str(drive_bag.path), "--truth", "none", "--out", str(tmp_path)]
+    assert main(evaluate) == 0
+    assert "complete" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "Worst cases" not in page
+    shown = page.partition("Answers to which no truth is known")[2]
+    assert shown.count("data:image/jpeg") == 12
+    assert "How many chairs can you see?" in shown
+
+
 def test_a_second_run_does_nothing_again(folder, drive_bag, monkeypatch, capsys):
     monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", None)
     assert main(["evaluate", str(drive_bag.path), "--out", str(folder)]) == 0

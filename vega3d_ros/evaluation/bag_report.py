@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.job import ROWS, read_record
 from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.sections import RECORDING, Section
 from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
+from vega3d_ros.frames import sample_uniformly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
@@ -62,11 +64,11 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     sections = _sections(records, summary, made_with)
     (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
-    cases = worst_cases(records)
     body = [
         html.key(),
         *(part for section in sections for part in section.html()),
-        *_case_figures(folder, cases),
+        *_case_figures("Worst cases", folder, worst_cases(records)),
+        *_case_figures("Answers to which no truth is known", folder, unscored_cases(records)),
         *_maps(folder, records),
     ]
     (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
@@ -100,6 +102,17 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
     return sorted(chosen, key=lambda case: -case["badness"])
 
 
+def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was asked where no truth is known, evenly over all; at most as many as worst cases."""
+    cases = [
+        {**case, "folder": name}
+        for name, record in records.items()
+        for case in sorted(record.get("cases", ()), key=lambda case: float(case["at_s"]))
+        if case["score"] is None and case["type"] == "answer" and case["picture"]
+    ]
+    return [cases[i] for i in sample_uniformly(len(cases), WORST)]
+
+
 def cell(name: str, estimate: Estimate) -> str:
     """A figure with half its interval."""
     if not estimate.count or not math.isfinite(estimate.value):
@@ -116,52 +129,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
-
-
-class Section:
-    """A heading with notes and tables, for both forms of a report.
-
-    Args:
-        title: Above it.
-        notes: Before the tables.
-    """
-
-    def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
-        self.title, self.notes = title, [note for note in notes if note]
-        self._tables: list[tuple[Sequence[str], list[Sequence[str]], list[str] | None]] = []
-
-    def add(
-        self,
-        columns: Sequence[str],
-        rows: Iterable[Sequence[str]],
-        bars: Iterable[str] | None = None,
-    ) -> Section:
-        """Add a table; ``bars`` are drawn beside its rows where the form can show them."""
-        filled = list(rows)
-        if filled:
-            self._tables.append((columns, filled, None if bars is None else list(bars)))
-        return self
-
-    def html(self) -> list[str]:
-        """For a page."""
-        parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
-        for columns, rows, bars in self._tables:
-            if bars is None:
-                parts.append(html.table(columns, rows))
-            else:
-                drawn = ([*row, bar] for row, bar in zip(rows, bars, strict=True))
-                parts.append(html.table([*columns, "<"], drawn))
-        return parts
-
-    def markdown(self) -> list[str]:
-        """For ``report.md``."""
-        lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
-        for columns, rows, _ in self._tables:
-            lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")
-            lines.append("|" + "|".join("--:" if c[:1] == ">" else "---" for c in columns) + "|")
-            lines += ["| " + " | ".join(t.replace("|", "\\|") for t in r) + " |" for r in rows]
-            lines.append("")
-        return lines
 
 
 def _figures(
@@ -237,7 +204,7 @@ def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
             )
         )
     columns = (
-        "recording", "status", "truth", ">seconds", ">scenes", ">objects per scene",
+        RECORDING, "status", "truth", ">seconds", ">scenes", ">objects per scene",
         ">remembered", ">times real time", "remarks",
     )  # fmt: skip
     return Section("Recordings").add(columns, rows)
@@ -269,7 +236,7 @@ def _latency(records: Mapping[str, Mapping[str, Any]]) -> Section:
         stages = record.get("figures", {}).get("latency_ms", {})
         rows += [(name, stage, *map(str, levels.values())) for stage, levels in stages.items()]
     columns = (
-        "recording", "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
+        RECORDING, "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
     )  # fmt: skip
     return Section("Latency, milliseconds").add(columns, rows)
 
@@ -294,7 +261,7 @@ def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
             )
         )
     columns = (
-        "recording", ">names", ">of one scene", ">scenes per name", ">position spread, m",
+        RECORDING, ">names", ">of one scene", ">scenes per name", ">position spread, m",
         ">position step, m", ">gate, mean", ">gate, 5 to 95 %",
     )  # fmt: skip
     about = (
@@ -321,7 +288,7 @@ def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
         unread = frames.get("in_bag", 0) - frames.get("read", 0)
         if unread > 0:
             rows.append((name, "not read", str(unread), record.get("damage", "")))
-    return Section("Every frame").add(("recording", "what became of it", ">frames", ""), rows)
+    return Section("Every frame").add((RECORDING, "what became of it", ">frames", ""), rows)
 
 
 def _markdown(title: str, sections: Sequence[Section]) -> str:
@@ -331,11 +298,11 @@ def _markdown(title: str, sections: Sequence[Section]) -> str:
     return "\n".join(lines)
 
 
-def _case_figures(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+def _case_figures(title: str, folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
     if not cases:
         return []
     figures = [case_figure(folder / BAGS / case["folder"], case) for case in cases]
-    return [html.heading("Worst cases"), f'<div class="cases">{"".join(figures)}</div>']
+    return [html.heading(title), f'<div class="cases">{"".join(figures)}</div>']
 
 
 def case_figure(folder: Path, case: Mapping[str, Any]) -> str:

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.bag_report import BAGS, Section, case_figure, finite, read_run
+from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
 from vega3d_ros.evaluation.cases import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
+from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.summary import Parts
 
 if TYPE_CHECKING:
