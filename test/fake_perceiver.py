@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 
@@ -76,9 +77,17 @@ class Deadly(FakePerceiver):
         return super().observe(clip)
 
 
-def load(model, device):
-    del device
-    return Deadly() if model == "deadly" else FakePerceiver()
+class Slow(FakePerceiver):
+    """Takes longer for a scene than the next one but one takes to come."""
+
+    def observe(self, clip):
+        time.sleep(1.2)
+        return super().observe(clip)
+
+
+def load(parameters):
+    kinds = {"deadly": Deadly, "slow": Slow}
+    return kinds.get(parameters.model, FakePerceiver)()
 
 
 if __name__ == "__main__":
@@ -86,4 +95,4 @@ if __name__ == "__main__":
 
     from vega3d_ros.node.perception import main
 
-    sys.exit(main(perceiver_factory=lambda *_: FakePerceiver()))
+    sys.exit(main(perceiver_factory=lambda parameters, *_: load(parameters)))

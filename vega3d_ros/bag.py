@@ -143,7 +143,8 @@ class Bag:
             BagError: If a topic is not in the bag, or where the file turns out to be damaged.
         """
         if missing := set(topics) - set(self.topics):
-            msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {listing(self.topics)}"
+            has = listing(self.topics, self.counts)
+            msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {has}"
             raise BagError(msg)
         wanted = [c for c in self._connections if c.topic in set(topics)]
         if not wanted:
@@ -179,14 +180,15 @@ class Bag:
         Raises:
             BagError: If a named topic is not there, or no topic holds colour or grey images.
         """
+        has = listing(self.topics, self.counts)
         for name in (image, camera_info, depth):
             if name and name not in self.topics:
-                msg = f"{self.path} has no topic {name}; {listing(self.topics)}"
+                msg = f"{self.path} has no topic {name}; {has}"
                 raise BagError(msg)
         notes: list[str] = []
         colors, depths = self._image_topics()
         if not image and not colors:
-            msg = f"{self.path} has no topic with colour or grey images; {listing(self.topics)}"
+            msg = f"{self.path} has no topic with colour or grey images; {has}"
             raise BagError(msg)
         image = image or max(colors, key=self._image_rank)
         if others := sorted(set(colors) - {image}):

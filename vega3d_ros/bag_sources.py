@@ -212,7 +212,10 @@ def _end_of_data(file: BinaryIO, size: int) -> int:
         end = after
 
 
-def listing(topics: Mapping[str, str]) -> str:
-    """Topics and types in a sentence, for messages."""
-    listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(topics.items()))
+def listing(topics: Mapping[str, str], counts: Mapping[str, int]) -> str:
+    """Topics and types in a sentence, for messages, and which of them hold nothing."""
+    listed = ", ".join(
+        f"{name} ({kind}{'' if counts[name] else ', without a message'})"
+        for name, kind in sorted(topics.items())
+    )
     return f"it has: {listed or 'no topics'}"

@@ -88,6 +88,20 @@ def estimate(folder: Path, dtype: torch.dtype, workload: Workload | None = None)
     return Footprint(parts)
 
 
+def expected_bytes(folder: Path, dtype: torch.dtype, frames: int) -> int:
+    """What a model will take on its device, as far as its files tell.
+
+    Of an official checkpoint only its weights are known, which are of 16 bits; an eighth of them
+    is put by for the work.
+    """
+    try:
+        return estimate(folder, dtype, Workload(frames=frames)).total
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        kinds = {".safetensors", ".pth", ".pt"}
+        stored = sum(file.stat().st_size for file in folder.rglob("*") if file.suffix in kinds)
+        return stored * dtype.itemsize // 2 * 9 // 8
+
+
 def _prior(
     folder: Path, config: Mapping[str, Any], size: int, workload: Workload
 ) -> dict[str, int]:

@@ -18,11 +18,13 @@ from fake_perceiver import FakePerceiver
 
 from vega3d_ros.cli import main
 from vega3d_ros.evaluation import compare as comparing
-from vega3d_ros.evaluation import workers
+from vega3d_ros.evaluation.bag_report import cell
 from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
 from vega3d_ros.evaluation.summary import (
     MEAN,
     METRES,
+    blind_answers,
+    blind_objects,
     calibration_error,
     constant_answers,
     constant_objects,
@@ -118,6 +120,20 @@ def test_an_answer_that_holds_markup_stays_text(folder):
     assert "&lt;script&gt;" in text
 
 
+def test_answers_are_shown_where_no_truth_is_known(drive_bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "vega3d_ros.evaluation.bags_command.load_model", lambda *_: FakePerceiver()
+    )
+    evaluate = ["evaluate", str(drive_bag.path), "--truth", "none", "--out", str(tmp_path)]
+    assert main(evaluate) == 0
+    assert "complete" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "Worst cases" not in page
+    shown = page.partition("Answers to which no truth is known")[2]
+    assert shown.count("data:image/jpeg") == 12
+    assert "How many chairs can you see?" in shown
+
+
 def test_a_second_run_does_nothing_again(folder, drive_bag, monkeypatch, capsys):
     monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", None)
     assert main(["evaluate", str(drive_bag.path), "--out", str(folder)]) == 0
@@ -144,12 +160,38 @@ def test_the_baseline_gives_the_typical_answer_of_the_others():
     assert constant_answers(foreign)[2] == 1.0  # another recording's answers come first
 
 
-def test_the_baseline_claims_the_typical_place_of_the_others():
+def test_blind_knows_the_words_and_the_other_recordings_alone():
+    asked = "Which is closer to the bed, the chair or the table?"
+    rows = [
+        replace(answer(i, "relative_distance", truth, bag=bag), question=asked)
+        for i, (truth, bag) in enumerate([("chair", "a"), ("table", "b"), ("table", "c")])
+    ]
+    # Of two tables a guesses a table, which is wrong; one each is a tie, and the first named wins.
+    assert blind_answers(rows) == [0.0, 0.0, 0.0]
+    four = [*rows, replace(rows[1], bag="d", index=3)]
+    assert blind_answers(four) == [0.0, 1.0, 1.0, 1.0]
+    assert blind_answers([*four, answer(9, "count", "2", bag="a")])[-1] is None
+    assert blind_answers(rows[:1]) == [None]
+
+
+def test_blind_stands_beside_answers_to_the_same_questions_only():
+    rows = Rows([answer(0), answer(1, bag="b"), answer(2, "size", "90", "90")])
+    answers = summarise(rows).answers
+    assert answers["count"].blind.value == 1.0
+    assert not answers["size"].blind.count
+    assert not answers[MEAN].blind.count
+    assert answers[MEAN].constant.count == 3
+
+
+def test_the_baselines_claim_the_typical_place_of_the_others():
     rows = [sighting("a", 0.5), sighting("b", 0.5), sighting("c", 0.0, distance=8.0)]
-    constants = constant_objects(rows)
-    assert [row.found for row in constants] == [False, False, False]
-    alike = constant_objects([sighting("a", 0.5), sighting("b", 0.0)])
-    assert [row.iou for row in alike] == [1.0, 1.0]
+    assert [row.found for row in blind_objects(rows)] == [False, False, False]
+    pair = [sighting("a", 0.5), sighting("b", 0.0)]
+    assert [row.iou for row in blind_objects(pair)] == [1.0, 1.0]
+    other = [*pair, sighting("c", 0.5, "bed", distance=8.0), sighting("d", 0.5, "bed")]
+    assert [row.iou for row in blind_objects(other)] == [1.0, 1.0, 0.0, 0.0]
+    # What is not a chair takes part in the median of all.
+    assert [row.iou for row in constant_objects(other)] == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_figures_of_known_rows():
@@ -168,14 +210,25 @@ def test_figures_of_known_rows():
     assert calibration_error(summary.calibration["objects"]) == pytest.approx(0.4)
 
 
+def test_one_part_of_a_drive_has_no_interval():
+    figure = summarise(Rows([answer(0)], [sighting("a", 0.6)])).objects["Acc@0.25"]
+    assert np.isnan(figure.model.low)
+    assert cell("Acc@0.25", figure.model) == "100.0"
+    assert cell(METRES, figure.model) == "1.00"
+    assert cell("Acc@0.25", figure.constant) == "0.0"
+    changes, _ = comparing.compare(Rows([answer(0)]), Rows([answer(0, score=0.0)]))
+    assert changes["answers: count"].verdict == "no clear difference"
+
+
 def test_figures_of_nothing():
     summary = summarise(Rows())
     assert summary.answers == summary.objects == summary.by == {}
 
 
 def test_compare_names_what_flipped():
-    a = Rows([answer(0), answer(1, said="1", score=0.0)], [sighting("x", 0.6)])
-    b = Rows([answer(0), answer(1)], [sighting("x", 0.0)])
+    twice = [sighting("x", 0.6), sighting("x", 0.6, at_s=12)]
+    a = Rows([answer(0), answer(1, said="1", score=0.0)], twice)
+    b = Rows([answer(0), answer(1)], [sighting("x", 0.0), sighting("x", 0.0, at_s=12)])
     changes, flips = comparing.compare(a, b)
     assert changes["answers: count"].difference.value == 0.5
     assert changes["objects: Acc@0.25"].verdict == "worse"
@@ -200,14 +253,6 @@ def test_compare_of_two_runs_writes_its_pictures(folder, tmp_path, capsys):
     page = (tmp_path / "cmp" / "compare.html").read_text()
     assert page.count("data:image/jpeg") == 4
     assert main(["compare", str(folder), str(tmp_path)]) == 2
-
-
-def test_too_many_workers_are_refused_before_they_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "free_bytes", lambda: 3 << 30)
-    (tmp_path / "weights.safetensors").write_bytes(b"0" * 1000)
-    workers.check_memory(2, tmp_path)
-    with pytest.raises(workers.WorkersError, match="use --workers 3"):
-        workers.check_memory(9, tmp_path)
 
 
 def browser():

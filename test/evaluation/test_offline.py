@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,12 +17,12 @@ from vega3d_ros.node.clips import HARDLY_MOVED, TOO_SOON, USED
 from vega3d_ros.node.settings import Parameters, load_parameters
 
 # Every fourth frame a keyframe: they are two centimetres apart.
-PARAMETERS = asdict(Parameters(keyframe_translation_m=0.079))
+PARAMETERS = Parameters(keyframe_translation_m=0.079)
 
 
 @pytest.fixture
 def job(drive_bag, tmp_path):
-    return Job(drive_bag.path, "bag", tmp_path / "out", "fake", "0", "cpu", PARAMETERS)
+    return Job(drive_bag.path, "bag", tmp_path / "out", "0", PARAMETERS)
 
 
 def silent(_done_s, _all_s):
@@ -53,7 +53,7 @@ def test_every_frame_is_accounted_for(job):
 
 
 def test_frames_that_cannot_become_keyframes_are_named(job):
-    quick = {**PARAMETERS, "keyframe_min_interval_s": 0.1, "keyframe_max_interval_s": 0.1}
+    quick = replace(PARAMETERS, keyframe_min_interval_s=0.1, keyframe_max_interval_s=0.1)
     record = run_job(replace(job, parameters=quick), FakePerceiver(), silent)
     assert record["frames"]["by_fate"][TOO_SOON] == 15
 
@@ -171,7 +171,8 @@ def test_a_bag_without_images_says_what_it_has(job, drive_bag, tmp_path):
     record = run_job(replace(job, bag=bag), FakePerceiver(), silent)
     assert record["status"] == FAILED
     assert "no topic with colour or grey images" in record["error"]
-    assert "/tf" in record["error"]
+    assert "/tf (" in record["error"]
+    assert "/cam/image_raw (sensor_msgs/msg/Image, without a message)" in record["error"]
 
 
 def test_without_transforms_results_stay_in_the_cameras_frame(job, drive_bag, tmp_path):
@@ -180,7 +181,7 @@ def test_without_transforms_results_stay_in_the_cameras_frame(job, drive_bag, tm
             yield raw.topic, raw.stamp_ns, raw.data
 
     bag = rewritten(drive_bag.path, tmp_path / "no_tf", change)
-    slow = {**PARAMETERS, "keyframe_max_interval_s": 0.4}
+    slow = replace(PARAMETERS, keyframe_max_interval_s=0.4)
     record = run_job(replace(job, bag=bag, parameters=slow), FakePerceiver(), silent)
     assert record["status"] == COMPLETE
     assert any("camera's frame" in note for note in record["topics"]["notes"])

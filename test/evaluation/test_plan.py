@@ -50,6 +50,17 @@ def test_plan_is_cut_where_playing_ends():
     assert all(item.ask_at_s <= 10.0 for item in plan.by_time)
 
 
+def test_an_answer_that_is_scored_as_a_number_must_be_one(tmp_path):
+    path = tmp_path / "questions.json"
+    asked = {"question": "How many?", "kind": "count", "answer": "two"}
+    path.write_text(json.dumps({"questions": [asked]}))
+    with pytest.raises(DriveError, match=r"could not convert string to float: 'two'"):
+        load_plan(path, 10.0)
+    for answer in ("2", "unknown"):
+        path.write_text(json.dumps({"questions": [asked | {"answer": answer}]}))
+        assert load_plan(path, 10.0).questions[0].answer == answer
+
+
 def test_own_questions(tmp_path):
     path = tmp_path / "questions.json"
     record = {

@@ -6,18 +6,22 @@ import json
 import os
 import runpy
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 from drives import write_drive
 from fake_perceiver import load
 
+from vega3d_ros import capacity
+from vega3d_ros.cli import main
+from vega3d_ros.evaluation import workers
 from vega3d_ros.evaluation.job import COMPLETE, FAILED, Job, read_record
+from vega3d_ros.evaluation.ray_workers import gpus_of_a_task
 from vega3d_ros.evaluation.workers import run_in_workers
-from vega3d_ros.node.settings import Parameters
+from vega3d_ros.node.settings import Parameters, load_parameters
 
-PARAMETERS = asdict(Parameters(keyframe_translation_m=0.079))
+PARAMETERS = Parameters(model="deadly", keyframe_translation_m=0.079)
 
 
 @pytest.fixture
@@ -26,10 +30,7 @@ def jobs(drive_bag, tmp_path):
     write_drive(tmp_path / "deadly", frames=20, size=(100, 75))
     (tmp_path / "bad.mcap").write_bytes(b"no bag" * 9)
     bags = {"good": drive_bag.path, "bad": tmp_path / "bad.mcap", "deadly": tmp_path / "deadly"}
-    return [
-        Job(bag, name, tmp_path / "out" / name, "deadly", "0", "cpu", PARAMETERS)
-        for name, bag in bags.items()
-    ]
+    return [Job(bag, name, tmp_path / "out" / name, "0", PARAMETERS) for name, bag in bags.items()]
 
 
 def ended(jobs):
@@ -51,6 +52,100 @@ def test_a_process_that_dies_costs_its_own_recording_alone(jobs):
     stamps = [json.loads(line).get("scene", {}).get("stamp_ns") for line in lines]
     scenes = [stamp for stamp in stamps if stamp is not None]
     assert len(scenes) == len(set(scenes)) > 2
+
+
+class LoadedError(Exception):
+    """Raised in place of loading."""
+
+
+def _load_ready(*model, **settings):
+    settings.pop("progress", None)
+    raise LoadedError(model, settings)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "perception:\n  ros__parameters:\n    {device: cuda:1, dtype: bfloat16, "
+        "acceleration: graphs, clip_length: 6, model: other, min_score: 0.4}\n"
+    )
+    return path
+
+
+@pytest.mark.ros
+def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
+    from vega3d_ros.node.perception import load_perceiver
+
+    monkeypatch.setattr("vega3d_ros.loading.load_ready", _load_ready)
+    parameters = load_parameters(file)
+    with pytest.raises(LoadedError) as ours:
+        workers.load_model(parameters)
+    with pytest.raises(LoadedError) as nodes:
+        load_perceiver(parameters, print, print)
+    assert ours.value.args == nodes.value.args
+    assert ours.value.args[0] == ("other",)
+    assert ours.value.args[1] == {
+        "device": "cuda:1", "dtype": "bfloat16", "acceleration": "graphs", "frames": 6
+    }  # fmt: skip
+
+
+def test_options_win_over_the_nodes_file(file, drive_bag, tmp_path, monkeypatch, capsys):
+    def load(parameters):
+        raise LoadedError(parameters)
+
+    monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", load)
+    evaluate = ["evaluate", str(drive_bag.path), "--out", str(tmp_path), "--params", str(file)]
+    with pytest.raises(LoadedError) as loaded:
+        main([*evaluate, "--model", "nano", "--device", "cpu"])
+    (parameters,) = loaded.value.args
+    assert (parameters.model, parameters.device, parameters.min_score) == ("nano", "cpu", 0.4)
+    assert (parameters.dtype, parameters.acceleration) == ("bfloat16", "graphs")
+    # Without them the file's own hold: a device that is not here, and a model that is not.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*evaluate, "--model", "nano"]) == 2
+    assert "device 'cuda:1' is not here" in capsys.readouterr().err
+    assert main([*evaluate, "--device", "cpu"]) == 2
+    assert "model 'other' is no folder" in capsys.readouterr().err
+
+
+def test_too_many_workers_are_refused_before_they_start(monkeypatch):
+    nano = Parameters(device="cpu")
+    monkeypatch.setattr(capacity, "available", lambda _: (4 << 30, 8 << 30))
+    workers.check_memory(2, nano)
+    with pytest.raises(workers.WorkersError, match=r"of memory on cpu, 4.0 GiB .* --workers 4"):
+        workers.check_memory(9, nano)
+
+
+def test_the_gpu_must_hold_every_workers_model(monkeypatch):
+    free = {"cpu": 100 << 30, "cuda:0": 3 << 30}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 24 << 30))
+    here = Parameters(device="cuda:0", dtype="float32")
+    workers.check_memory(4, here)
+    with pytest.raises(workers.WorkersError, match=r"on cuda:0, 3.0 GiB are free; use --workers"):
+        workers.check_memory(8, here)
+
+
+def test_a_checkpoint_of_another_layout_counts_by_its_files(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(bytes(16_000))
+    (tmp_path / "config.json").write_text("{}")
+    assert capacity.expected_bytes(tmp_path, torch.bfloat16, 8) == 18_000
+    assert capacity.expected_bytes(tmp_path, torch.float32, 8) == 36_000
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "wanted"), [("cpu", 2, 0), ("auto", 0, 0), ("auto", 2, 1), ("cuda", 1, 1)]
+)
+def test_a_task_of_ray_asks_for_the_gpu_it_needs(device, gpus, wanted):
+    assert gpus_of_a_task(device, {"CPU": 8.0, "GPU": gpus}) == wanted
+
+
+def test_a_cluster_without_a_gpu_is_named():
+    with pytest.raises(workers.WorkersError, match="the cluster has no GPU"):
+        gpus_of_a_task("cuda", {"CPU": 8.0})
 
 
 def test_the_program_can_be_imported_by_its_processes():

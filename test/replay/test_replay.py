@@ -27,7 +27,7 @@ sys.path.insert(0, {str(TEST)!r})
 from fake_perceiver import FakePerceiver
 from vega3d_ros.cli import main
 from vega3d_ros.replay import command
-if "fake" in sys.argv:
+if {{"fake", "slow"}} & set(sys.argv):
     made = command.node_command
     command.node_command = lambda model, topics: (
         [sys.executable, {str(TEST / "fake_perceiver.py")!r}] + made(model, topics)[3:]
@@ -75,6 +75,37 @@ def test_live_and_offline_agree_and_are_scored_alike(environment, drive_bag, tmp
         assert {"/perception/objects", "/perception/answers", "/tf_static"} <= set(bag.topics)
 
 
+def test_what_the_live_node_had_no_time_for_is_counted_and_left_out(
+    environment, drive_bag, tmp_path
+):
+    told = replay(environment, drive_bag.path, "--model", "slow", "--out", tmp_path, "--check")
+    assert "live and offline agree" in told
+    folder = tmp_path / "bags" / "bag"
+    scenes = read_log(folder / "log.jsonl").scenes
+    assert [s.stamp_ns for s in scenes] == [
+        s.stamp_ns for s in read_log(folder / "offline.jsonl").scenes
+    ]
+    frames = json.loads((folder / "record.json").read_text())["frames"]["by_fate"]
+    assert frames["live: dropped: clip replaced by a newer one"] >= 1
+
+
+def test_a_late_start_is_the_same_offline(environment, drive_bag, tmp_path):
+    told = replay(
+        environment,
+        drive_bag.path,
+        "--model",
+        "fake",
+        "--start",
+        0.7,
+        "--out",
+        tmp_path,
+        "--check",
+    )
+    assert "live and offline agree" in told
+    first = read_log(tmp_path / "bags" / "bag" / "log.jsonl").scenes[0]
+    assert first.start_ns >= drive_bag.start_ns + 0.7e9
+
+
 @pytest.mark.slow
 def test_nano_says_live_what_it_says_offline(environment, tmp_path):
     told = replay(
@@ -86,14 +117,14 @@ def test_nano_says_live_what_it_says_offline(environment, tmp_path):
 
 def test_differences_are_named(environment, drive_bag, tmp_path):
     """The check itself: a scene that moved and a question that got another answer show."""
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from fake_perceiver import FakePerceiver
 
     from vega3d_ros.evaluation.job import Job, run_job
     from vega3d_ros.node.settings import Parameters
 
-    job = Job(drive_bag.path, "bag", tmp_path, "fake", "0", "cpu", asdict(Parameters()))
+    job = Job(drive_bag.path, "bag", tmp_path, "0", Parameters())
     run_job(job, FakePerceiver(), lambda *_: None)
     log = read_log(tmp_path / "log.jsonl")
     assert differences(log, log) == []

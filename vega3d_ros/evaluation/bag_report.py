@@ -10,21 +10,32 @@ from typing import TYPE_CHECKING, Any
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.job import ROWS, read_record
 from vega3d_ros.evaluation.rows import Rows
-from vega3d_ros.evaluation.summary import METRES, Summary, calibration_error, summarise
+from vega3d_ros.evaluation.sections import RECORDING, Section
+from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
+from vega3d_ros.frames import sample_uniformly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.summary import Bin, Pair
+    from vega3d_ros.evaluation.summary import Bin
 
 BAGS = "bags"
 WORST = 12
-_PER_CENT = (
-    "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}. The constant "
-    "never looks: it gives the typical answer of the other questions of the kind, and claims the "
-    "typical place of the other objects of the label."
+_PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
+_ANSWERS = (
+    "Two that never look stand beside the model. Blind reads the words: it gives the typical "
+    "answer to such questions in the other recordings. Constant gives the typical answer of the "
+    "other questions of the kind."
+)
+_NO_BLIND = (
+    "Blind is n/a: no other recording has questions of the kind, and those of the same one would "
+    "tell it what is there."
+)
+_OBJECTS = (
+    "Blind claims the typical place of the other objects of the label, constant that of all other "
+    "objects."
 )
 
 
@@ -53,11 +64,11 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     sections = _sections(records, summary, made_with)
     (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
-    cases = worst_cases(records)
     body = [
         html.key(),
         *(part for section in sections for part in section.html()),
-        *_case_figures(folder, cases),
+        *_case_figures("Worst cases", folder, worst_cases(records)),
+        *_case_figures("Answers to which no truth is known", folder, unscored_cases(records)),
         *_maps(folder, records),
     ]
     (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
@@ -91,14 +102,22 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
     return sorted(chosen, key=lambda case: -case["badness"])
 
 
+def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was asked where no truth is known, evenly over all; at most as many as worst cases."""
+    cases = [
+        {**case, "folder": name}
+        for name, record in records.items()
+        for case in sorted(record.get("cases", ()), key=lambda case: float(case["at_s"]))
+        if case["score"] is None and case["type"] == "answer" and case["picture"]
+    ]
+    return [cases[i] for i in sample_uniformly(len(cases), WORST)]
+
+
 def cell(name: str, estimate: Estimate) -> str:
     """A figure with half its interval."""
     if not estimate.count or not math.isfinite(estimate.value):
-        return "-"
-    half = (estimate.high - estimate.low) / 2
-    if name == METRES:
-        return f"{estimate.value:.2f} ± {half:.2f}"
-    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+        return "n/a"
+    return estimate.shown(metres=name == METRES)
 
 
 def finite(value: Any) -> Any:
@@ -112,64 +131,18 @@ def finite(value: Any) -> Any:
     return value
 
 
-class Section:
-    """A heading with notes and tables, for both forms of a report.
-
-    Args:
-        title: Above it.
-        notes: Before the tables.
-    """
-
-    def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
-        self.title, self.notes = title, [note for note in notes if note]
-        self._tables: list[tuple[Sequence[str], list[Sequence[str]], list[str] | None]] = []
-
-    def add(
-        self,
-        columns: Sequence[str],
-        rows: Iterable[Sequence[str]],
-        bars: Iterable[str] | None = None,
-    ) -> Section:
-        """Add a table; ``bars`` are drawn beside its rows where the form can show them."""
-        filled = list(rows)
-        if filled:
-            self._tables.append((columns, filled, None if bars is None else list(bars)))
-        return self
-
-    def html(self) -> list[str]:
-        """For a page."""
-        parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
-        for columns, rows, bars in self._tables:
-            if bars is None:
-                parts.append(html.table(columns, rows))
-            else:
-                drawn = ([*row, bar] for row, bar in zip(rows, bars, strict=True))
-                parts.append(html.table([*columns, "<"], drawn))
-        return parts
-
-    def markdown(self) -> list[str]:
-        """For ``report.md``."""
-        lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
-        for columns, rows, _ in self._tables:
-            lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")
-            lines.append("|" + "|".join("--:" if c[:1] == ">" else "---" for c in columns) + "|")
-            lines += ["| " + " | ".join(t.replace("|", "\\|") for t in r) + " |" for r in rows]
-            lines.append("")
-        return lines
-
-
-def pair_section(
-    title: str, pairs: Mapping[str, Pair], notes: Sequence[str] = (), first: str = ""
+def _figures(
+    title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
 ) -> Section:
-    """A table of figures of the model beside the constant."""
+    """A table of figures of the model beside those that never look."""
     rows, bars = [], []
-    for name, pair in pairs.items():
-        counted = str(pair.model.count)
-        shown = name.replace("_", " ")
-        rows.append((shown, cell(name, pair.model), cell(name, pair.constant), counted))
-        both = html.bar(pair.model) + html.bar(pair.constant, "other")
-        bars.append("" if name == METRES else both)
-    return Section(title, notes).add((first, ">model", ">constant", ">n"), rows, bars)
+    for name, figure in figures.items():
+        cells = (cell(name, estimate) for estimate in figure)
+        rows.append((name.replace("_", " "), *cells, str(figure.model.count)))
+        drawn = "".join(html.bar(value, kind) for kind, value in figure._asdict().items())
+        bars.append("" if name == METRES else drawn)
+    columns = (first, *(f">{kind}" for kind in Figure._fields), ">n")
+    return Section(title, notes).add(columns, rows, bars)
 
 
 def _sections(
@@ -178,13 +151,18 @@ def _sections(
     sections = [_head(made_with), _recordings(records)]
     note = _PER_CENT.format(parts=summary.resampled)
     if summary.answers:
-        sections.append(pair_section("Answers", summary.answers, [note], "kind of question"))
+        notes = [note]
+        if any(figure.constant.count for figure in summary.answers.values()):
+            notes.append(_ANSWERS)
+        if any(f.constant.count and not f.blind.count for f in summary.answers.values()):
+            notes.append(_NO_BLIND)
+        sections.append(_figures("Answers", summary.answers, notes, "kind of question"))
     if summary.objects:
         about = "Objects that a scene shows, each scene anew."
-        sections.append(pair_section("Objects", summary.objects, [about, note]))
-    for name, pairs in summary.by.items():
+        sections.append(_figures("Objects", summary.objects, [f"{about} {note}", _OBJECTS]))
+    for name, figures in summary.by.items():
         about = "Share found with an overlap of at least a quarter (Acc@0.25)."
-        sections.append(pair_section(f"Objects by {name}", pairs, [about], name))
+        sections.append(_figures(f"Objects by {name}", figures, [about], name))
     for name, bins in summary.calibration.items():
         sections.append(_calibration(name, bins))
     sections += [_latency(records), _steadiness(records), _frames(records)]
@@ -219,14 +197,14 @@ def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
                 record.get("truth", ""),
                 str(figures.get("recording_s", "")),
                 str(figures.get("scenes", "")),
-                str(objects.get("mean", "")),
+                f"{objects['mean']:.1f}" if objects else "",
                 str(figures.get("remembered", "")),
                 str(figures.get("recorded_s_per_wall_s") or ""),
                 "; ".join(filter(None, remarks)),
             )
         )
     columns = (
-        "recording", "", "truth", ">seconds", ">scenes", ">objects per scene",
+        RECORDING, "status", "truth", ">seconds", ">scenes", ">objects per scene",
         ">remembered", ">times real time", "remarks",
     )  # fmt: skip
     return Section("Recordings").add(columns, rows)
@@ -258,7 +236,7 @@ def _latency(records: Mapping[str, Mapping[str, Any]]) -> Section:
         stages = record.get("figures", {}).get("latency_ms", {})
         rows += [(name, stage, *map(str, levels.values())) for stage, levels in stages.items()]
     columns = (
-        "recording", "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
+        RECORDING, "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
     )  # fmt: skip
     return Section("Latency, milliseconds").add(columns, rows)
 
@@ -283,7 +261,7 @@ def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
             )
         )
     columns = (
-        "recording", ">names", ">of one scene", ">scenes per name", ">position spread, m",
+        RECORDING, ">names", ">of one scene", ">scenes per name", ">position spread, m",
         ">position step, m", ">gate, mean", ">gate, 5 to 95 %",
     )  # fmt: skip
     about = (
@@ -310,7 +288,7 @@ def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
         unread = frames.get("in_bag", 0) - frames.get("read", 0)
         if unread > 0:
             rows.append((name, "not read", str(unread), record.get("damage", "")))
-    return Section("Every frame").add(("recording", "what became of it", ">frames", ""), rows)
+    return Section("Every frame").add((RECORDING, "what became of it", ">frames", ""), rows)
 
 
 def _markdown(title: str, sections: Sequence[Section]) -> str:
@@ -320,11 +298,11 @@ def _markdown(title: str, sections: Sequence[Section]) -> str:
     return "\n".join(lines)
 
 
-def _case_figures(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+def _case_figures(title: str, folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
     if not cases:
         return []
     figures = [case_figure(folder / BAGS / case["folder"], case) for case in cases]
-    return [html.heading("Worst cases"), f'<div class="cases">{"".join(figures)}</div>']
+    return [html.heading(title), f'<div class="cases">{"".join(figures)}</div>']
 
 
 def case_figure(folder: Path, case: Mapping[str, Any]) -> str:
@@ -352,16 +330,16 @@ def _maps(folder: Path, records: Mapping[str, Any]) -> list[str]:
 
 
 def _plain_summary(summary: Summary) -> dict[str, Any]:
-    def pairs(group: Mapping[str, Pair]) -> dict[str, Any]:
+    def plain(group: Mapping[str, Figure]) -> dict[str, Any]:
         return {
-            name: {"model": asdict(pair.model), "constant": asdict(pair.constant)}
-            for name, pair in group.items()
+            name: {kind: asdict(value) for kind, value in figure._asdict().items()}
+            for name, figure in group.items()
         }
 
     return {
-        "answers": pairs(summary.answers),
-        "objects": pairs(summary.objects),
-        "objects_by": {name: pairs(group) for name, group in summary.by.items()},
+        "answers": plain(summary.answers),
+        "objects": plain(summary.objects),
+        "objects_by": {name: plain(group) for name, group in summary.by.items()},
         "calibration": {
             name: {
                 "expected_error": calibration_error(bins),

@@ -15,8 +15,9 @@ from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, ROWS, Job, is_done, read_record
 from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.ray_workers import run_on_ray
+from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
 from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.summary import Figure
 from vega3d_ros.evaluation.workers import (
     check_memory,
     load_model,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from vega3d_ros.node.settings import Parameters
+
 INTERRUPTED = 130
 SOME_FAILED = 1
 
@@ -40,29 +43,34 @@ class EvaluationError(ValueError):
 
 def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     """Evaluate recordings; returns the exit status."""
-    from vega3d_ros.checkpoint import locate  # noqa: PLC0415 - imports torch
+    from vega3d_ros.capacity import pick_device  # noqa: PLC0415 - imports torch
+    from vega3d_ros.checkpoint import locate  # noqa: PLC0415
 
     console = Console()
-    folder = locate(args.model)
-    made_with = provenance(args.model, folder, args.device)
+    parameters = load_parameters(
+        args.params, model=args.model, device=args.device, min_score=args.min_score
+    )
+    # The machines of a cluster may have another device than this one.
+    device = parameters.device if args.ray else pick_device(parameters.device)
+    made_with = provenance(parameters.model, locate(parameters.model), device)
     out: Path = args.out
-    jobs = _jobs(args, bags, made_with["model"]["sha256"], out)
+    jobs = _jobs(args, bags, parameters, made_with["model"]["sha256"])
     out.mkdir(parents=True, exist_ok=True)
     todo = [job for job in jobs if not is_done(job)]
     for job in jobs:
         if job not in todo:
             console.print(f"{job.name}: done by an earlier run", highlight=False)
     if todo:
-        console.print(f"model {args.model}: {made_with['model']['card']}", highlight=False)
+        console.print(f"model {parameters.model}: {made_with['model']['card']}", highlight=False)
     for job in todo:
         _introduce(job, console)
     interrupted = False
     try:
-        _do(todo, args, folder, console)
+        _do(todo, args, parameters, console)
     except KeyboardInterrupt:
         interrupted = True
     made_with["settings"] = {
-        "parameters": dict(jobs[0].parameters),
+        "parameters": asdict(parameters),
         "workers": args.workers,
         "ray": args.ray,
     }
@@ -74,16 +82,16 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     return status
 
 
-def _jobs(args: argparse.Namespace, bags: Sequence[Path], sha256: str, out: Path) -> list[Job]:
-    values: dict[str, Any] = {"min_score": args.min_score}
-    parameters = asdict(load_parameters(args.params, **values))
+def _jobs(
+    args: argparse.Namespace, bags: Sequence[Path], parameters: Parameters, sha256: str
+) -> list[Job]:
     fixed_frame = args.fixed_frame
     if fixed_frame is None and args.params is not None:
-        fixed_frame = parameters["fixed_frame"]
+        fixed_frame = parameters.fixed_frame
     names = _names(bags)
     return [
         Job(
-            bag, name, out / BAGS / name, args.model, sha256, args.device, parameters,
+            bag, name, args.out / BAGS / name, sha256, parameters,
             args.image, args.camera_info, args.depth, args.truth, args.questions, fixed_frame,
         )
         for bag, name in zip(bags, names, strict=True)
@@ -127,7 +135,9 @@ def _introduce(job: Job, console: Console) -> None:
         say(f"  [red]{error}[/]")
 
 
-def _do(todo: Sequence[Job], args: argparse.Namespace, folder: Path, console: Console) -> None:
+def _do(
+    todo: Sequence[Job], args: argparse.Namespace, parameters: Parameters, console: Console
+) -> None:
     if not todo:
         return
     with Progress(
@@ -141,19 +151,20 @@ def _do(todo: Sequence[Job], args: argparse.Namespace, folder: Path, console: Co
                 tasks[name] = bars.add_task(name, total=all_s)
             bars.update(tasks[name], completed=done_s, total=all_s)
 
+        workers = min(args.workers, len(todo))
+        if workers > 1 and args.ray in (None, LOCAL):
+            check_memory(workers, parameters)
         if args.ray:
             run_on_ray(todo, args.ray, args.workers, progress)
-        elif args.workers > 1 and len(todo) > 1:
-            workers = min(args.workers, len(todo))
-            check_memory(workers, folder)
+        elif workers > 1:
             run_in_workers(todo, workers, progress)
         else:
-            run_here(todo, load_model(args.model, args.device), progress)
+            run_here(todo, load_model(parameters), progress)
 
 
 def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, out: Path) -> int:
     table = Table(title="recordings")
-    for column in ("recording", "", "scenes", "answers", "objects seen", "remarks"):
+    for column in ("recording", "status", "scenes", "answers", "objects seen", "remarks"):
         table.add_column(column, overflow="fold")
     statuses = []
     for job in jobs:
@@ -188,9 +199,10 @@ def _print_figures(title: str, figures: dict[str, Any], console: Console) -> Non
     caption = "per cent unless metres; ± is half the 95 % interval"
     table = Table(title=title, caption=caption)
     table.add_column("")
-    for column in ("model", "constant", "n"):
+    for column in (*Figure._fields, "n"):
         table.add_column(column, justify="right")
-    for name, pair in figures.items():
-        model, constant = (Estimate(**pair[which]) for which in ("model", "constant"))
-        table.add_row(name, cell(name, model), cell(name, constant), str(model.count))
+    for name, sides in figures.items():
+        estimates = [Estimate(**sides[kind]) for kind in Figure._fields]
+        cells = [cell(name, estimate) for estimate in estimates]
+        table.add_row(name, *cells, str(estimates[0].count))
     console.print(table)

@@ -5,17 +5,16 @@ A model that sees must beat these. They are fitted on training clips.
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vega3d_ros.evaluation.habits import Habits, Known, labels
 from vega3d_ros.evaluation.heldout import ON_OBJECT, Grounding, Responses
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.geometry import SE3, Box3D
-from vega3d_ros.simulation.mentions import mentions
 from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.token_geometry import level
 from vega3d_ros.training.samples import coverage, truth_boxes
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
 
     from vega3d_ros.evaluation.heldout import Asked
     from vega3d_ros.simulation.dataset import ClipRecord
-
-# Fewer training questions than this say nothing about a combination of labels.
-_SUPPORT = 3
-_CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
-_CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    """Labels that a text speaks of, in order."""
-    return tuple(mention.label for mention in mentions(text))
 
 
 class Constant:
@@ -71,9 +60,8 @@ class Constant:
 class Blind:
     """Reads the question, never looks.
 
-    The typical training answer to questions of the kind about the same labels, where there were
-    enough; between two named things, the one that more often is the answer; else the kind's
-    typical answer. A description gets its label's most frequent token and median box.
+    Answers are those of ``Habits``; a description gets its label's most frequent token and median
+    box.
 
     Args:
         records: Training clips.
@@ -84,34 +72,14 @@ class Blind:
 
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
         self._grid = grid
-        answers: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-        wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-        for record in records:
-            for q in record.truth["questions"]:
-                kind, answer = q["kind"], q["answer"]
-                for key in self._keys(kind, q["question"]):
-                    answers[key].append(answer)
-                for option in _options(kind, q["question"]):
-                    label = _labels(option)[0]
-                    offers[kind, label] += 1
-                    wins[kind, label] += option == answer
-        self._typical = {
-            key: typical(key[0], found)
-            for key, found in answers.items()
-            if len(found) >= _SUPPORT or len(key) == 1
-        }
-        self._rate = {key: (wins[key] + 1) / (offers[key] + 2) for key in offers}
+        self._habits = Habits(
+            Known(q["kind"], q["question"], q["answer"])
+            for record in records
+            for q in record.truth["questions"]
+        )
         seen = _seen_by_label(records, grid)
         self._places = {label: _Place.fit(found) for label, found in seen.items()}
         self._anywhere = _Place.fit([one for label in sorted(seen) for one in seen[label]])
-
-    @staticmethod
-    def _keys(kind: str, text: str) -> list[tuple[Any, ...]]:
-        """From the most to the least special."""
-        if kind in _CHOICE_KINDS:
-            return [(kind,)]
-        named = _labels(text)
-        return [(kind, named), (kind, frozenset(named)), (kind,)]
 
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
@@ -119,26 +87,11 @@ class Blind:
         """See ``Candidate``."""
         groundings = []
         for text in texts:
-            named = _labels(text)
+            named = labels(text)
             place = self._places.get(named[0], self._anywhere) if named else self._anywhere
             groundings.append(place.grounding(record.truth))
-        return Responses([self._answer(q) for q in questions], groundings, self._grid)
-
-    def _answer(self, asked: Asked) -> str:
-        options = _options(asked.kind, asked.text)
-        if options:
-            rates = [self._rate.get((asked.kind, _labels(o)[0]), 0.5) for o in options]
-            return options[int(np.argmax(rates))]
-        for key in self._keys(asked.kind, asked.text):
-            if key in self._typical:
-                return self._typical[key]
-        return UNKNOWN
-
-
-def _options(kind: str, text: str) -> list[str]:
-    """The two things that a question offers as answers, if it does."""
-    offered = _CHOICE.search(text) if kind in _CHOICE_KINDS else None
-    return [option for option in offered.groups() if _labels(option)] if offered else []
+        answers = [self._habits.answer(q.kind, q.text) or UNKNOWN for q in questions]
+        return Responses(answers, groundings, self._grid)
 
 
 class _Seen(NamedTuple):

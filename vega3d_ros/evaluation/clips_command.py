@@ -92,9 +92,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(model: str, device: str) -> Perceiver:
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.capacity import pick_device  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415
 
-    perceiver = Perceiver.from_pretrained(model, device=device)
+    perceiver = Perceiver.from_pretrained(model, device=pick_device(device))
     # Answers are scored by their words; finding the objects they speak of would only cost time.
     perceiver.queries = ()
     return perceiver

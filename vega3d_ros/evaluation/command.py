@@ -31,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/evaluation"),
         help="folder for reports (%(default)s); a second run goes on where the first stopped",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    parser.add_argument(
+        "--device",
+        help="auto, cpu, cuda, cuda:1, ...; left out: for recordings that of --params, else auto; "
+        "for clips cpu",
+    )
     bags = parser.add_argument_group("recordings")
     bags.add_argument(
-        "--model", default="nano", help="shipped model or model folder (%(default)s)"
+        "--model", help="shipped model or model folder; left out: that of --params, else nano"
     )
     bags.add_argument("--image", default="", help="image topic; left out: found by type")
     bags.add_argument("--camera-info", default="", help="its camera_info; left out: found")
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "GroundedObjectArray or Detection3DArray",
     )
     bags.add_argument("--questions", type=Path, help="JSON with questions of your own")
-    bags.add_argument("--params", type=Path, help="parameters, as the node's YAML")
+    bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")
     bags.add_argument("--min-score", type=float, help="objects less probable are left out")
     bags.add_argument(
         "--workers", type=int, default=1, help="recordings at once, each a process (%(default)s)"
@@ -89,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
             msg = f"--split asks one model about clips, not {', '.join(args.subjects)}"
             raise ArgumentError(msg)
         args.model, args.split = args.subjects[0], args.split or "heldout"
+        args.device = args.device or "cpu"
         return clips_command.run(args)
     if args.workers < 1:
         msg = "--workers must be at least 1"

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.bag_report import BAGS, Section, case_figure, finite, read_run
+from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
 from vega3d_ros.evaluation.cases import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
+from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.summary import Parts
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Change(NamedTuple):
     def verdict(self) -> str:
         """Better or worse where the interval leaves out zero."""
         low, high = self.difference.low, self.difference.high
-        if not low <= 0 <= high:
+        if low > 0 or high < 0:
             return "better" if (low > 0) == self.better_high else "worse"
         return "no clear difference"
 
@@ -225,6 +226,7 @@ def _rows(changes: Mapping[str, Change]) -> list[tuple[str, ...]]:
     for name, change in changes.items():
         difference = change.difference
         low, high = (_shown(name, v) for v in (difference.low, difference.high))
+        interval = "" if math.isnan(difference.low) else f" ({low} to {high})"
         middle = _shown(name, difference.value)
         sign = "+" if difference.value > 0 and not math.isclose(difference.value, 0) else ""
         rows.append(
@@ -232,7 +234,7 @@ def _rows(changes: Mapping[str, Change]) -> list[tuple[str, ...]]:
                 name.replace("_", " "),
                 _shown(name, change.a),
                 _shown(name, change.b),
-                f"{sign}{middle} ({low} to {high})",
+                f"{sign}{middle}{interval}",
                 str(difference.count),
                 change.verdict,
             )

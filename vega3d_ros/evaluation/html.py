@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { --ink:#1c2026; --soft:#5c646e; --line:#dfe2e0; --paper:#fafaf8; --panel:#fff;
-  --model:#2166ac; --other:#b8860b; }
+  --model:#2166ac; --blind:#b8860b; --constant:#8a8f96; }
 * { box-sizing:border-box }
 body { margin:0 auto; max-width:72rem; padding:1rem; background:var(--paper); color:var(--ink);
   font:16px/1.5 system-ui,sans-serif; overflow-wrap:anywhere }
@@ -31,21 +31,25 @@ th.n,td.n { text-align:right; white-space:nowrap; font-variant-numeric:tabular-n
 .bar i { position:absolute; left:0; top:0; bottom:0 }
 .bar b { position:absolute; top:45%; height:2px; background:var(--ink) }
 .bar u { position:absolute; top:-.15rem; bottom:-.15rem; width:2px; background:#c0392b }
-.model i { background:var(--model) } .other i { background:var(--other) }
+.model i { background:var(--model) } .blind i { background:var(--blind) }
+.constant i { background:var(--constant) }
 .cases { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));
   gap:1rem }
 figure { margin:0; background:var(--panel); border:1px solid var(--line); padding:.6rem }
 img { max-width:100%; height:auto; display:block }
 dl { display:grid; grid-template-columns:max-content 1fr; gap:.1rem .7rem; margin:.4rem 0 }
 dt { color:var(--soft) } dd { margin:0 }
-.key span { display:inline-block; width:.8rem; height:.8rem; margin:0 .3rem 0 .8rem }
+.key span { white-space:nowrap; margin-left:.5rem }
+.key i { display:inline-block; width:.8rem; height:.8rem; margin-right:.3rem }
 .facts td { overflow-wrap:anywhere } .facts td:first-child { overflow-wrap:normal }
 @media (max-width:40rem) {
   th,td { padding:.3rem } table { font-size:.85rem }
-  .bars tr { display:grid; grid-template-columns:1.7fr 1.15fr 1.15fr .55fr;
+  .bars tr { display:grid; grid-template-columns:repeat(4,1fr);
     border-bottom:1px solid var(--line) }
   .bars th,.bars td { border:0; overflow-wrap:anywhere }
-  .bars td:last-child { grid-column:1/-1; padding-top:0 } .bars th:last-child { display:none }
+  .bars :is(th,td):first-child,.bars td:last-child { grid-column:1/-1; padding-bottom:0 }
+  .bars td:last-child { padding:0 .3rem .3rem }
+  .bars th:last-child { display:none }
 }
 .wrong { color:#a93226 } .right { color:#1e7e34 }
 """
@@ -98,18 +102,21 @@ def bar(estimate: Estimate, kind: str = "model", mark: float | None = None) -> s
     def percent(value: float) -> str:
         return f"{100 * min(1.0, max(0.0, value)):.1f}%"
 
-    span = max(0.0, estimate.high - estimate.low)
     line = "" if mark is None else f'<u style="left:{percent(mark)}"></u>'
-    return (
-        f'<div class="bar {kind}"><i style="width:{percent(estimate.value)}"></i>'
-        f'<b style="left:{percent(estimate.low)};width:{percent(span)}"></b>{line}</div>'
-    )
+    if np.isfinite(estimate.low):
+        span = max(0.0, estimate.high - estimate.low)
+        line = f'<b style="left:{percent(estimate.low)};width:{percent(span)}"></b>{line}'
+    return f'<div class="bar {kind}"><i style="width:{percent(estimate.value)}"></i>{line}</div>'
 
 
 def key() -> str:
     """What the colours of bars mean."""
-    colours = (("var(--model)", "model"), ("var(--other)", "constant that never looks"))
-    marks = "".join(f'<span style="background:{c}"></span>{escape(t)}' for c, t in colours)
+    colours = (
+        ("var(--model)", "model"),
+        ("var(--blind)", "blind, reads the words"),
+        ("var(--constant)", "constant"),
+    )
+    marks = " ".join(f'<span><i style="background:{c}"></i>{escape(t)}</span>' for c, t in colours)
     return f'<p class="note key">Bars:{marks}; black lines are 95 % intervals.</p>'
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
@@ -20,14 +20,14 @@ from vega3d_ros.evaluation.offline import Interview, OfflineDrive
 from vega3d_ros.evaluation.plan import DriveError, Plan, default_plan, load_plan
 from vega3d_ros.evaluation.rows import Rows, score_drive
 from vega3d_ros.evaluation.truth import find_truth
-from vega3d_ros.node.settings import Parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from vega3d_ros.bag import Bag, CameraTopics
     from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.node.settings import Parameters
     from vega3d_ros.node.worker import PerceiverLike
 
 RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
@@ -46,10 +46,8 @@ class Job:
         bag: The recording.
         name: Its name in the report; unique among the jobs of a run.
         folder: Where everything about it is written.
-        model: Name or folder.
-        model_hash: Of its files: another model is another job.
-        device: Where the model runs.
-        parameters: The node's, by name.
+        model_hash: Of the model's files: another model is another job.
+        parameters: The node's; model and device are among them.
         image: Topic; empty to choose.
         camera_info: Topic; empty to choose.
         depth: Topic; empty to choose.
@@ -62,10 +60,8 @@ class Job:
     bag: Path
     name: str
     folder: Path
-    model: str
     model_hash: str
-    device: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     image: str = ""
     camera_info: str = ""
     depth: str = ""
@@ -75,7 +71,9 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """All that decides the outcome; what was done under other settings is not resumed."""
-        plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name", "device")}
+        plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name")}
+        # Another machine may go on with what this one began.
+        del plain["parameters"]["device"]
         asked = self.questions.read_bytes() if self.questions is not None else b""
         settings: dict[str, Any] = json.loads(
             json.dumps(
@@ -148,7 +146,7 @@ def _run(
     truth, source = find_truth(bag, job.truth)
     plan = make_plan(job.questions, truth, bag.duration_s)
     fixed_frame = topics.fixed_frame if job.fixed_frame is None else job.fixed_frame
-    parameters = Parameters(**{**_tuples(job.parameters), "fixed_frame": fixed_frame})
+    parameters = replace(job.parameters, fixed_frame=fixed_frame)
     resume = _same_settings(job)
     _write(job.folder / KEY, job.settings())
     done = read_log(job.folder / LOG) if resume else DriveLog()
@@ -233,10 +231,6 @@ def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
 def _files(bag: Path) -> list[list[Any]]:
     files = sorted(f for f in bag.rglob("*") if f.is_file()) if bag.is_dir() else [bag]
     return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.exists()]
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def _write_fates(path: Path, fates: list[tuple[int, str]]) -> None:

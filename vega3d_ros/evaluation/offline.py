@@ -106,6 +106,7 @@ class OfflineDrive:
         out: Takes scenes and replies as they come.
         done: What an earlier run, which was cut short, gave already; it is not computed again.
         only: Make scenes only of clips with these stamps, as a live node did; None: of all.
+        start_s: Seconds of the recording to leave out at first, as a live replay does.
         on_progress: Told how many seconds of the recording are done; may raise to end it.
     """
 
@@ -120,6 +121,7 @@ class OfflineDrive:
         *,
         done: DriveLog | None = None,
         only: Collection[int] | None = None,
+        start_s: float = 0.0,
         on_progress: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.account = Account()
@@ -132,6 +134,7 @@ class OfflineDrive:
         self._known = deque(() if done is None else done.scenes)
         self._answered = {} if done is None else {r.index: r for r in done.replies}
         self._only = only
+        self._start_ns = bag.start_ns + round(start_s * 1e9)
         self._on_progress = on_progress
         self._memory = Memory(parameters.fixed_frame or "map", parameters.max_objects)
         self._transforms = TransformBuffer()
@@ -170,7 +173,9 @@ class OfflineDrive:
 
     def _readable(self) -> Iterator[RawMessage]:
         try:
-            yield from self._bag.raw_messages(self._topics.names)
+            for message in self._bag.raw_messages(self._topics.names):
+                if message.stamp_ns >= self._start_ns or message.topic.endswith("/tf_static"):
+                    yield message
         except BagError as error:
             self.account.damage = str(error)
 

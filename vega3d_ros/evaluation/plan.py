@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.floor_plan import TrueObject
 from vega3d_ros.geometry import Box3D
 
@@ -197,11 +198,13 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _question(item: Mapping[str, Any], at_s: float) -> Question:
-    answer = item.get("answer")
+    kind, answer = str(item.get("kind", "")), item.get("answer")
+    if kind in NUMERIC_KINDS and answer is not None and str(answer) != UNKNOWN:
+        float(answer)  # it is scored as a number
     return Question(
         str(item["question"]),
         float(item.get("ask_at_s", at_s)),
-        str(item.get("kind", "")),
+        kind,
         None if answer is None else str(answer),
     )
 

@@ -100,7 +100,9 @@ def _hardware(device: str) -> dict[str, Any]:
     if device.startswith("cuda"):
         import torch  # noqa: PLC0415 - slow to import, and only here needed
 
-        found["gpu"] = torch.cuda.get_device_name(device)
+        # On a cluster the device may be another machine's.
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name(device)
     return found
 
 

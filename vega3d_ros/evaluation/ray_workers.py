@@ -7,21 +7,23 @@ system), and the package must be installed there.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vega3d_ros.evaluation.job import FAILED, run_job, write_record
 from vega3d_ros.evaluation.workers import WorkersError, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vega3d_ros.evaluation.job import Job
     from vega3d_ros.evaluation.workers import Load, Progress
+    from vega3d_ros.node.settings import Parameters
+    from vega3d_ros.node.worker import PerceiverLike
 
 LOCAL = "local"
 _RETRIES = 2
 _POLL_S = 1.0
-_loaded: dict[tuple[str, str], Any] = {}
+_loaded: dict[Parameters, PerceiverLike] = {}
 
 
 def run_on_ray(
@@ -45,7 +47,7 @@ def run_on_ray(
         load: Makes the model; called once in each of Ray's processes.
 
     Raises:
-        WorkersError: If Ray is not installed.
+        WorkersError: If Ray is not installed, or the cluster lacks a GPU that is asked for.
     """
     try:
         import ray  # noqa: PLC0415 - an optional extra
@@ -58,7 +60,10 @@ def run_on_ray(
     else:
         ray.init(address=address, log_to_driver=False)
     try:
-        task = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=True)(_do)
+        gpus = gpus_of_a_task(jobs[0].parameters.device, ray.cluster_resources())
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES, retry_exceptions=True)(
+            _do
+        )
         names = {task.remote(job, load, _environment()): job for job in jobs}
         pending = list(names)
         while pending:
@@ -77,15 +82,30 @@ def run_on_ray(
         ray.shutdown()
 
 
+def gpus_of_a_task(device: str, resources: Mapping[str, float]) -> int:
+    """One where the model runs on CUDA: Ray hides every GPU from a task that asked for none.
+
+    Raises:
+        WorkersError: If CUDA is asked for, and the cluster has none.
+    """
+    if device == "cpu":
+        return 0
+    has = resources.get("GPU", 0) >= 1
+    if not has and device != "auto":
+        msg = f"--device {device}: the cluster has no GPU; start its nodes with --num-gpus"
+        raise WorkersError(msg)
+    return int(has)
+
+
 def _environment() -> dict[str, str]:
     """How many threads a task may use: what was asked for here, or its one CPU."""
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
 def _do(job: Job, load: Load, environment: dict[str, str]) -> str:
-    key = (job.model, job.device)
-    if key not in _loaded:
+    parameters = job.parameters
+    if parameters not in _loaded:
         os.environ.update(environment)  # before torch is imported
-        _loaded[key] = load(*key)
-    run_job(job, _loaded[key], lambda _done, _all: None)
+        _loaded[parameters] = load(parameters)
+    run_job(job, _loaded[parameters], lambda _done, _all: None)
     return job.name

@@ -145,10 +145,7 @@ def _figures(summaries: Mapping[str, Summary]) -> list[str]:
 def _cell(figure: str, estimate: Estimate | None) -> str:
     if estimate is None or not estimate.count:
         return "-"
-    half = (estimate.high - estimate.low) / 2
-    if figure.endswith(METRES):
-        return f"{estimate.value:.2f} ± {half:.2f}"
-    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+    return estimate.shown(metres=figure.endswith(METRES))
 
 
 def write(

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vega3d_ros.evaluation.habits import Habits, Known
 from vega3d_ros.evaluation.metrics.intervals import (
+    NOTHING,
     Estimate,
     macro_mean,
     mean_over_clips,
     median_over_clips,
 )
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
-from vega3d_ros.evaluation.rows import claim_place, typical_place
+from vega3d_ros.evaluation.rows import RIGHT_IOU, claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ _ENOUGH_BAGS = 5
 _PART_S = 10.0
 MEAN = "mean of the kinds"
 METRES = "median centre error, m"
-MODEL, CONSTANT = "model", "constant"
 _EDGES: Mapping[str, tuple[float, ...]] = {
     "distance": (0.0, 1.5, 3.0, 5.0, np.inf),
     "size": (0.0, 0.5, 1.0, 2.0, np.inf),
@@ -40,11 +41,18 @@ _UNITS = {"distance": "m", "size": "m", "visibility": "of the image"}
 _CONFIDENCE_EDGES = np.linspace(0.0, 1.0, 6)
 
 
-class Pair(NamedTuple):
-    """A figure of the model and of the constant that never looks; either may have no values."""
+class Figure(NamedTuple):
+    """A figure of the model, and of two that never look; each may have no values.
+
+    Attributes:
+        model: Of the model.
+        blind: Of what reads the words: the question, or the label of a thing.
+        constant: Of what always says the same: of a kind of question, or of every thing.
+    """
 
     model: Estimate
-    constant: Estimate
+    blind: Estimate = NOTHING
+    constant: Estimate = NOTHING
 
 
 class Bin(NamedTuple):
@@ -68,9 +76,9 @@ class Summary:
         resampled: What the intervals resample, in words.
     """
 
-    answers: Mapping[str, Pair]
-    objects: Mapping[str, Pair]
-    by: Mapping[str, Mapping[str, Pair]]
+    answers: Mapping[str, Figure]
+    objects: Mapping[str, Figure]
+    by: Mapping[str, Mapping[str, Figure]]
     calibration: Mapping[str, Sequence[Bin]]
     resampled: str
 
@@ -96,11 +104,11 @@ class Parts:
 def summarise(rows: Rows) -> Summary:
     """All figures of some drives."""
     parts = Parts([*(row.bag for row in rows.answers), *(row.bag for row in rows.objects)])
-    constants = constant_objects(rows.objects)
-    by = {name: _binned(rows.objects, constants, name, parts) for name in _EDGES}
+    sides = (rows.objects, blind_objects(rows.objects), constant_objects(rows.objects))
+    by = {name: _binned(sides, name, parts) for name in _EDGES}
     return Summary(
         _answers(rows.answers, parts),
-        _objects(rows.objects, constants, rows.claims, parts),
+        _objects(sides, rows.claims, parts),
         {name: bins for name, bins in by.items() if bins},
         _calibration(rows, parts),
         parts.words,
@@ -123,41 +131,83 @@ def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
     return scores
 
 
+def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
+    """Score of each answer, had it been guessed from the words of the question.
+
+    The habits are those of the other recordings; None where no other has questions of the kind.
+    Those of the same recording would not be blind: it asks about one thing more than once.
+    """
+    known = {
+        bag: Habits(
+            Known(row.kind, row.question, row.truth)
+            for row in rows
+            if row.bag != bag and row.truth is not None
+        )
+        for bag in {row.bag for row in rows}
+    }
+    guesses = [known[row.bag].answer(row.kind, row.question) for row in rows]
+    return [
+        None if guess is None else answer_score(row.kind, guess, row.truth or "")
+        for row, guess in zip(rows, guesses, strict=True)
+    ]
+
+
 def constant_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+    """Each row, had the typical place of all other objects been claimed."""
+    return _typical_objects(rows, lambda _: "")
+
+
+def blind_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
     """Each row, had the typical place of other objects of its label been claimed."""
-    by_label: dict[str, list[ObjectRow]] = defaultdict(list)
+    return _typical_objects(rows, lambda row: row.label)
+
+
+def _typical_objects(
+    rows: Sequence[ObjectRow], group: Callable[[ObjectRow], str]
+) -> list[ObjectRow]:
+    """The others are those of other recordings, or where there are none, of the same one."""
+    groups: dict[str, list[ObjectRow]] = defaultdict(list)
     for row in rows:
-        by_label[row.label].append(row)
+        groups[group(row)].append(row)
     # All sightings of one object get one guess, which knows nothing of that object.
     guesses: dict[tuple[str, str], Box3D | None] = {}
     for row in rows:
         if (row.bag, row.id) not in guesses:
-            alike = by_label[row.label]
+            alike = groups[group(row)]
             foreign = [other for other in alike if other.bag != row.bag]
             others = foreign or [other for other in alike if other.id != row.id]
             guesses[row.bag, row.id] = typical_place(others)
     return [claim_place(row, guesses[row.bag, row.id]) for row in rows]
 
 
-def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Pair]:
+def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Figure]:
     scored = [row for row in rows if row.score is not None and row.kind != "relation"]
     asked = [row for row in scored if row.truth != UNKNOWN]
-    constant = dict(zip((id(row) for row in asked), constant_answers(asked), strict=True))
-    figures: dict[str, Pair] = {}
-    groups: tuple[list[Any], list[Any]] = ([], [])
+    sides: tuple[Sequence[float | None], ...] = (
+        [row.score for row in asked],
+        blind_answers(asked),
+        constant_answers(asked),
+    )
+    figures: dict[str, Figure] = {}
+    groups: tuple[list[Any], ...] = ([], [], [])
     for kind in sorted({row.kind for row in asked}):
-        of_kind = [row for row in asked if row.kind == kind]
-        clips = [parts(row.bag, row.asked_at_s) for row in of_kind]
-        groups[0].append(([row.score for row in of_kind], clips))
-        groups[1].append(([constant[id(row)] for row in of_kind], clips))
-        figures[kind] = Pair(mean_over_clips(*groups[0][-1]), mean_over_clips(*groups[1][-1]))
+        chosen = [i for i, row in enumerate(asked) if row.kind == kind]
+        clips = [parts(asked[i].bag, asked[i].asked_at_s) for i in chosen]
+        for group, side in zip(groups, sides, strict=True):
+            scores = [side[i] for i in chosen]
+            # A guess at some of the questions cannot stand beside the answers to all of them.
+            group.append((scores, clips) if None not in scores else ((), ()))
+        figures[kind] = Figure(*(mean_over_clips(*group[-1]) for group in groups))
     if len(figures) > 1:
-        figures[MEAN] = Pair(macro_mean(groups[0]), macro_mean(groups[1]))
+        whole = [all(len(clips) for _, clips in group) for group in groups]
+        figures[MEAN] = Figure(
+            *(macro_mean(g) if w else NOTHING for g, w in zip(groups, whole, strict=True))
+        )
 
-    def share(chosen: Iterable[AnswerRow], value: Callable[[AnswerRow], float | None]) -> Pair:
+    def share(chosen: Iterable[AnswerRow], value: Callable[[AnswerRow], float | None]) -> Figure:
         known = [(v, row) for row in chosen if (v := value(row)) is not None]
         clips = [parts(row.bag, row.asked_at_s) for _, row in known]
-        return Pair(mean_over_clips([v for v, _ in known], clips), mean_over_clips([], []))
+        return Figure(mean_over_clips([v for v, _ in known], clips))
 
     def unknown(row: AnswerRow) -> float:
         return float(row.answer.strip().rstrip(".").lower() == UNKNOWN)
@@ -170,7 +220,7 @@ def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Pair]:
         "unknown, said of answerable (wrong)": share(asked, unknown),
         "no answer (error)": share(rows, lambda row: float(bool(row.error))),
     }
-    return figures | {name: pair for name, pair in more.items() if pair.model.count}
+    return figures | {name: figure for name, figure in more.items() if figure.model.count}
 
 
 _OBJECT_SHARES: tuple[tuple[str, Callable[[ObjectRow], float]], ...] = (
@@ -183,61 +233,57 @@ _OBJECT_SHARES: tuple[tuple[str, Callable[[ObjectRow], float]], ...] = (
 
 
 def _objects(
-    rows: Sequence[ObjectRow],
-    constants: Sequence[ObjectRow],
-    claims: Sequence[ClaimRow],
-    parts: Parts,
-) -> dict[str, Pair]:
+    sides: Sequence[Sequence[ObjectRow]], claims: Sequence[ClaimRow], parts: Parts
+) -> dict[str, Figure]:
+    rows = sides[0]
     if not rows:
         return {}
     clips = [parts(row.bag, row.at_s) for row in rows]
-    figures = {}
-    for name, value in _OBJECT_SHARES:
-        model, constant = ([value(row) for row in group] for group in (rows, constants))
-        figures[name] = Pair(mean_over_clips(model, clips), mean_over_clips(constant, clips))
+    figures = {
+        name: Figure(*(mean_over_clips([value(row) for row in side], clips) for side in sides))
+        for name, value in _OBJECT_SHARES
+    }
 
-    def metres(group: Sequence[ObjectRow]) -> Estimate:
+    def metres(side: Sequence[ObjectRow]) -> Estimate:
         known = [
             (row.error_m, part)
-            for row, part in zip(group, clips, strict=True)
+            for row, part in zip(side, clips, strict=True)
             if row.error_m is not None
         ]
         return median_over_clips([error for error, _ in known], [part for _, part in known])
 
-    figures[METRES] = Pair(metres(rows), metres(constants))
-    figures["claims that are right (Acc@0.25)"] = Pair(
+    figures[METRES] = Figure(*map(metres, sides))
+    figures["claims that are right (Acc@0.25)"] = Figure(
         mean_over_clips(
             [float(claim.right) for claim in claims],
             [parts(claim.bag, claim.at_s) for claim in claims],
-        ),
-        mean_over_clips([], []),
+        )
     )
     return figures
 
 
-def _binned(
-    rows: Sequence[ObjectRow], constants: Sequence[ObjectRow], name: str, parts: Parts
-) -> dict[str, Pair]:
+def _binned(sides: Sequence[Sequence[ObjectRow]], name: str, parts: Parts) -> dict[str, Figure]:
     read: Callable[[ObjectRow], float | None] = {
         "distance": lambda row: row.distance_m,
         "size": lambda row: row.size_m,
         "visibility": lambda row: row.share,
     }[name]
-    edges = _EDGES[name]
     bins = {}
-    for low, high in pairwise(edges):
+    for low, high in pairwise(_EDGES[name]):
         inside = [
-            (row, constant)
-            for row, constant in zip(rows, constants, strict=True)
+            i
+            for i, row in enumerate(sides[0])
             if (value := read(row)) is not None and low <= value < high
         ]
         if not inside:
             continue
-        clips = [parts(row.bag, row.at_s) for row, _ in inside]
-        model, constant = (
-            mean_over_clips([float(pair[i].iou >= 0.25) for pair in inside], clips) for i in (0, 1)
+        clips = [parts(sides[0][i].bag, sides[0][i].at_s) for i in inside]
+        bins[_bin_name(name, low, high)] = Figure(
+            *(
+                mean_over_clips([float(side[i].iou >= RIGHT_IOU) for i in inside], clips)
+                for side in sides
+            )
         )
-        bins[_bin_name(name, low, high)] = Pair(model, constant)
     return bins
 
 

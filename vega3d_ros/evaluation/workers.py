@@ -7,19 +7,20 @@ import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from vega3d_ros.evaluation.job import FAILED, PARTIAL, Interrupted, run_job, write_record
+from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, Interrupted, run_job, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vega3d_ros.evaluation.job import Job
+    from vega3d_ros.node.settings import Parameters
     from vega3d_ros.node.worker import PerceiverLike
+    from vega3d_ros.prior.acceleration import Acceleration
 
     Progress = Callable[[str, float, float], None]
-    Load = Callable[[str, str], PerceiverLike]
+    Load = Callable[[Parameters], PerceiverLike]
 
 _POLL_S = 0.3
 _RUNTIME_BYTES = 900 << 20  # Python, torch, transformers and buffers of one process, measured
@@ -30,43 +31,48 @@ class WorkersError(RuntimeError):
     """Workers that cannot be started; the message says what would do."""
 
 
-def load_model(model: str, device: str) -> PerceiverLike:
-    """The model, loaded and warmed up as the node does it."""
+def load_model(parameters: Parameters) -> PerceiverLike:
+    """The model of a node's parameters, loaded and warmed up as the node does it."""
     from vega3d_ros.loading import load_ready  # noqa: PLC0415 - torch is slow to import
 
-    perceiver: PerceiverLike = load_ready(model, device=device)
+    perceiver: PerceiverLike = load_ready(
+        parameters.model,
+        device=parameters.device,
+        dtype=parameters.dtype,
+        acceleration=cast("Acceleration", parameters.acceleration),
+        frames=parameters.clip_length,
+    )
     return perceiver
 
 
-def check_memory(workers: int, model: Path) -> None:
-    """Make sure that so many copies of a model fit into what memory is free.
+def check_memory(workers: int, parameters: Parameters) -> None:
+    """Make sure that so many copies of a model fit into what memory is free, there and here.
+
+    A model on a GPU passes through the memory of this machine too, while it is loaded.
 
     Raises:
         WorkersError: If they do not; it says how many would.
+        CapacityError: If there is no such device.
+        CheckpointError: If there is no such model.
     """
-    weights = sum(f.stat().st_size for f in model.rglob("*") if f.suffix == ".safetensors")
-    each = _RUNTIME_BYTES + 3 * weights  # read, and at most widened from 16 to 32 bits
-    free = free_bytes()
-    if free is not None and workers * each > free:
-        fit = max(1, free // each)
-        msg = (
-            f"{workers} workers need about {workers * each / 2**30:.1f} GiB, "
-            f"{free / 2**30:.1f} GiB are free; use --workers {fit}"
-        )
-        raise WorkersError(msg)
+    from vega3d_ros import capacity  # noqa: PLC0415 - imports torch
+    from vega3d_ros.checkpoint import locate  # noqa: PLC0415
 
-
-def free_bytes() -> int | None:
-    """Memory that is free by the kernel's estimate and by the control group; None if not told."""
-    found = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-        found += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()).isdigit():
-        found.append(int(most) - int(used.read_text()))
-    return min(found, default=None)
+    device = capacity.pick_device(parameters.device)
+    dtype = capacity.pick_dtype(parameters.dtype, device)
+    model = capacity.expected_bytes(locate(parameters.model), dtype, parameters.clip_length)
+    needs = {"cpu": _RUNTIME_BYTES + model}
+    if device != "cpu":
+        needs[device] = capacity.CUDA_BYTES + model
+    for place, each in needs.items():
+        free, _ = capacity.available(place)
+        if workers * each > free:
+            fit = max(1, free // each)
+            msg = (
+                f"{workers} workers need about {workers * each / 2**30:.1f} GiB of memory on "
+                f"{place}, {free / 2**30:.1f} GiB are free; use --workers {fit}"
+            )
+            raise WorkersError(msg)
 
 
 def run_here(
@@ -82,6 +88,8 @@ def run_here(
         records.append(run_job(job, perceiver, told))
         if records[-1]["status"] == PARTIAL:
             break
+        if records[-1]["status"] == COMPLETE:
+            progress(job.name, 1.0, 1.0)
     return records
 
 
@@ -127,6 +135,8 @@ def _run_pool(group: Sequence[Job], workers: int, progress: Progress, load: Load
                     ended.append(future.result())
                 except BrokenProcessPool:
                     continue
+        for name in ended:
+            progress(name, 1.0, 1.0)
     except KeyboardInterrupt:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -147,7 +157,7 @@ def _begin(stop: Any, queue: Any, load: Load, job: Job) -> None:
     # The first process ends the others in order; Ctrl-C reaches all of them at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop, _Worker.queue = stop, queue
-    _Worker.perceiver = load(job.model, job.device)
+    _Worker.perceiver = load(job.parameters)
 
 
 def _do(job: Job) -> str:

@@ -27,7 +27,7 @@ from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.node.process import NODE_PARAMETERS, node_command
-from vega3d_ros.node.settings import load_parameters
+from vega3d_ros.node.settings import Parameters, load_parameters
 from vega3d_ros.replay.session import drive_live, interruptible
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.bag import CameraTopics
     from vega3d_ros.evaluation.log import DriveLog
+    from vega3d_ros.evaluation.offline import Interview
     from vega3d_ros.evaluation.records import DriveResult
     from vega3d_ros.evaluation.truth import TruthSource
 
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         log = live_log(bag, topics, plan, result, read_outcome(folder / "output_bag", args.node))
         record = _record(args, bag, topics, log, truth, folder, result)
-        differ = _check(args.model, bag, topics, plan, log, folder) if args.check else []
+        differ = _check(args, bag, topics, as_live(plan, log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
@@ -121,14 +122,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(
-    model: str, bag: Bag, topics: CameraTopics, plan: Plan, live: DriveLog, folder: Path
+    args: argparse.Namespace,
+    bag: Bag,
+    topics: CameraTopics,
+    interview: Interview,
+    live: DriveLog,
+    folder: Path,
 ) -> list[str]:
     """Differences between what came live and what the same model gives offline."""
-    parameters = load_parameters(None, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS)
+    parameters = load_parameters(
+        None, model=args.model, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS
+    )
     with LogWriter(folder / "offline.jsonl", fresh=True) as out:
         drive = OfflineDrive(
-            bag, topics, load_model(model, "cpu"), parameters, as_live(plan, live), out,
-            only={scene.stamp_ns for scene in live.scenes},
+            bag, topics, load_model(parameters), parameters, interview, out,
+            only={scene.stamp_ns for scene in live.scenes}, start_s=args.start,
         )  # fmt: skip
         drive.run()
     return differences(live, drive.log)
@@ -202,7 +210,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _job(args: argparse.Namespace, folder: Path) -> Job:
-    return Job(args.bag, folder.name, folder, args.model or args.node, "", "", {})
+    return Job(args.bag, folder.name, folder, "", Parameters())
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:

@@ -62,6 +62,20 @@ def test_nothing_measured_is_not_zero():
         assert empty.count == 0
 
 
+def test_one_clip_tells_nothing_of_how_clips_differ():
+    parts = np.array([[1.0, 2.0], [1.0, 2.0]])
+    for one in (
+        mean_over_clips([0.0, 1.0], ["a", "a"]),
+        median_over_clips([0.0, 1.0], ["a", "a"]),
+        sums_over_clips(parts, ["a", "a"], lambda s: s[..., 0] / s[..., 1]),
+    ):
+        assert one.value == 0.5
+        assert np.isnan([one.low, one.high]).all()
+        assert one.shown() == "50.0"
+        assert one.shown(metres=True) == "0.50"
+    assert mean_over_clips([0.5, 0.5], [0, 1]).shown() == "50.0 ± 0.0"
+
+
 def test_a_kind_may_count_for_less():
     halves = [([1.0, 1.0], [0, 1]), ([0.0], [1]), ([], [])]
     assert macro_mean(halves, [0.25, 0.75, 9]).value == pytest.approx(0.25)

@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vega3d_ros.evaluation.metrics import (
     multi3drefer,
@@ -61,6 +64,59 @@ def test_selection_of_boxes():
     assert multi3drefer.select([0.1, 0.2, 0.1, 0.3], objects) == []
     # The mass of "none of them" is left out, so that 0.4 may never be reached.
     assert multi3drefer.select([0.5, 0.5, 0.5, 0.4999], objects) == objects[:2]
+
+
+def test_multi3drefer_selection():
+    for case in OFFICIAL["multi3drefer_selection"]:
+        objects = [[float(i)] for i in range(len(case["scores"]) - 1)]
+        chosen = multi3drefer.select(case["scores"], objects)
+        assert [int(box[0]) for box in chosen] == case["chosen"], case
+
+
+_SIDE = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0])
+_BOX = st.lists(_SIDE, min_size=6, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_BOX, max_size=4), st.lists(_BOX, max_size=4))
+def test_multi3drefer_f1_by_trying_every_pairing(predicted, true):
+    """Of all pairings those of the greatest overlap; equally great ones may hit differently."""
+    found = multi3drefer.f1(predicted, true)
+    if not predicted or not true:
+        assert found == (float(predicted == true),) * 2
+        return
+    few, many = sorted([predicted, true], key=len)
+    pairings = [
+        [_shared(one, other) for one, other in zip(few, order, strict=True)]
+        for order in permutations(many, len(few))
+    ]
+    most = max(map(sum, pairings))
+    best = [pairs for pairs in pairings if sum(pairs) > most - 1e-6]
+    for got, k in zip(found, (0.25, 0.5), strict=True):
+        hits = [sum(iou >= k for iou in pairs) for pairs in best]
+        assert got in [2 * count / (len(predicted) + len(true)) for count in hits]
+
+
+def _shared(a, b):
+    """Overlap of two axis-aligned boxes, one axis after the other."""
+    inner = whole_a = whole_b = 1.0
+    for i in range(3):
+        low = max(a[i] - a[i + 3] / 2, b[i] - b[i + 3] / 2)
+        high = min(a[i] + a[i + 3] / 2, b[i] + b[i + 3] / 2)
+        inner, whole_a, whole_b = (
+            inner * max(0.0, high - low),
+            whole_a * a[i + 3],
+            whole_b * b[i + 3],
+        )
+    return float(np.float32(inner / (whole_a + whole_b - inner + 1e-8)))
+
+
+def test_a_box_of_no_numbers_overlaps_nothing():
+    broken = [np.nan, *BOX[1:]]
+    assert multi3drefer.f1([broken, BOX], [BOX]) == (2 / 3, 2 / 3)
+    assert multi3drefer.f1([[*broken, 0.0]], [BOX], headings=True) == (0, 0)
+    row = {"gt_response": BOX, "pred_response": broken, "question_type": "unique", "scene": 0}
+    assert scanrefer.summarise([row])["Acc@0.25"].value == 0
 
 
 def test_multi3drefer_types():
@@ -147,6 +203,11 @@ def test_sqa3d_empty_answers():
             ]
         )
     ]
+    # An answer and a truth of nothing but signs are equal; a word and such a truth are not.
+    signs = {"gt_response": "?!", "question_type": "others", "scene": 9}
+    both = sqa3d.summarise([signs | {"pred_response": said} for said in ("", "left")])
+    assert (both["EM"].value, both["EM-R"].value) == (0.5, 0.5)
+    assert both["EM-R, empty answers right"].value == 1.0
     figures = sqa3d.summarise(rows)
     assert figures["EM"].value == 0.25
     assert figures["EM-R, empty answers right"].value == 0.75
@@ -220,6 +281,22 @@ def test_vsi_bench_strict_and_lenient(kind, said, truth, strict, lenient):
     assert vsi_bench.lenient_score(kind, said, truth, options) == pytest.approx(lenient)
 
 
+@given(
+    st.one_of(st.text(max_size=12), st.floats().map(str), st.integers(-9, 99).map("{} m".format)),
+    st.floats(0.01, 100),
+)
+def test_vsi_bench_numbers_threshold_by_threshold(said, truth):
+    try:
+        number = float(said.split(" ")[0].rstrip("."))
+    except ValueError:
+        number = np.nan
+    thresholds = np.linspace(0.5, 0.95, 10)
+    hits = sum(abs(number - truth) / truth <= 1 - threshold for threshold in thresholds)
+    assert vsi_bench.score("object_abs_distance", said, str(truth)) == pytest.approx(hits / 10)
+    lenient = vsi_bench.lenient_score("object_abs_distance", said, str(truth))
+    assert 0 <= lenient <= 1
+
+
 def test_vsi_bench_unknown_type():
     with pytest.raises(ValueError, match="colour"):
         vsi_bench.score("colour", "red", "red")
@@ -265,6 +342,33 @@ def test_meteor_is_asked_of_java(tmp_path, monkeypatch):
     assert found.items["METEOR"].tolist() == pytest.approx([2 / 3, 0])
     assert found.figures["METEOR"].value == pytest.approx(1 / 3)
     assert np.isnan(found.figures["METEOR"].low)
+
+
+def test_meteor_gets_one_line_for_each_text(tmp_path, monkeypatch):
+    java = tmp_path / "java"
+    java.write_text(METEOR_STAND_IN.format(python=sys.executable))
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    references = {"0": ["a red\nchair"], "1": ["the lamp"]}
+    said = {"0": "a red chair\nand more", "1": "the lamp"}
+    found = corpus_scores(references, said, {"0": 0, "1": 1})
+    assert found.items["METEOR"].tolist() == pytest.approx([1, 1])
+
+
+def test_a_java_that_fails_costs_meteor_alone(tmp_path, monkeypatch, caplog):
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\nexit 1\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = corpus_scores({"0": ["a lamp"]}, {"0": "a lamp"}, {"0": 0})
+    assert not found.figures["METEOR"].count
+    assert found.figures["ROUGE-L"].value == pytest.approx(1)
+    assert "Java program failed" in caplog.text
+
+
+def test_no_captions_have_no_scores():
+    assert not any(figure.count for figure in scanqa.summarise([]).values())
+    assert not any(figure.count for figure in scan2cap.summarise([]).values())
 
 
 def _captioned(said, hit, number):

@@ -65,12 +65,7 @@ def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
 
 
 def _cell(estimate: Estimate | None) -> str:
-    if estimate is None or not estimate.count:
-        return "n/a"
-    if np.isnan(estimate.low):
-        return f"{100 * estimate.value:.1f}"
-    half = (estimate.high - estimate.low) / 2
-    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}"
+    return "n/a" if estimate is None or not estimate.count else estimate.shown()
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:

@@ -42,9 +42,9 @@ def _bounds(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def overlap_with_headings(a: Sequence[float], b: Sequence[float]) -> float:
     """Overlap in [0, 1] of two boxes of six or seven numbers, turned by their headings.
 
-    A box without volume overlaps nothing.
+    A box without volume, or with a number that is none, overlaps nothing.
     """
-    if min(*a[3:6], *b[3:6]) <= 0:
+    if min(*a[3:6], *b[3:6]) <= 0 or not np.isfinite([*a, *b]).all():
         return 0.0
     first, second = (Box3D.upright(box[:3], box[3:6], *box[6:7]) for box in (a, b))
     return iou_oriented(first, second)

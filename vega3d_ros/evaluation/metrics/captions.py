@@ -6,6 +6,8 @@ without ``java`` there is no METEOR, and nothing stands in for it.
 
 from __future__ import annotations
 
+import logging
+import re
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_LOGGER = logging.getLogger(__name__)
 
 _ORDERS = 4
 # What keeps pycocoevalcap's BLEU from dividing by zero.
@@ -61,6 +65,9 @@ def corpus_scores(
         candidates: One text for each key.
         scenes: Where each key's text was written, for intervals.
     """
+    if not references:
+        names = ("CIDEr", "ROUGE-L", *(f"BLEU-{n + 1}" for n in range(_ORDERS)), "METEOR")
+        return CaptionScores(dict.fromkeys(names, NOTHING), {})
     true = {key: list(texts) for key, texts in references.items()}
     said = {key: [candidates[key]] for key in true}
     where = [scenes[key] for key in true]
@@ -79,10 +86,21 @@ def corpus_scores(
         figures[f"BLEU-{order}"] = sums_over_clips(parts, where, partial(_bleu, order=order))
     figures["METEOR"] = NOTHING
     if shutil.which("java"):
-        total, values = Meteor().compute_score(true, said)
-        items["METEOR"] = np.asarray(values, np.float64)
-        figures["METEOR"] = Estimate(float(total), np.nan, np.nan, len(values))
+        meteor = Meteor()
+        try:
+            total, values = meteor.compute_score(_lines(true), _lines(said))
+        except (OSError, ValueError) as error:
+            meteor.lock.release()  # which it still holds, and would wait for at its own end
+            _LOGGER.warning("METEOR is n/a, its Java program failed: %s", error)
+        else:
+            items["METEOR"] = np.asarray(values, np.float64)
+            figures["METEOR"] = Estimate(float(total), np.nan, np.nan, len(values))
     return CaptionScores(figures, items)
+
+
+def _lines(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Each text on a line of its own, as METEOR's program reads them: it would answer twice."""
+    return {key: [re.sub(r"[\r\n]+", " ", text) for text in found] for key, found in texts.items()}
 
 
 def _bleu_parts(scorer: BleuScorer) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ class Estimate:
 
     Attributes:
         value: NaN where there was nothing to measure.
-        low: 2.5 % of the resampled values lie below. NaN where no interval is known.
+        low: 2.5 % of the resampled values lie below. NaN where no interval is known: one clip says
+            nothing of how much clips differ.
         high: 2.5 % lie above.
         count: Measurements.
     """
@@ -34,6 +35,13 @@ class Estimate:
     low: float
     high: float
     count: int
+
+    def shown(self, *, metres: bool = False) -> str:
+        """Per cent, or metres, with half the interval where one is known."""
+        scale, digits = (1, 2) if metres else (100, 1)
+        value = f"{scale * self.value:.{digits}f}"
+        half = scale * (self.high - self.low) / 2
+        return value if np.isnan(half) else f"{value} ± {half:.{digits}f}"
 
 
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
@@ -74,9 +82,9 @@ def macro_mean(
         counts = np.bincount(at, minlength=len(known))
         drawn = weights @ counts
         means.append(np.where(drawn > 0, weights @ sums / np.maximum(drawn, 1), values.mean()))
-    low, high = np.percentile(np.average(means, axis=0, weights=counts_for), [2.5, 97.5])
+    drawn_means = np.average(means, axis=0, weights=counts_for)
     value = float(np.average([values.mean() for values, _ in filled], weights=counts_for))
-    return Estimate(value, float(low), float(high), sum(len(v) for v, _ in filled))
+    return Estimate(value, *_interval(drawn_means, len(known)), sum(len(v) for v, _ in filled))
 
 
 def sums_over_clips(
@@ -94,8 +102,8 @@ def sums_over_clips(
     known, at = np.unique(np.asarray(clips), return_inverse=True)
     sums = np.zeros((len(known), parts.shape[1]))
     np.add.at(sums, at, parts)
-    low, high = np.percentile(statistic(resampled(len(known)) @ sums), [2.5, 97.5])
-    return Estimate(float(statistic(sums.sum(axis=0))), float(low), float(high), len(parts))
+    interval = _interval(statistic(resampled(len(known)) @ sums), len(known))
+    return Estimate(float(statistic(sums.sum(axis=0))), *interval, len(parts))
 
 
 def median_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
@@ -108,8 +116,16 @@ def median_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
     # The median of repeated values is where their cumulated weight passes one half.
     cumulated = np.cumsum(resampled(len(known))[:, at], axis=1)
     middle = (cumulated < cumulated[:, -1:] / 2).sum(axis=1)
-    low, high = np.percentile(array[order][np.minimum(middle, len(array) - 1)], [2.5, 97.5])
-    return Estimate(float(np.median(array)), float(low), float(high), len(array))
+    medians = array[order][np.minimum(middle, len(array) - 1)]
+    return Estimate(float(np.median(array)), *_interval(medians, len(known)), len(array))
+
+
+def _interval(drawn: NDArray[np.float64], clips: int) -> tuple[float, float]:
+    """Where 95 % of the resampled values lie; NaN where there is but one clip to draw."""
+    if clips < 2:
+        return np.nan, np.nan
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def resampled(clips: int) -> NDArray[np.int64]:

@@ -103,7 +103,8 @@ def _overlaps(predicted: Boxes, true: Boxes, *, headings: bool) -> NDArray[np.fl
         found = overlap(
             np.asarray(predicted, np.float64)[:, None, :6], np.asarray(true, np.float64)[None]
         ).tolist()
-    square[: len(predicted), : len(true)] = found
+    # A box with a NaN in it overlaps nothing; officially the matching stops with an error.
+    square[: len(predicted), : len(true)] = np.nan_to_num(found)
     return square
 
 

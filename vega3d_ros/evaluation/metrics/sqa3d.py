@@ -62,8 +62,12 @@ def refined(predicted: str, truth: str) -> bool:
 
     The empty answer lies within every truth and so counts as right: see ``summarise``.
     """
-    said, right = ("".join(clean_answer(text).split()) for text in (predicted, truth))
+    said, right = (_without_blanks(text) for text in (predicted, truth))
     return said in right or right in said
+
+
+def _without_blanks(text: str) -> str:
+    return "".join(clean_answer(text).split())
 
 
 def question_type(question: str) -> str:
@@ -81,11 +85,14 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     scenes = [row["scene"] for row in rows]
     pairs = [(row["pred_response"], row["gt_response"]) for row in rows]
     within = [refined(*pair) for pair in pairs]
-    said = [bool(clean_answer(predicted).strip()) for predicted, _ in pairs]
+    equal = [exact(*pair) for pair in pairs]
+    told = [all(map(_without_blanks, pair)) for pair in pairs]
     figures = {
-        "EM": mean_over_clips([exact(*pair) for pair in pairs], scenes),
+        "EM": mean_over_clips(equal, scenes),
         "EM-R, empty answers right": mean_over_clips(within, scenes),
-        "EM-R": mean_over_clips([w and s for w, s in zip(within, said, strict=True)], scenes),
+        "EM-R": mean_over_clips(
+            [e or (w and t) for e, w, t in zip(equal, within, told, strict=True)], scenes
+        ),
     }
     for kind in TYPES:
         chosen = [i for i, row in enumerate(rows) if row["question_type"] == kind]

@@ -1,0 +1,63 @@
+"""Sections of a report that is written as a page and as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vega3d_ros.evaluation import html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RECORDING = "recording"
+
+
+class Section:
+    """A heading with notes and tables, for both forms of a report.
+
+    Args:
+        title: Above it.
+        notes: Before the tables.
+    """
+
+    def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
+        self.title, self.notes = title, [note for note in notes if note]
+        self._tables: list[tuple[Sequence[str], list[Sequence[str]], list[str] | None]] = []
+
+    def add(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        bars: Iterable[str] | None = None,
+    ) -> Section:
+        """Add a table; ``bars`` are drawn beside its rows where the form can show them.
+
+        Where all is about one recording its name, in the first column, is left out.
+        """
+        filled = list(rows)
+        if columns[0] == RECORDING and len(filled) > 1 and len({row[0] for row in filled}) == 1:
+            columns, filled = columns[1:], [row[1:] for row in filled]
+        if filled:
+            self._tables.append((columns, filled, None if bars is None else list(bars)))
+        return self
+
+    def html(self) -> list[str]:
+        """For a page."""
+        parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
+        for columns, rows, bars in self._tables:
+            if bars is None:
+                parts.append(html.table(columns, rows))
+            else:
+                drawn = ([*row, bar] for row, bar in zip(rows, bars, strict=True))
+                parts.append(html.table([*columns, "<"], drawn))
+        return parts
+
+    def markdown(self) -> list[str]:
+        """For ``report.md``."""
+        lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
+        for columns, rows, _ in self._tables:
+            lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")
+            lines.append("|" + "|".join("--:" if c[:1] == ">" else "---" for c in columns) + "|")
+            lines += ["| " + " | ".join(t.replace("|", "\\|") for t in r) + " |" for r in rows]
+            lines.append("")
+        return lines
