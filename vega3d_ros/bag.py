@@ -18,9 +18,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from vega3d_ros.bag_sources import listing, open_source
-from vega3d_ros.geometry import SE3
-from vega3d_ros.node.assembler import FrameAssembler, stamp_ns
-from vega3d_ros.node.transforms import TransformBuffer
+from vega3d_ros.node.assembler import FrameAssembler
+from vega3d_ros.node.transforms import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -313,17 +312,6 @@ def read_frames(
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
         yield assembled.frame
-
-
-def insert_transforms(transforms: TransformBuffer, message: Any, *, static: bool) -> None:
-    """Take the transforms of a TFMessage into a buffer."""
-    for item in message.transforms:
-        rotation, shift = item.transform.rotation, item.transform.translation
-        sample = SE3.from_quaternion(
-            (rotation.x, rotation.y, rotation.z, rotation.w), (shift.x, shift.y, shift.z)
-        )
-        stamp = stamp_ns(item)
-        transforms.insert(item.header.frame_id, item.child_frame_id, stamp, sample, static=static)
 
 
 class BagWriter:
