@@ -172,6 +172,7 @@ class Facts:
     details: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STOPPED
     failure: str = ""
+    clip_failure: str = ""  # why the newest clip was not understood
     model: str = ""
     device: str = ""
     loading: str = ""
@@ -292,6 +293,8 @@ def _inference(facts: Facts) -> Verdict:
             WARN,
             f"the model has been busy with one piece of work for {facts.busy_s:.0f} s",
         )
+    elif facts.clip_failure:
+        level, message = ERROR, facts.clip_failure
     elif facts.scenes == 0:
         message = "no scene yet"
     values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}

@@ -325,6 +325,7 @@ class PerceptionNode(LifecycleNode):
             drops=drops,
             status=worker.status,
             failure=worker.failure,
+            clip_failure=worker.clip_failure,
             model=parameters.model,
             device=parameters.device,
             loading=self._loading,
