@@ -136,7 +136,7 @@ class Add(Fusion):
 class Only(Fusion):
     """b alone: the model sees through the generator only."""
 
-    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
+    def fuse(self, _semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         return Fused(generative, None)
 
