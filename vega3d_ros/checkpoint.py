@@ -222,7 +222,8 @@ def load_modules(
             description.image_size,
         )
     except (PriorError, WeightsError) as error:
-        raise CheckpointError(str(error)) from error
+        msg = f"model {folder}: {error}"
+        raise CheckpointError(msg) from error
     modules = _with_heads(folder, description, tower, language, dtype)
     _require_finite(modules, folder)
     progress(f"weights to {device}")
