@@ -4,6 +4,7 @@ import shutil
 import pytest
 import torch
 from models import make_clip, random_modules, shared_modules
+from safetensors.torch import load_file, save_file
 
 from vega3d_ros.checkpoint import CheckpointError, load_modules, save_modules
 from vega3d_ros.perceiver import Perceiver
@@ -113,6 +114,17 @@ def edit(copy, **changes):
         ({"prior": {"block": 77}}, "block"),
         ({"prior": {"colour": "red"}}, "colour"),
         ({"image_size": "large"}, "image_size"),
+        ({"image_size": []}, "image_size"),
+        ({"bridge": None}, "bridge must be an object"),
+        ({"bridge": {"method": "token_gated", "dim": -1, "prior_dim": 192}}, "dim of bridge"),
+        ({"bridge": {"method": "add", "dim": 10**9, "prior_dim": 10**9}}, "does not fit"),
+        ({"bridge": {"method": "add"}}, "bridge: .* missing"),
+        ({"prompt": {"question": 3}}, "question of prompt"),
+        ({"prompt": {"question": "?"}}, "{text}"),
+        ({"labels": [1]}, "labels must be a list of words"),
+        ({"colors": 3}, "colors"),
+        ({"threshold": "high"}, "threshold must be in"),
+        ({"prior": {"shift": float("nan")}}, "shift"),
     ],
 )
 def test_a_description_that_does_not_fit_says_where(copy, changes, said):
@@ -133,10 +145,33 @@ def test_a_configuration_larger_than_its_weights_is_refused_before_memory_is_tak
         load_modules(copy)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "bert"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "bert"}', "[" * 200_000])
 def test_a_foreign_description_is_refused(copy, content):
     (copy / "model.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"model\.json"):
+        load_modules(copy)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.endswith(".json")])
+def test_json_that_is_nested_without_end_is_refused(copy, file):
+    (copy / file).write_text('{"a":' * 200_000)
+    with pytest.raises(CheckpointError) as error:
+        load_modules(copy)
+    assert file.split("/")[0] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "file", ["bridge.safetensors", "mllm/model.safetensors", "prior/prompt.safetensors"]
+)
+def test_weights_that_are_no_numbers_are_refused(copy, file):
+    state = load_file(copy / file)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    save_file(
+        state | {name: torch.full_like(state[name], torch.nan)},
+        copy / file,
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(CheckpointError, match="NaN"):
         load_modules(copy)
 
 

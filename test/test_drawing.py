@@ -7,6 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vega3d_ros.drawing import (
     DrawingError,
@@ -49,6 +51,16 @@ def frame(camera=CAMERA, pose=None):
 def drawn_area(before, after):
     rows, columns = np.nonzero((before != after).any(axis=2))
     return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+@given(width=st.integers(1, 40), height=st.integers(1, 40))
+@settings(deadline=None)
+def test_no_picture_is_too_small_to_draw_on(width, height):
+    """Where OpenCV colours an empty array, it ends the whole process."""
+    image = np.zeros((height, width, 3), np.uint8)
+    tiny = Frame(1, image, "camera", Camera(width, height, 9.0, 9.0, width / 2, height / 2))
+    assert draw_gate(image, np.full((3, 4), 0.5)).shape == image.shape
+    assert draw_objects(image, [found((0.0, 0.0, 2.0))], tiny).shape == image.shape
 
 
 def test_edges_join_projected_corners():

@@ -18,13 +18,11 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from vega3d_ros.bag_sources import listing, open_source
-from vega3d_ros.geometry import SE3
-from vega3d_ros.node.assembler import FrameAssembler, stamp_ns
-from vega3d_ros.node.transforms import TransformBuffer
+from vega3d_ros.node.assembler import FrameAssembler
+from vega3d_ros.node.transforms import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
     from rosbags.interfaces import Connection, Qos
@@ -124,12 +122,7 @@ class Bag:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -317,17 +310,6 @@ def read_frames(
         yield assembled.frame
 
 
-def insert_transforms(transforms: TransformBuffer, message: Any, *, static: bool) -> None:
-    """Take the transforms of a TFMessage into a buffer."""
-    for item in message.transforms:
-        rotation, shift = item.transform.rotation, item.transform.translation
-        sample = SE3.from_quaternion(
-            (rotation.x, rotation.y, rotation.z, rotation.w), (shift.x, shift.y, shift.z)
-        )
-        stamp = stamp_ns(item)
-        transforms.insert(item.header.frame_id, item.child_frame_id, stamp, sample, static=static)
-
-
 class BagWriter:
     """Writes an mcap recording of CDR messages, with the definitions of their types.
 
@@ -354,12 +336,7 @@ class BagWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def add_topic(self, topic: str, type_name: str, qos: Sequence[Qos] = ()) -> None:

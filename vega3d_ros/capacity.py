@@ -6,7 +6,6 @@ the largest tensors of each network, times how many of them live at once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
+
+from vega3d_ros.json_files import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,8 +79,8 @@ def estimate(folder: Path, dtype: torch.dtype, workload: Workload | None = None)
     """
     workload = workload or Workload()
     size = dtype.itemsize
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    language = json.loads((folder / "mllm" / "config.json").read_text(encoding="utf-8"))
+    description = read_object(folder / "model.json")
+    language = read_object(folder / "mllm" / "config.json")
     parts = {"language model": size * sum(map(_numel, (folder / "mllm").glob("*.safetensors")))}
     parts["bridge and heads"] = size * sum(map(_numel, folder.glob("*.safetensors")))
     if description["prior"] is not None:
@@ -105,8 +106,8 @@ def expected_bytes(folder: Path, dtype: torch.dtype, frames: int) -> int:
 def _prior(
     folder: Path, config: Mapping[str, Any], size: int, workload: Workload
 ) -> dict[str, int]:
-    shape = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
-    vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
+    shape = read_object(folder / "transformer" / "config.json")
+    vae = read_object(folder / "vae" / "config.json")
     keep = config["block"] % shape["num_layers"] + 1
     weights = sum(
         _numel(file, lambda key: not key.startswith("blocks.") or int(key.split(".")[1]) < keep)

@@ -14,32 +14,32 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from vega3d_ros import __version__
-from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.bridge import Bridge, PositionEncoding
 from vega3d_ros.capacity import Workload, estimate, require
+from vega3d_ros.description import FORMAT, Description, DescriptionError, read_description
 from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
-from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
+from vega3d_ros.mllm.language import SceneLanguage
 from vega3d_ros.mllm.object_tokens import ObjectTokens
 from vega3d_ros.mllm.weights import WeightsError, load_language_model, load_tokenizer
 from vega3d_ros.official.layout import OfficialError, is_official
 from vega3d_ros.official.load import load_official
 from vega3d_ros.official.names import downloads
-from vega3d_ros.prior.base import PriorConfig, PriorError
+from vega3d_ros.prior.base import PriorError
 from vega3d_ros.prior.wan import WanPrior
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from torch import nn
-
-FORMAT = 1
+Network = TypeVar("Network", bound=nn.Module)
 _OBJECTS_FILE = "objects.safetensors"
 
 
@@ -72,24 +72,25 @@ class Modules:
 
     def to(self, device: str) -> Modules:
         """Move all weights; returns itself."""
-        for module in self._networks():
+        for module in self.networks():
             module.to(device)
         return self
 
     def eval(self) -> Modules:
         """Switch all modules to inference; returns itself."""
-        for module in self._networks():
+        for module in self.networks():
             module.eval().requires_grad_(requires_grad=False)
         return self
 
     def train(self) -> Modules:
         """Switch all modules but the prior to training; returns itself."""
-        for module in self._networks():
+        for module in self.networks():
             if module is not self.prior:
                 module.train().requires_grad_(requires_grad=True)
         return self
 
-    def _networks(self) -> list[nn.Module]:
+    def networks(self) -> list[nn.Module]:
+        """All that has weights."""
         parts = (
             self.prior,
             self.language.model,
@@ -199,55 +200,66 @@ def load_modules(
         )
         progress(f"weights to {device}")
         return modules.to(device).eval()
-    description = _read_description(folder)
-    _check_memory(folder, device, dtype, workload)
     try:
-        tower = None
-        if description["prior"] is not None:
+        description = read_description(folder / "model.json", prior)
+    except DescriptionError as error:
+        raise CheckpointError(str(error)) from error
+    _check_memory(folder, device, dtype, workload)
+    tower = None
+    try:
+        if description.prior is not None:
             progress("prior")
-            config = PriorConfig.from_dict({**description["prior"], **(prior or {})})
             tower = WanPrior.from_pretrained(
-                folder / "prior", config, dtype=dtype, reference=reference
+                folder / "prior", description.prior, dtype=dtype, reference=reference
             )
             if inference_only:
                 tower.forget_sources()
         progress("language model")
-        language = _load_language(folder, description, dtype)
-        bridge = Bridge(BridgeConfig(**description["bridge"]))
-        positions = PositionEncoding(bridge.config.dim)
-        grounding = GroundingHead(bridge.config.dim)
-    except (KeyError, TypeError, FusionError, PriorError) as error:
-        msg = f"{folder / 'model.json'} does not describe a model of this package: {error}"
+        language = SceneLanguage(
+            load_language_model(folder / "mllm", dtype),
+            load_tokenizer(folder / "mllm"),
+            description.prompt,
+            description.image_size,
+        )
+    except (PriorError, WeightsError) as error:
+        msg = f"model {folder}: {error}"
         raise CheckpointError(msg) from error
-    state = _read_tensors(folder / "bridge.safetensors")
-    _fill(bridge, _below(state, "bridge."), folder / "bridge.safetensors")
-    _fill(positions, _below(state, "positions."), folder / "bridge.safetensors")
+    modules = _with_heads(folder, description, tower, language, dtype)
+    _require_finite(modules, folder)
+    progress(f"weights to {device}")
+    return modules.to(device).eval()
+
+
+def _with_heads(
+    folder: Path,
+    description: Description,
+    tower: WanPrior | None,
+    language: SceneLanguage,
+    dtype: torch.dtype,
+) -> Modules:
+    """The whole model, with what the package itself adds to prior and language model."""
+    dim, settings = description.bridge.dim, description.settings
+    file = folder / "bridge.safetensors"
+    state = _read_tensors(file)
+    bridge = _filled(lambda: Bridge(description.bridge), _below(state, "bridge."), file)
+    positions = _filled(lambda: PositionEncoding(dim), _below(state, "positions."), file)
     file = folder / "grounding.safetensors"
-    _fill(grounding, _read_tensors(file), file)
-    objects = _load_objects(folder / _OBJECTS_FILE, bridge.config.dim, description)
-    known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
-    settings = {key: value for key, value in description.items() if key not in known}
-    modules = Modules(
+    grounding = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
+    objects = None
+    if settings.get("colors") is not None:  # a model that names none is not told of objects
+        file = folder / _OBJECTS_FILE
+        objects = _filled(
+            lambda: ObjectTokens(dim, len(settings["colors"])), _read_tensors(file), file
+        ).to(dtype)
+    return Modules(
         tower,
         language,
         bridge.to(dtype),
         positions.to(dtype),
         grounding.to(dtype),
-        objects.to(dtype) if objects is not None else None,
+        objects,
         settings,
     )
-    progress(f"weights to {device}")
-    return modules.to(device).eval()
-
-
-def _load_objects(file: Path, dim: int, description: dict[str, Any]) -> ObjectTokens | None:
-    """The object tokens of a model that names ``colors``; others have none."""
-    colors = description.get("colors")
-    if colors is None:
-        return None
-    objects = ObjectTokens(dim, len(colors))
-    _fill(objects, _read_tensors(file), file)
-    return objects
 
 
 def _load_official(
@@ -277,42 +289,17 @@ def _check_memory(
 ) -> None:
     try:
         footprint = estimate(folder, dtype, workload)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        SafetensorError,
+    ):
         return  # something is missing or damaged; reading it says what
     require(footprint, device, f"model {folder.name}")
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    file = folder / "model.json"
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{file} cannot be read: {error}; copy the model folder again"
-        raise CheckpointError(msg) from error
-    if not isinstance(description, dict) or "format" not in description:
-        msg = f"{file} is not a description of a vega3d model (no 'format' field)"
-        raise CheckpointError(msg)
-    if description["format"] != FORMAT:
-        found = description["format"]
-        msg = f"{file} has format {found}, this package reads {FORMAT}; update vega3d_ros"
-        raise CheckpointError(msg)
-    return description
-
-
-def _load_language(folder: Path, description: dict[str, Any], dtype: torch.dtype) -> SceneLanguage:
-    weights = folder / "mllm"
-    try:
-        model = load_language_model(weights, dtype)
-        tokenizer = load_tokenizer(weights)
-    except WeightsError as error:
-        raise CheckpointError(str(error)) from error
-    size = description["image_size"]
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(x, int) for x in size)):
-        msg = f"image_size must be [width, height], not {size!r}"
-        raise TypeError(msg)
-    return SceneLanguage(
-        model, tokenizer, PromptFormat(**description["prompt"]), (size[0], size[1])
-    )
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -327,9 +314,30 @@ def _below(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tenso
     return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
-def _fill(module: nn.Module, state: dict[str, torch.Tensor], file: Path) -> None:
+def _filled(make: Callable[[], Network], state: dict[str, torch.Tensor], file: Path) -> Network:
+    """A network with its weights; it takes no memory unless they fit it."""
     try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        msg = f"{file} does not fit model.json: {error}"
+        with torch.device("meta"):
+            wanted = {name: value.shape for name, value in make().state_dict().items()}
+    except (RuntimeError, ValueError) as error:
+        msg = f"{file.with_name('model.json')} does not describe a model of this package: {error}"
         raise CheckpointError(msg) from error
+    found = {name: value.shape for name, value in state.items()}
+    if found != wanted:
+        name = min(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        have, want = (list(s[name]) if name in s else "missing" for s in (found, wanted))
+        msg = f"{file} does not fit model.json: {name} is {have} there, {want} here"
+        raise CheckpointError(msg)
+    network = make()
+    network.load_state_dict(state)
+    return network
+
+
+def _require_finite(modules: Modules, folder: Path) -> None:
+    """Refuse weights that would make every result NaN."""
+    for network in modules.networks():
+        for name, value in network.named_parameters():
+            if not torch.isfinite(value).all():
+                part = type(network).__name__
+                msg = f"{folder} holds NaN or infinity ({name} of {part}); copy it again"
+                raise CheckpointError(msg)

@@ -139,3 +139,7 @@ def _reason(error: Exception) -> str | None:
     if type(error).__module__.startswith("vega3d_ros."):
         return str(error)
     return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -303,7 +303,7 @@ def _draw_wireframe(image: Image, lines: list[Points], color: Color, thickness: 
 def _draw_gate_legend(image: Image, limits: tuple[float, float], mean: float) -> None:
     height, width = image.shape[:2]
     size_px = text_size_px(image)
-    bar_width, bar_height = width // 4, max(4, size_px // 2)
+    bar_width, bar_height = max(1, width // 4), max(4, size_px // 2)
     low, high, title = (
         f"{limits[0]:.2f}",
         f"{limits[1]:.2f}",

@@ -107,9 +107,9 @@ def top_down_map(
         outline = _footprint(found.box, plan)
         cv2.polylines(plan.image, [outline], True, WHITE, 5, cv2.LINE_AA)
         cv2.polylines(plan.image, [outline], True, _line_color(found.label), 3, cv2.LINE_AA)
-    for found in wrong:
-        _draw_note(plan, found, size_px)
-    _draw_labels(plan, right, truth_objects, size_px)
+    taken = _draw_labels(plan, right, truth_objects, size_px)
+    for found in sorted(wrong, key=lambda item: -item.score):
+        _draw_note(plan, found, size_px, taken)
     _draw_legend(plan, size_px, has_truth=bool(truth_objects))
     return plan.image
 
@@ -165,7 +165,8 @@ def _draw_labels(
     objects: Sequence[SceneObject],
     truth_objects: Sequence[TrueObject],
     size_px: int,
-) -> None:
+) -> list[Rect]:
+    """Labels of what is right and of what was missed; returns where they are."""
     taken: list[Rect] = []
     for found in sorted(objects, key=lambda item: -item.score):
         outline = _footprint(found.box, plan).reshape(-1, 2)
@@ -178,14 +179,22 @@ def _draw_labels(
         outline = _footprint(item.box, plan).reshape(-1, 2)
         at = (float(outline[:, 0].min()), float(outline[:, 1].max()))
         taken.append(draw_label(plan.image, item.label, at, _TRUTH_FILL, size_px, taken))
+    return taken
 
 
-def _draw_note(plan: _Plan, found: SceneObject, size_px: int) -> None:
-    """A wrong object's label, small and in the middle of its outline."""
-    x, y = plan.pixels(found.box.center[None]).astype(float)[0]
+def _draw_note(plan: _Plan, found: SceneObject, size_px: int, taken: list[Rect]) -> None:
+    """A wrong object's label, small and near its middle; none where it would hide another."""
+    x, y = plan.pixels(found.box.center[None])[0].tolist()
     small_px = round(size_px * 0.7)
-    x -= measure_text(found.label, small_px)[0] / 2
-    put_text(plan.image, found.label, (x, y), small_px, _line_color(found.label))
+    width, height = measure_text(found.label, small_px)
+    left = x - width // 2
+    for line in (0, 1, -1):
+        bottom = y + line * height
+        place = Rect(left, bottom - height, left + width, bottom + 2)
+        if not any(place.overlap(other) for other in taken):
+            taken.append(place)
+            put_text(plan.image, found.label, (left, bottom), small_px, _line_color(found.label))
+            return
 
 
 def _is_right(found: SceneObject, truth_objects: Sequence[TrueObject]) -> bool:

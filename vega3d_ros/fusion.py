@@ -7,6 +7,7 @@ semantic token, b the projected generative one, n1 and n2 are layer norms.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -92,14 +93,14 @@ class GenerativeMerger(nn.Module):
         return result
 
 
-class Fusion(nn.Module):
-    """Base of all methods."""
+class Fusion(nn.Module, ABC):
+    """Base of all methods: checks the grids, then applies the method's formula."""
 
     def forward(
         self,
         semantic: Tensor,
         generative: Tensor,
-        context: Tensor | None = None,  # noqa: ARG002
+        context: Tensor | None = None,
     ) -> Fused:
         """Fuse tokens of equal grids.
 
@@ -111,28 +112,23 @@ class Fusion(nn.Module):
         Raises:
             FusionError: If the shapes differ.
         """
-        check_grids(semantic, generative)
-        return self.fuse(semantic, generative)
+        if semantic.shape != generative.shape or semantic.ndim != 4:
+            msg = (
+                f"semantic {list(semantic.shape)} and generative {list(generative.shape)} tokens "
+                "must both be [N, rows, cols, D]; resample the grid and project first"
+            )
+            raise FusionError(msg)
+        return self.fuse(semantic, generative, context)
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    @abstractmethod
+    def fuse(self, semantic: Tensor, generative: Tensor, context: Tensor | None) -> Fused:
         """The method's formula."""
-        raise NotImplementedError
-
-
-def check_grids(semantic: Tensor, generative: Tensor) -> None:
-    """Refuse tokens that are not on one grid."""
-    if semantic.shape != generative.shape or semantic.ndim != 4:
-        msg = (
-            f"semantic {list(semantic.shape)} and generative {list(generative.shape)} tokens "
-            "must both be [N, rows, cols, D]; resample the grid and project first"
-        )
-        raise FusionError(msg)
 
 
 class Add(Fusion):
     """a + b."""
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         return Fused(semantic + generative, None)
 
@@ -140,7 +136,7 @@ class Add(Fusion):
 class Only(Fusion):
     """b alone: the model sees through the generator only."""
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:  # noqa: ARG002
+    def fuse(self, _semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         return Fused(generative, None)
 
@@ -157,7 +153,7 @@ class Weighted(Fusion):
         self.weight_gen = nn.Parameter(torch.tensor(0.5))
         self.register_load_state_dict_pre_hook(_rename_weight_3d)  # type: ignore[no-untyped-call]
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         mixed = self.weight_2d * semantic + self.weight_gen * generative
         return Fused(mixed / (self.weight_2d + self.weight_gen), None)
@@ -177,7 +173,7 @@ class Concat(Fusion):
         self.norm2 = nn.LayerNorm(dim)
         self.projection = nn.Linear(2 * dim, dim)
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         both = torch.cat([self.norm1(semantic), self.norm2(generative)], dim=-1)
         return Fused(self.projection(both), None)
@@ -196,7 +192,7 @@ class Gated(Fusion):
         self.norm2 = nn.LayerNorm(dim)
         self.gate_projection = nn.Sequential(nn.Linear(2 * dim, channels), nn.Sigmoid())
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         first, second = self.norm1(semantic), self.norm2(generative)
         gate = self.gate_projection(torch.cat([first, second], dim=-1))
@@ -214,7 +210,7 @@ class TokenGatedResidual(Gated):
         super().__init__(dim, 1)
         self.residual_scale = nn.Parameter(torch.tensor(0.2))
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         normalised = torch.cat([self.norm1(semantic), self.norm2(generative)], dim=-1)
         share = 1 - self.gate_projection(normalised)
@@ -240,11 +236,8 @@ class InstructionTokenGated(Fusion):
         self.gate_bias = nn.Parameter(torch.tensor(-0.5))
         self.context_scale = nn.Parameter(torch.tensor(1.0))
 
-    def forward(
-        self, semantic: Tensor, generative: Tensor, context: Tensor | None = None
-    ) -> Fused:
-        """Fuse tokens of equal grids under a question's context vector, [D] or [N, D]."""
-        check_grids(semantic, generative)
+    def fuse(self, semantic: Tensor, generative: Tensor, context: Tensor | None) -> Fused:
+        """The method's formula."""
         if context is None:
             msg = "instruction_token_gated needs the question's context vector, [D] or [N, D]"
             raise FusionError(msg)
@@ -268,7 +261,7 @@ class CrossAttention(Fusion):
             raise FusionError(msg)
         self.cross_attn_blocks = nn.ModuleList(_CrossBlock(dim, heads) for _ in range(layers))
 
-    def fuse(self, semantic: Tensor, generative: Tensor) -> Fused:
+    def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
         """The method's formula."""
         rows, cols, dim = semantic.shape[1:]
         position = sincos_position(rows, cols, dim).to(semantic)

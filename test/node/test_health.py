@@ -61,6 +61,8 @@ def test_all_is_well():
         ("input", {"has_camera": False}, WARN, ["/cam/camera_info", "no 3D objects"]),
         ("input", {"details": {"no stamp": "the stamp is zero"}}, ERROR, ["zero"]),
         ("input", {"details": {"unreadable image": "yuv"}}, ERROR, ["yuv"]),
+        ("input", {"details": {"late": "stamps stand still"}}, WARN, ["stamps stand still"]),
+        ("input", {"jumps_back": 9}, WARN, ["set back 9 times", "two clocks"]),
         ("input", {"details": {"unregistered depth": "depth is in ir"}}, WARN, ["ir"]),
         (
             "transforms",
@@ -80,6 +82,7 @@ def test_all_is_well():
         ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
         ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),
         ("inference", {"scenes": 0}, OK, ["no scene"]),
+        ("inference", {"clip_failure": "out of range"}, ERROR, ["out of range"]),
     ],
 )
 def test_what_is_wrong_is_said_with_the_remedy(name, change, level, words):
@@ -117,6 +120,10 @@ def test_a_meter_measures_the_last_seconds():
     assert meter.count == 20
 
 
+def test_a_bag_that_loops_is_no_fault():
+    assert verdict("input", replace(FINE, jumps_back=1)).level == OK
+
+
 def test_health_forgets_on_demand():
     health = Health()
     health.tick("images")
@@ -124,6 +131,7 @@ def test_health_forgets_on_demand():
     health.note("last", "x")
     assert health.age_s("images") < 60
     assert health.age_s("never") is None
+    assert (health.recent("images"), health.recent("never")) == (1, 0)
     assert health.snapshot() == {"failures": "1", "last": "x"}
     health.forget()
     assert health.snapshot() == {}

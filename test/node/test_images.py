@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from vega3d_ros.frames import FrameError
 from vega3d_ros.node.images import (
     ImageError,
     camera_from_info,
@@ -235,6 +236,8 @@ def test_region_of_interest_and_binning_are_applied():
 def test_uncalibrated_and_foreign_cameras_are_refused():
     with pytest.raises(ImageError, match="calibrated"):
         camera_from_info(info(p=np.zeros(12), k=np.zeros(9)))
+    with pytest.raises(FrameError, match="fx=nan"):
+        camera_from_info(info(p=np.full(12, np.nan), k=np.full(9, np.nan)))
     with pytest.raises(ImageError, match="320x240"):
         camera_from_info(info(), (320, 240))
 

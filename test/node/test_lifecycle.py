@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from robot_harness import RELIABLE, SERVICES, START_S, Camera, NodeProcess
@@ -64,6 +65,18 @@ def test_every_transition_works_twice(unconfigured, robot):
             assert robot.state() == "inactive"
         assert robot.change_state("cleanup")
     assert "Traceback" not in unconfigured.output
+
+
+def test_a_request_that_rclpy_itself_breaks_at_is_outlived(unconfigured, robot):
+    assert robot.change_state("configure")
+    assert not robot.change_state("configure")
+    assert not robot.change_state("deactivate")
+    assert "transition 1 was refused" in unconfigured.output
+    assert robot.state() == "inactive"
+    odd = ParameterMessage(name="model", value=ParameterValue(type=99))
+    robot.clients["set_parameters"].call_async(SetParameters.Request(parameters=[odd]))
+    robot.until(lambda: "a callback failed" in unconfigured.output, "the failure in the log")
+    assert robot.state() == "inactive"
 
 
 def test_an_inactive_node_neither_listens_nor_publishes(unconfigured, robot):

@@ -173,6 +173,12 @@ def test_set_queries(scene, robot, camera):
     reply = robot.call("set_queries", SetQueries.Request(queries=["lamp", " lamp "]))
     failed(reply, ErrorCode.BAD_REQUEST, "different")
     assert list(reply.queries) == ["chair", "ball"]
+    reply = robot.call(
+        "set_queries", SetQueries.Request(queries=[f"thing {i}" for i in range(257)])
+    )
+    failed(reply, ErrorCode.BAD_REQUEST, "at most 256")
+    reply = robot.call("set_queries", SetQueries.Request(queries=["a" * 2001]))
+    failed(reply, ErrorCode.BAD_REQUEST, "2000 are allowed")
     try:
         reply = robot.call("set_queries", SetQueries.Request(queries=["red lamp", "unicorn"]))
         ok(reply, scene)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation, Slerp
 
 from vega3d_ros.geometry import SE3
-from vega3d_ros.node.transforms import CACHE_NS, TransformBuffer, TransformError
+from vega3d_ros.node.transforms import (
+    CACHE_NS,
+    TransformBuffer,
+    TransformError,
+    insert_transforms,
+    to_se3,
+)
 
 S = 1_000_000_000
 
@@ -135,13 +143,49 @@ def test_a_new_parent_starts_a_new_history():
     close(buffer.lookup("odom", "base", S), shift(2))
 
 
+def message(parent="map", child="base", quaternion=(0, 0, 0, 1), x=0.0, stamp_s=0):
+    point = SimpleNamespace(x=x, y=0.0, z=0.0)
+    turn = SimpleNamespace(**dict(zip("xyzw", map(float, quaternion), strict=True)))
+    header = SimpleNamespace(frame_id=parent, stamp=SimpleNamespace(sec=stamp_s, nanosec=0))
+    pose = SimpleNamespace(translation=point, rotation=turn)
+    item = SimpleNamespace(header=header, child_frame_id=child, transform=pose)
+    return SimpleNamespace(transforms=[item])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"child": "map"},
+        {"child": ""},
+        {"parent": ""},
+        {"quaternion": (0, 0, 0, 0)},
+        {"quaternion": (0, 0, 0, 7)},
+        {"quaternion": (np.nan, 0, 0, 1)},
+        {"x": np.inf},
+    ],
+)
+def test_what_is_no_transform_is_refused_and_leaves_the_tree_as_it_was(wrong):
+    buffer = TransformBuffer()
+    assert insert_transforms(buffer, message(x=1.0), static=False) == []
+    (refusal,) = insert_transforms(buffer, message(**wrong), static=False)
+    assert "refused" in refusal
+    close(buffer.lookup("map", "base", 0), shift(1))
+
+
+def test_a_message_from_the_past_begins_anew():
+    buffer = TransformBuffer()
+    insert_transforms(buffer, message(stamp_s=100), static=False)
+    insert_transforms(buffer, message(parent="/map", stamp_s=1, x=2.0), static=False)
+    close(buffer.lookup("map", "base", S), shift(2))
+    with pytest.raises(TransformError):
+        buffer.lookup("map", "base", 100 * S)
+
+
 @given(samples=st.lists(poses(), min_size=3, max_size=6), fraction=st.floats(0.01, 0.99))
 def test_equal_to_tf2(samples, fraction):
     tf2 = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed")
     from geometry_msgs.msg import TransformStamped
     from rclpy.time import Time
-
-    from vega3d_ros.node.tf import to_se3
 
     real, own = tf2.BufferCore(), TransformBuffer()
     for index, sample in enumerate(samples):

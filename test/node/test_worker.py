@@ -143,8 +143,13 @@ def test_a_clip_that_fails_is_counted_and_the_next_one_understood(start):
     worker.submit_clip(clip(13), 0)
     until(lambda: worker.failed == 1)
     assert "unlucky" in worker.failures[0][0]
+    assert "unlucky" in worker.clip_failure
+    worker.submit_clip(clip(13), 0)
+    until(lambda: worker.failed == 2)
     worker.submit_clip(clip(14), 0)
     until(lambda: worker.scenes)
+    assert worker.clip_failure == ""
+    assert len(worker.failures) == 1  # the same words are logged once
 
 
 def test_requests_are_answered_from_the_newest_scene(start):

@@ -12,12 +12,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.bag import BagError, insert_transforms
+from vega3d_ros.bag import BagError
 from vega3d_ros.evaluation.log import DriveLog, ReplyRecord, SceneRecord
 from vega3d_ros.evaluation.plan import Question
 from vega3d_ros.evaluation.records import RelationReply, Reply
 from vega3d_ros.node.clips import ClipMaker
-from vega3d_ros.node.transforms import TransformBuffer
+from vega3d_ros.node.transforms import TransformBuffer, insert_transforms
 from vega3d_ros.scene.memory import Memory
 from vega3d_ros.scene.objects import publishable
 
@@ -46,7 +46,7 @@ class Account:
         fates: Stamp of each of them, and what became of it: used, or why not.
         lacks: What frames had to do without.
         details: Words for what was wrong last, by reason.
-        unreadable: Messages that could not be decoded, by topic.
+        unreadable: Messages that could not be decoded, and transforms that are none, by topic.
         resets: How often time was set back.
         failures: Clips and questions at which the model failed, and how.
         damage: Why reading ended early; empty where it did not.
@@ -164,7 +164,7 @@ class OfflineDrive:
         finally:
             assembler = self._clips.assembler
             self.account.lacks = dict(assembler.lacks)
-            self.account.details = dict(assembler.details)
+            self.account.details |= assembler.details
             self.account.wall_s = time.monotonic() - begin_s
             frame = self._clip.output_frame if self._clip is not None else ""
             self.account.remembered = tuple(
@@ -198,7 +198,9 @@ class OfflineDrive:
             self._clips.assembler.add_camera_info(decoded)
         else:
             static = message.topic.endswith("/tf_static")
-            insert_transforms(self._transforms, decoded, static=static)
+            for refusal in insert_transforms(self._transforms, decoded, static=static):
+                self.account.unreadable[message.topic] += 1
+                self.account.details[UNDECODABLE] = refusal
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):

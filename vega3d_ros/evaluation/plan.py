@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.floor_plan import TrueObject
 from vega3d_ros.geometry import Box3D
+from vega3d_ros.json_files import JsonError, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,14 +187,9 @@ def _spread(count: int, duration_s: float) -> list[float]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise DriveError(msg) from error
-    if not isinstance(record, dict):
-        msg = f"{path} must hold a JSON object"
-        raise DriveError(msg)
-    return record
+        return read_object(path)
+    except JsonError as error:
+        raise DriveError(str(error)) from error
 
 
 def _question(item: Mapping[str, Any], at_s: float) -> Question:

@@ -16,7 +16,7 @@ import numpy as np
 
 from vega3d_ros.frames import Camera, Frame, FrameError
 from vega3d_ros.node.images import ImageError, camera_from_info, depth_to_metres, image_to_rgb
-from vega3d_ros.node.transforms import TransformError
+from vega3d_ros.node.transforms import JUMP_BACK_NS, TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 32
 _SECOND_NS = 1_000_000_000
-JUMP_BACK_NS = _SECOND_NS // 2
 STALE_NS = 2 * _SECOND_NS  # depth or camera_info that stopped arriving is not waited for
 POSE_LOST_NS = 5 * _SECOND_NS
 
@@ -143,7 +142,10 @@ class FrameAssembler:
             )
         elif self._newest_ns is not None and stamp <= self._newest_ns:
             self._drop(
-                stamp, "late", f"image of {stamp} ns came after one of {self._newest_ns} ns"
+                stamp,
+                "late",
+                f"an image of {stamp} ns came after one of {self._newest_ns} ns; the camera "
+                f"driver must give every image a later stamp",
             )
         else:
             self._newest_ns = stamp
@@ -241,7 +243,7 @@ class FrameAssembler:
         except ImageError as error:
             self._drop(image.stamp_ns, "unreadable image", str(error))
             return None
-        self._cured("unreadable image", "no frame_id", "no stamp")
+        self._cured("unreadable image", "no frame_id", "no stamp", "late", "waiting room full")
         height, width = rgb.shape[:2]
         return Frame(
             image.stamp_ns,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
+MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
 _SECOND_NS = 1_000_000_000
 
 LOSS_HINT = (
@@ -54,9 +55,13 @@ class Meter:
         self.last_ns = now_ns
         self._recent.append(now_ns)
 
+    def recent_ns(self, now_ns: int) -> list[int]:
+        """When events happened within the window; of very many, the last ones."""
+        return [at for at in self._recent if now_ns - at <= WINDOW_S * _SECOND_NS]
+
     def rate_hz(self, now_ns: int) -> float:
         """Events per second over the window, 0 where fewer than two fell into it."""
-        recent = [at for at in self._recent if now_ns - at <= WINDOW_S * _SECOND_NS]
+        recent = self.recent_ns(now_ns)
         if len(recent) < 2:
             return 0.0
         return (len(recent) - 1) * _SECOND_NS / max(1, recent[-1] - recent[0])
@@ -99,6 +104,13 @@ class Health:
         with self._lock:
             meter = self.meters.get(name)
             return 0 if meter is None else meter.count
+
+    def recent(self, name: str) -> int:
+        """How often something happened within the window."""
+        now = time.monotonic_ns()
+        with self._lock:
+            meter = self.meters.get(name)
+            return 0 if meter is None else len(meter.recent_ns(now))
 
     def rates(self) -> dict[str, str]:
         """Every meter's rate and count, as text."""
@@ -160,6 +172,7 @@ class Facts:
     details: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STOPPED
     failure: str = ""
+    clip_failure: str = ""  # why the newest clip was not understood
     model: str = ""
     device: str = ""
     loading: str = ""
@@ -170,6 +183,7 @@ class Facts:
     posed: bool | None = None  # whether the newest frame had a pose; None: no frame yet
     has_camera: bool | None = None  # whether it had a camera
     scenes: int = 0
+    jumps_back: int = 0  # how often time was set back within the window
     rates: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
 
@@ -220,6 +234,14 @@ def _judge_images(facts: Facts) -> tuple[int, str]:
     for reason in ("unreadable image", "no frame_id", "no stamp"):
         if reason in facts.details:
             return ERROR, facts.details[reason]
+    if facts.jumps_back > MANY_JUMPS:
+        return WARN, (
+            f"time was set back {facts.jumps_back} times within {WINDOW_S:.0f} s, and all was "
+            f"forgotten each time: are there two publishers, or two clocks?"
+        )
+    for reason in ("late", "waiting room full"):
+        if reason in facts.details:
+            return WARN, facts.details[reason]
     if facts.has_camera is False:
         topic = "camera_info" if facts.camera_info is None else facts.camera_info.topic
         text = facts.details.get("unusable camera_info", f"no camera_info on {topic}")
@@ -271,6 +293,8 @@ def _inference(facts: Facts) -> Verdict:
             WARN,
             f"the model has been busy with one piece of work for {facts.busy_s:.0f} s",
         )
+    elif facts.clip_failure:
+        level, message = ERROR, facts.clip_failure
     elif facts.scenes == 0:
         message = "no scene yet"
     values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}

@@ -138,7 +138,7 @@ def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) 
     fx, fy, cx, cy = (
         (p[0], p[5], p[2], p[6]) if p.size == 12 and p[0] > 0 else (k[0], k[4], k[2], k[5])
     )
-    if not fx > 0:
+    if fx == 0:
         text = (
             "camera_info is all zeros: the camera is not calibrated (ros2 run "
             "camera_calibration cameracalibrator)"

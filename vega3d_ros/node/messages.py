@@ -1,4 +1,4 @@
-"""Scenes, objects, answers and relations as ROS messages; what is fit to be sent."""
+"""Scenes, objects, answers, relations and health as ROS messages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion, Vector3
 from std_msgs.msg import Header
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.frames import Clip
     from vega3d_ros.geometry import Box3D
+    from vega3d_ros.node.health import Verdict
     from vega3d_ros.scene.objects import Answer, SceneObject
     from vega3d_ros.scene.relations import Relation
 
@@ -159,3 +161,21 @@ def relation_message(
         subject_distance_m=float(relation.subject_distance_m),
         subject_bearing_rad=float(relation.subject_bearing_rad),
     )
+
+
+def diagnostics_message(
+    node_name: str, stamp: Time, verdicts: Sequence[Verdict]
+) -> DiagnosticArray:
+    """What is judged of a node; ``node_name`` is its fully qualified name."""
+    message = DiagnosticArray()
+    message.header.stamp = stamp
+    message.status = [
+        DiagnosticStatus(
+            level=bytes([verdict.level]),
+            name=f"{node_name.lstrip('/')}: {verdict.name}",
+            message=verdict.message,
+            values=[KeyValue(key=key, value=value) for key, value in verdict.values.items()],
+        )
+        for verdict in verdicts
+    ]
+    return message

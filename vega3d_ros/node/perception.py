@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
@@ -25,15 +25,16 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from vega3d_ros.msg import ErrorCode
-from vega3d_ros.node.assembler import JUMP_BACK_NS
 from vega3d_ros.node.dispatch import Session
 from vega3d_ros.node.health import Facts, Health, judge
 from vega3d_ros.node.intake import Intake
+from vega3d_ros.node.lifecycle import refuse_impossible_transitions, transition
+from vega3d_ros.node.messages import diagnostics_message
 from vega3d_ros.node.outputs import Outputs
 from vega3d_ros.node.parameters import declare_parameters, read_parameters
 from vega3d_ros.node.request import RequestError
 from vega3d_ros.node.requests import Requests
-from vega3d_ros.node.settings import ParameterError
+from vega3d_ros.node.transforms import JUMP_BACK_NS
 from vega3d_ros.node.worker import Status, Worker
 from vega3d_ros.scene.memory import Memory
 
@@ -81,26 +82,6 @@ def load_perceiver(
     return perceiver
 
 
-def _transition(
-    callback: Callable[[PerceptionNode, Any], Any],
-) -> Callable[[PerceptionNode, Any], Any]:
-    """Make a transition fail with a log line; rclpy itself swallows what a transition raises."""
-
-    @functools.wraps(callback)
-    def wrapped(node: PerceptionNode, state: Any) -> Any:
-        try:
-            return callback(node, state)
-        except ParameterError as error:
-            node.get_logger().error(str(error))
-        except Exception as error:  # noqa: BLE001 (logged; the transition fails)
-            node.get_logger().error(
-                f"{callback.__name__} failed: {error}\n{traceback.format_exc()}"
-            )
-        return TransitionCallbackReturn.FAILURE
-
-    return wrapped
-
-
 class PerceptionNode(LifecycleNode):
     """Understands what a camera sees.
 
@@ -115,6 +96,7 @@ class PerceptionNode(LifecycleNode):
         **kwargs: Any,
     ) -> None:
         super().__init__(NAME, **kwargs)
+        refuse_impossible_transitions(self)
         declare_parameters(self)
         self._factory = perceiver_factory
         self._configured: Session | None = None
@@ -145,7 +127,7 @@ class PerceptionNode(LifecycleNode):
         success = TransitionCallbackReturn.SUCCESS
         return bool(self.trigger_configure() == success and self.trigger_activate() == success)
 
-    @_transition
+    @transition
     def on_configure(self, state: Any) -> Any:
         """Check the parameters and begin to load the model."""
         parameters = read_parameters(self)
@@ -154,7 +136,7 @@ class PerceptionNode(LifecycleNode):
             functools.partial(self._factory, parameters, self._on_progress, self._on_shortage),
             Memory(parameters.fixed_frame or "map", parameters.max_objects),
             self._on_scene,
-            self._on_failure,
+            self.report_failure,
             parameters.max_waiting_queries,
         )
         self._configured = Session(parameters, worker, outputs, None)
@@ -166,7 +148,7 @@ class PerceptionNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
 
-    @_transition
+    @transition
     def on_activate(self, state: Any) -> Any:
         """Subscribe and publish."""
         session = self._session(False)
@@ -199,26 +181,26 @@ class PerceptionNode(LifecycleNode):
         self._active = True
         return result
 
-    @_transition
+    @transition
     def on_deactivate(self, state: Any) -> Any:
         """Unsubscribe, and forget what was seen."""
         self._fall_silent("the node was deactivated")
         return super().on_deactivate(state)
 
-    @_transition
+    @transition
     def on_cleanup(self, state: Any) -> Any:
         """Free the model."""
         self._release()
         return super().on_cleanup(state)
 
-    @_transition
+    @transition
     def on_shutdown(self, state: Any) -> Any:
         """Free everything, from any state."""
         self._fall_silent("the node shuts down")
         self._release()
         return super().on_shutdown(state)
 
-    @_transition
+    @transition
     def on_error(self, state: Any) -> Any:
         """Free everything, so that the node can be configured again."""
         del state
@@ -260,7 +242,7 @@ class PerceptionNode(LifecycleNode):
             self._on_time_set_back("the clock went back")
 
     def _on_time_set_back(self, what: str) -> None:
-        self._health.count("backward jumps of time")
+        self._health.tick("backward jumps of time")
         self._forget(f"{what}: time was set back (a bag that loops?)", transforms=True)
 
     def _forget(self, reason: str, *, transforms: bool = False) -> None:
@@ -291,7 +273,7 @@ class PerceptionNode(LifecycleNode):
         try:
             session.outputs.publish(state)
         except Exception as error:  # noqa: BLE001 (counted and logged; the next scene may be fine)
-            self._on_failure(f"a scene could not be published: {error}", traceback.format_exc())
+            self.report_failure(f"a scene could not be published: {error}", traceback.format_exc())
             return
         self._health.tick("scenes")
         for stage, milliseconds in state.scene.stages_ms.items():
@@ -311,7 +293,8 @@ class PerceptionNode(LifecycleNode):
             f"{what}. What was kept is forgotten; set a smaller clip_length, or another preset"
         )
 
-    def _on_failure(self, message: str, details: str) -> None:
+    def report_failure(self, message: str, details: str) -> None:
+        """Count and log a failure that the node outlives. Any thread may call it."""
         self._health.count("failures")
         self._health.note("last failure", message)
         self.get_logger().error(f"{message}\n{details}")
@@ -342,6 +325,7 @@ class PerceptionNode(LifecycleNode):
             drops=drops,
             status=worker.status,
             failure=worker.failure,
+            clip_failure=worker.clip_failure,
             model=parameters.model,
             device=parameters.device,
             loading=self._loading,
@@ -349,23 +333,14 @@ class PerceptionNode(LifecycleNode):
             busy_s=0.0 if busy_ns is None else (now_ns - busy_ns) * 1e-9,
             fixed_frame=parameters.fixed_frame,
             scenes=self._health.times("scenes"),
+            jumps_back=self._health.recent("backward jumps of time"),
             rates=self._health.rates(),
             values={**self._health.snapshot(), "clips and requests failed": str(worker.failed)},
         )
 
     def _publish_health(self) -> None:
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [
-            DiagnosticStatus(
-                level=bytes([verdict.level]),
-                name=f"{self.get_fully_qualified_name().lstrip('/')}: {verdict.name}",
-                message=verdict.message,
-                values=[KeyValue(key=key, value=value) for key, value in verdict.values.items()],
-            )
-            for verdict in judge(self._facts())
-        ]
-        self._diagnostics.publish(message)
+        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics_message(name, stamp, judge(self._facts())))
 
 
 def main(
@@ -397,7 +372,7 @@ def main(
                 "autostart failed; correct the parameters, then configure and activate"
             )
         while not stopping.is_set():
-            executor.spin_once(timeout_sec=SPIN_S)
+            _spin_once(executor, node)
     except ExternalShutdownException:
         pass
     finally:
@@ -405,6 +380,16 @@ def main(
         executor.shutdown()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin_once(executor: SingleThreadedExecutor, node: PerceptionNode) -> None:
+    """Let one callback run; what it raises must not blind the robot for good."""
+    try:
+        executor.spin_once(timeout_sec=SPIN_S)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001 (counted and logged)
+        node.report_failure(f"a callback failed: {error}", traceback.format_exc())
 
 
 if __name__ == "__main__":

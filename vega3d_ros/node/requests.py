@@ -28,6 +28,7 @@ from vega3d_ros.node.messages import (
     relation_message,
 )
 from vega3d_ros.node.request import Request, RequestError, Stage
+from vega3d_ros.node.settings import unfit_queries
 from vega3d_ros.node.transforms import TransformError
 from vega3d_ros.srv import AskSpatial, GroundObject, ListObjects, QueryRelation, SetQueries
 
@@ -169,12 +170,8 @@ class Requests:
             session = self._session(False)
             queries = tuple(query.strip() for query in request.queries)
             try:
-                if not all(queries) or len(set(queries)) < len(queries):
-                    text = (
-                        "queries must be different and not empty; an empty list asks for the "
-                        "model's own"
-                    )
-                    raise RequestError(ErrorCode.BAD_REQUEST, text)
+                if why := unfit_queries(queries):
+                    raise RequestError(ErrorCode.BAD_REQUEST, f"queries: {why}")
                 session.worker.set_queries(queries)
             finally:
                 reply.queries = list(session.worker.queries())
@@ -200,6 +197,8 @@ class Requests:
         async def work(started_ns: int) -> None:
             def feedback(request: Request) -> None:
                 self._goals[key] = request
+                if goal.is_cancel_requested:  # before there was a request to settle
+                    self._on_cancel(goal)
                 if request.stage in _FEEDBACK:
                     elapsed = duration_message(time.monotonic_ns() - started_ns)
                     goal.publish_feedback(

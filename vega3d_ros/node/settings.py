@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vega3d_ros.frames import KeyframePolicy
+from vega3d_ros.scene.objects import LONGEST_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
-
 
 _CHOICES = {
     "dtype": ("auto", "float32", "bfloat16"),
     "acceleration": ("none", "graphs", "compile", "compile_graphs"),
     "image_qos": ("auto", "reliable", "best_effort"),
 }
+
+
+MAX_QUERIES = 256  # every one is searched for in every scene
 
 
 class ParameterError(ValueError):
@@ -130,8 +134,8 @@ class Parameters:
                 "parameter `keyframe_min_interval_s` is above `keyframe_max_interval_s`; lower it"
             )
             raise ParameterError(msg)
-        if len(set(self.queries)) < len(self.queries):
-            msg = f"parameter `queries` names something twice: {list(self.queries)}"
+        if why := unfit_queries(self.queries):
+            msg = f"parameter `queries`: {why}"
             raise ParameterError(msg)
 
     @property
@@ -148,6 +152,18 @@ class Parameters:
             self.keyframe_max_interval_s,
             self.keyframe_min_interval_s,
         )
+
+
+def unfit_queries(queries: Sequence[str]) -> str:
+    """Why scenes cannot be searched for these; empty where they can."""
+    if not all(queries) or len(set(queries)) < len(queries):
+        return "they must be different and not empty; an empty list asks for the model's own"
+    if len(queries) > MAX_QUERIES:
+        return f"these are {len(queries)}; at most {MAX_QUERIES} are searched for"
+    longest = max(map(len, queries), default=0)
+    if longest > LONGEST_TEXT:
+        return f"one has {longest} characters; {LONGEST_TEXT} are allowed"
+    return ""
 
 
 def load_parameters(path: Path | None = None, **values: Any) -> Parameters:

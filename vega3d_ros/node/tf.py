@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
-from vega3d_ros.geometry import SE3, GeometryError
-from vega3d_ros.node.assembler import JUMP_BACK_NS
-from vega3d_ros.node.transforms import TransformBuffer, TransformError
+from vega3d_ros.node.transforms import (
+    TransformBuffer,
+    TransformError,
+    insert_transforms,
+    to_se3,
+)
 
 try:
     import tf2_ros
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+
+    from vega3d_ros.geometry import SE3
 
 
 class Transforms(Protocol):
@@ -51,28 +56,13 @@ def subscribe_transforms(node: Node, on_update: Callable[[], None]) -> Transform
     return None if TFMessage is None else TopicTransforms(node, on_update)
 
 
-def to_se3(transform: Any) -> SE3:
-    """A geometry_msgs/Transform.
-
-    Raises:
-        GeometryError: If it is not a rigid transform.
-    """
-    q, t = transform.rotation, transform.translation
-    return SE3.from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
-
-
 class TopicTransforms:
-    """Fills a ``TransformBuffer`` from /tf and /tf_static.
-
-    Attributes:
-        refused: Transforms that were no rigid transforms.
-    """
+    """Fills a ``TransformBuffer`` from /tf and /tf_static."""
 
     def __init__(self, node: Node, on_update: Callable[[], None]) -> None:
         self._node = node
         self._on_update = on_update
         self._buffer = TransformBuffer()
-        self.refused = 0
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
             node.create_subscription(TFMessage, "/tf", self._moving, QoSProfile(depth=100)),
@@ -99,22 +89,8 @@ class TopicTransforms:
         self._insert(msg, static=True)
 
     def _insert(self, msg: Any, *, static: bool) -> None:
-        for item in msg.transforms:
-            parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
-            stamp = item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec
-            try:
-                sample = to_se3(item.transform)
-            except GeometryError as error:
-                self.refused += 1
-                self._node.get_logger().warning(
-                    f"transform {parent!r} from {child!r} refused: {error}",
-                    throttle_duration_sec=10.0,
-                )
-                continue
-            newest = self._buffer.newest_ns(child)
-            if not static and newest is not None and stamp < newest - JUMP_BACK_NS:
-                self._buffer.clear()  # time was set back: what is kept is the future
-            self._buffer.insert(parent, child, stamp, sample, static=static)
+        for refusal in insert_transforms(self._buffer, msg, static=static):
+            self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
         self._on_update()
 
 

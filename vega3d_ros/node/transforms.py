@@ -7,14 +7,16 @@ two samples around a stamp, chains through the common ancestor, never an extrapo
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.geometry import SE3
+from vega3d_ros.geometry import SE3, GeometryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CACHE_NS = 10_000_000_000  # as tf2's default
+JUMP_BACK_NS = 500_000_000  # stamps this much older than the one before: time was set back
+_NORM_TOLERANCE = 10e-3  # of a quaternion's squared length, as tf2
 _SOON_NS = 2_000_000_000  # samples later than this are not on their way any more
 _MAX_DEPTH = 1000  # as tf2; only a loop of frames is this deep
 
@@ -145,3 +147,46 @@ class TransformBuffer:
         for name in names:
             result = self._edges[name].at(name, stamp_ns) @ result
         return result
+
+
+def to_se3(transform: Any) -> SE3:
+    """A geometry_msgs/Transform.
+
+    Raises:
+        GeometryError: If it is not a rigid transform.
+    """
+    q, t = transform.rotation, transform.translation
+    return SE3.from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+
+
+def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
+    """Take the transforms of a tf2_msgs/TFMessage into a buffer, which begins anew on a time jump.
+
+    Returns:
+        Why transforms were refused, one sentence each; tf2 refuses the same ones.
+    """
+    refusals = []
+    for item in message.transforms:
+        parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
+        stamp_ns = item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec
+        try:
+            sample = _checked(parent, child, item.transform)
+        except GeometryError as error:
+            refusals.append(f"transform {parent!r} from {child!r} refused: {error}")
+            continue
+        newest = buffer.newest_ns(child)
+        if not static and newest is not None and stamp_ns < newest - JUMP_BACK_NS:
+            buffer.clear()  # what is kept is the future
+        buffer.insert(parent, child, stamp_ns, sample, static=static)
+    return refusals
+
+
+def _checked(parent: str, child: str, transform: Any) -> SE3:
+    if not parent or not child or parent == child:
+        msg = "it must lead from one named frame to another"
+        raise GeometryError(msg)
+    q = transform.rotation
+    if not abs(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w - 1) < _NORM_TOLERANCE:
+        msg = f"its rotation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion"
+        raise GeometryError(msg)
+    return to_se3(transform)

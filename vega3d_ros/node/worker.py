@@ -126,6 +126,14 @@ class Worker:
         on_scene: Called with every scene that is still wanted, in the thread.
         on_error: Called with a sentence and a traceback when something failed, in the thread.
         max_requests: Requests waiting before ``submit`` refuses more.
+
+    Attributes:
+        status: State of the model.
+        failure: Why it could not be loaded.
+        busy_since_ns: When the present piece of work began, steady clock; None: at rest.
+        replaced: Clips that a newer one replaced before they were looked at.
+        failed: Clips and requests at which the model failed.
+        clip_failure: Why the newest clip was not understood; empty where it was.
     """
 
     def __init__(
@@ -141,6 +149,7 @@ class Worker:
         self.busy_since_ns: int | None = None
         self.replaced = 0
         self.failed = 0
+        self.clip_failure = ""
         self._load = load
         self._memory = memory
         self._on_scene = on_scene
@@ -323,8 +332,12 @@ class Worker:
             objects = self._memory.update(scene.objects, clip.stamp_ns)
         except Exception as error:  # noqa: BLE001 (counted and logged; the next clip may be fine)
             self.failed += 1
-            self._on_error(f"a clip could not be understood: {error}", traceback.format_exc())
+            failure = f"a clip could not be understood: {error}"
+            if failure != self.clip_failure:  # the same at every clip would drown the log
+                self._on_error(failure, traceback.format_exc())
+            self.clip_failure = failure
             return
+        self.clip_failure = ""
         with self._change:
             if generation != self._generation:
                 return  # time was set back, or the node was reset, while the model was at work

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from vega3d_ros.json_files import JsonError, read_object
 from vega3d_ros.prior.base import PriorConfig
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class OfficialError(ValueError):
 def is_official(folder: Path) -> bool:
     """Whether a folder is a checkpoint of the official spatial-reasoning class."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = read_object(folder / "config.json")
+    except JsonError:
         return False
-    return isinstance(config, dict) and (
+    return (
         config.get("use_generative_encoder") is True or "generative_encoder_tower_type" in config
     )
 
@@ -168,14 +168,10 @@ def read_json(file: Path) -> dict[str, Any]:
         OfficialError: If there is none.
     """
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{file} cannot be read: {error}; copy the folder again"
+        return read_object(file)
+    except JsonError as error:
+        msg = f"{error}; copy the folder again"
         raise OfficialError(msg) from error
-    if not isinstance(values, dict):
-        msg = f"{file} must hold a JSON object; copy the folder again"
-        raise OfficialError(msg)
-    return values
 
 
 @contextmanager

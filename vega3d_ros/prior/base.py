@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 Align = Literal["full", "official"]
 Mode = Literal["frames", "clip"]
+MAX_TEXT_LENGTH = 4096  # Wan's is 512
 
 
 class PriorError(ValueError):
@@ -78,8 +80,8 @@ class PriorConfig:
         if not 0 <= self.timestep <= 1000:
             msg = f"prior timestep {self.timestep} must be in 0..1000"
             raise PriorError(msg)
-        if self.shift <= 0:
-            msg = f"prior shift {self.shift} must be positive"
+        if not 0 < self.shift < math.inf:
+            msg = f"prior shift {self.shift} must be positive and finite"
             raise PriorError(msg)
         if self.width <= 0 or self.height <= 0:
             msg = f"prior working size {self.width}x{self.height} must be positive"
@@ -93,8 +95,8 @@ class PriorConfig:
         if not 0 <= self.seed < 2**63:
             msg = f"prior seed {self.seed} must be in 0..2^63-1"
             raise PriorError(msg)
-        if self.text_length < 1:
-            msg = f"prior text_length {self.text_length} must be at least 1"
+        if not 1 <= self.text_length <= MAX_TEXT_LENGTH:
+            msg = f"prior text_length {self.text_length} must be in 1..{MAX_TEXT_LENGTH}"
             raise PriorError(msg)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from vega3d_ros.json_files import JsonError, read_object
 from vega3d_ros.prior.base import PriorConfig, PriorError
 
 if TYPE_CHECKING:
@@ -136,17 +137,10 @@ def block_index(block: int, layers: int) -> int:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; raises :class:`PriorError` where there is none."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"cannot read {path}: {error.strerror}; is the prior's folder complete?"
+        return read_object(path)
+    except JsonError as error:
+        msg = f"{error}; is the prior's folder complete?"
         raise PriorError(msg) from error
-    except ValueError as error:
-        msg = f"{path} is not valid JSON: {error}"
-        raise PriorError(msg) from error
-    if not isinstance(values, dict):
-        msg = f"{path} must hold a JSON object"
-        raise PriorError(msg)
-    return values
 
 
 def read_weights(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from vega3d_ros.geometry import Box3D
 
+# Characters of a question, a description or a query: room for the longest questions of VSI-Bench
+# with their choices.
+LONGEST_TEXT = 2000
 MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
 
 

@@ -16,7 +16,7 @@ from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding.encoding import decode
 from vega3d_ros.grounding.head import presence
 from vega3d_ros.grounding.merge import Sighting, distinct, group, merge, promising
-from vega3d_ros.scene.objects import Answer, SceneObject
+from vega3d_ros.scene.objects import LONGEST_TEXT, Answer, SceneObject
 from vega3d_ros.scene.relations import Relation, relate
 from vega3d_ros.scene.telling import Finding, told
 from vega3d_ros.token_geometry import TokenGeometry, features, level, token_geometry
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 # The language model is told of anything that may be here; it is told the score, too.
 _TOLD_THRESHOLD = 0.3
 _MOST_TOLD = 32
-# Room for the longest questions of VSI-Bench with their choices.
-_LONGEST = 2000
 
 
 class PerceiverError(ValueError):
@@ -384,7 +382,7 @@ def _clean(text: str, what: str) -> str:
     if not cleaned:
         msg = f"the {what} is empty"
         raise PerceiverError(msg)
-    if len(cleaned) > _LONGEST:
-        msg = f"the {what} has {len(cleaned)} characters; {_LONGEST} are allowed"
+    if len(cleaned) > LONGEST_TEXT:
+        msg = f"the {what} has {len(cleaned)} characters; {LONGEST_TEXT} are allowed"
         raise PerceiverError(msg)
     return cleaned
