@@ -82,13 +82,6 @@ def load_official(
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
     shape = bridge_config(layout, dim, tower.dim)
-    held = layout.shapes.get(f"{MERGER}mlp.0.weight", (0,))[0]
-    if held != shape.merger_hidden_dim:  # before memory for it is taken
-        msg = (
-            f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says "
-            f"{shape.merger_hidden_dim}"
-        )
-        raise OfficialError(msg)
     bridge = Bridge(shape)
     _fill(bridge.projector, layout, MERGER)
     _fill(bridge.fusion, layout, FUSION)
@@ -114,7 +107,9 @@ def refuse_unsupported(layout: Layout) -> None:
 def wan_folders(layout: Layout) -> list[Path]:
     """Where the Wan files that a checkpoint lacks are looked for, in this order."""
     folder = layout.folder
-    named = str(layout.config.get("generative_encoder_path") or "")
+    named = str(
+        layout.setting("checkpoint", None) or layout.config.get("generative_encoder_path") or ""
+    )
     places = [folder / "wan", folder]
     if named:
         name = Path(named).name
@@ -182,17 +177,29 @@ def bridge_config(layout: Layout, dim: int, prior_dim: int) -> BridgeConfig:
     """Projector and gate as the configuration describes them.
 
     Source: ``Qwen2_5_VLForConditionalGenerationWithGenerative`` (spatial-reasoning branch).
+
+    Raises:
+        OfficialError: If configuration and tensors differ in the merger's width.
     """
-    config = layout.config
+
+    def said(name: str, default: Any) -> Any:
+        value = layout.config.get(f"generative_{name}")
+        return default if value is None else value
+
+    held = layout.shapes.get(f"{MERGER}mlp.0.weight", (4096,))[0]
+    width = int(said("merger_hidden_dim", held))
+    if width != held:  # before memory for it is taken
+        msg = f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says {width}"
+        raise OfficialError(msg)
     return BridgeConfig(
-        method=config.get("generative_fusion_method", "token_gated_residual"),
+        method=said("fusion_method", "token_gated_residual"),
         dim=dim,
         prior_dim=prior_dim,
         projector="merger",
-        merger_hidden_dim=int(config.get("generative_merger_hidden_dim", 4096)),
-        merger_type=config.get("generative_merger_type", "mlp"),
-        layers=int(config.get("generative_fusion_num_layers", 1)),
-        heads=int(config.get("generative_fusion_attention_heads", 8)),
+        merger_hidden_dim=width,
+        merger_type=said("merger_type", "mlp"),
+        layers=int(said("fusion_num_layers", 1)),
+        heads=int(said("fusion_attention_heads", 8)),
     )
 
 
