@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.capacity import fitting, pick_device, pick_dtype
+from vega3d_ros.capacity import pick_device, pick_dtype
 from vega3d_ros.checkpoint import load_modules, locate
+from vega3d_ros.footprint import fitting
 from vega3d_ros.frames import Camera, Clip, Frame
 from vega3d_ros.perceiver import Perceiver
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -21,7 +20,14 @@ from vega3d_ros.official.layout import (
     read_json,
     read_layout,
 )
-from vega3d_ros.official.wan import described, find_prompt, find_vae, load_prompt, load_vae
+from vega3d_ros.official.wan import (
+    described,
+    find_prompt,
+    find_vae,
+    load_prompt,
+    load_vae,
+    wan_folders,
+)
 from vega3d_ros.prior.base import PriorConfig
 from vega3d_ros.prior.wan import WanPrior
 from vega3d_ros.prior.wan_files import block_index, wanted_blocks
@@ -29,6 +35,7 @@ from vega3d_ros.prior.wan_official import official_sizes, transformer_from_offic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import nn
     from transformers import PreTrainedTokenizerBase
@@ -102,19 +109,6 @@ def refuse_unsupported(layout: Layout) -> None:
     if "patch_embedding.weight" not in keys or any(k.startswith("vace_") for k in keys):
         msg = f"{layout.folder} has a tower of type {kind!r}; only Wan 2.1 text-to-video is read"
         raise OfficialError(msg)
-
-
-def wan_folders(layout: Layout) -> list[Path]:
-    """Where the Wan files that a checkpoint lacks are looked for, in this order."""
-    folder = layout.folder
-    named = str(
-        layout.setting("checkpoint", None) or layout.config.get("generative_encoder_path") or ""
-    )
-    places = [folder / "wan", folder]
-    if named:
-        name = Path(named).name
-        places = [folder / named, Path(named), folder / name, folder.parent / name, *places]
-    return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
 def prompt_file(layout: Layout) -> Path | None:
