@@ -56,15 +56,20 @@ def in_turn(
     return {name: float(np.median(seconds)) for name, seconds in spent.items()}
 
 
-def peak_gib(call: Callable[[], object], device: str) -> float | None:
-    """GPU memory that a call reaches, GiB; None on a CPU, whose peak cannot be set back."""
+def growth_gib(call: Callable[[], object], device: str) -> float | None:
+    """GPU memory that a call reaches beyond what is held before; None on a CPU.
+
+    A CPU's peak cannot be set back.
+    """
     if not device.startswith("cuda"):
+        call()
         return None
     wait(device)
     torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     call()
     wait(device)
-    return torch.cuda.max_memory_allocated() / GIB
+    return (torch.cuda.max_memory_allocated() - before) / GIB
 
 
 def held_mib(device: str) -> float:
