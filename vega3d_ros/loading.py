@@ -78,7 +78,7 @@ def warm_up(perceiver: Perceiver, frames: int) -> None:
     camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
     clip = Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
     scene = perceiver.observe(clip)
-    if scene.grounds:
+    if perceiver.grounds:
         scene.ground_all(perceiver.queries or ("object",))
     scene.ask("What is here?")
     perceiver.reset()

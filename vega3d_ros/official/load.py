@@ -17,6 +17,7 @@ from vega3d_ros.official.layout import (
     TOWER,
     Layout,
     OfficialError,
+    card,
     read_json,
     read_layout,
 )
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-_CARD = (
-    "VEGA-3D spatial reasoning, an official checkpoint ({name}): answers questions about frames; "
-    "it has no grounding head, so it gives no objects."
-)
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 
 
@@ -92,7 +89,7 @@ def load_official(
     bridge = Bridge(shape)
     _fill(bridge.projector, layout, MERGER)
     _fill(bridge.fusion, layout, FUSION)
-    return Parts(tower, language, bridge.to(dtype), {"card": _CARD.format(name=folder.name)})
+    return Parts(tower, language, bridge.to(dtype), {"card": card(folder)})
 
 
 def refuse_unsupported(layout: Layout) -> None:
