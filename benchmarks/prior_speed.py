@@ -118,9 +118,8 @@ def _forms(
                 return plain()
 
         forms.append(Form(PUBLISHED, 1, exact, recast))
-    for n in (1, BATCH):
-        fast = source.prior(block, working)
-        forms.append(Form(FAST, n, fast, _encoding(fast, n, run)))
+    fast = source.prior(block, working)
+    forms += [Form(FAST, n, fast, _encoding(fast, n, run)) for n in (1, BATCH)]
     for kind in kinds:
         what = f"{run.name} {working[0]}x{working[1]} block {block}: {kind}"
         prior = source.prior(block, working)

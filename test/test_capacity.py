@@ -178,14 +178,17 @@ def released(tmp_path):
     with (folder / "model.safetensors").open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + end)
+    (tmp_path / "wan" / "Wan2.1_VAE.pth").unlink()
+    (tmp_path / "wan" / "vae").mkdir()
+    (tmp_path / "wan" / "vae" / "config.json").write_text(json.dumps({"base_dim": 96}))
     return folder
 
 
 def test_the_released_sizes_fit_a_gpu_of_24_gb_in_half_precision_only(released):
     preset = Workload(frames=16, keyframes=64, frames_at_once=1)
     half, full = (estimate(released, kind, preset) for kind in (torch.bfloat16, torch.float32))
-    assert 18 * GIB < half.total < 22.5 * GIB  # what a GPU of 24 GB has left beside CUDA's own
-    assert full.total > 36 * GIB
+    assert 20 * GIB < half.total < 22.5 * GIB  # what a GPU of 24 GB has left beside CUDA's own
+    assert full.total > 39 * GIB
 
 
 def test_the_host_must_hold_what_goes_through_it(folder, monkeypatch):
