@@ -115,6 +115,9 @@ def test_every_stage_equals_the_plain_libraries(made):
     assert logits.shape[2] == vocabulary
     for reference in (False, True):
         perceiver = Perceiver.from_pretrained(folder, prior=sizes.asked, reference=reference)
+        prior = perceiver.modules.prior
+        run = sizes.layers if reference else prior.config.block + 1
+        assert len(prior.transformer.blocks) == run
         encoded = perceiver.encode(frames, range(count), **given)
         found = [
             encoded.generative.permute(0, 3, 1, 2),

@@ -236,7 +236,7 @@ def test_modules_that_do_not_fit_are_refused() -> None:
         with pytest.raises(PriorError, match=message):
             WanPrior(vae, transformer, given, config)
     prior = WanPrior(vae, transformer, prompt, SMALL)
-    with pytest.raises(PriorError, match="noise must be .* set the prior's width and height"):
+    with pytest.raises(PriorError, match=r"noise must be .* set the prior's width and height"):
         prior.encode(torch.rand(1, 3, 8, 8), [0], noise=torch.zeros(1, 16, 2, 5))
 
 

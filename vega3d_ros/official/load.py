@@ -133,7 +133,8 @@ def _load_prior(
         raise OfficialError(msg)
     shapes = layout.below(TOWER)
     sizes = official_sizes(shapes, described(folders))
-    keep = block_index(config.block, sizes["num_layers"]) + 1
+    last = -1 if reference else config.block  # the official protocol runs what it throws away
+    keep = block_index(last, sizes["num_layers"]) + 1
     state = layout.tensors(TOWER, wanted_blocks(keep))
     transformer = transformer_from_official(state, {**sizes, "num_layers": keep}, dtype)
     return WanPrior(
