@@ -56,14 +56,11 @@ def in_turn(
     return {name: float(np.median(seconds)) for name, seconds in spent.items()}
 
 
-def growth_gib(call: Callable[[], object], device: str) -> float | None:
-    """GPU memory that a call reaches beyond what is held before; None on a CPU.
-
-    A CPU's peak cannot be set back.
-    """
+def growth_gib(call: Callable[[], object], device: str) -> float:
+    """GPU memory that a call reaches beyond what is held before; 0 on a CPU, which cannot tell."""
     if not device.startswith("cuda"):
         call()
-        return None
+        return 0.0
     wait(device)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

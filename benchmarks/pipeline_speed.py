@@ -116,8 +116,8 @@ def measure_pipeline(run: Run, until: float) -> None:
         f"{1 / both:.3g} where every keyframe's clip of {count} is read; the first question costs "
         f"a cold clip and a next one"
     )
-    grown = measure.growth_gib(cold, run.device)
-    if grown is not None:
+    if run.on_gpu:
+        grown = measure.growth_gib(cold, run.device)
         held = measure.held_mib(run.device) / 1024
         run.report.note(
             f"{run.name}: {held:.1f} GiB of GPU memory held, the reference's weights included, "

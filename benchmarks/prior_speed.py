@@ -46,9 +46,9 @@ class Form:
 
     def peak_gib(self, device: str) -> float | None:
         """GPU memory of its weights, and of its work at most; None on a CPU."""
-        grown = measure.growth_gib(self.encode, device)
-        if grown is None:
+        if not device.startswith("cuda"):
             return None
+        grown = measure.growth_gib(self.encode, device)
         weights = sum(p.numel() * p.element_size() for p in self.prior.tower.parameters())
         return weights / measure.GIB + max(grown, self.pool_gib)
 
@@ -127,7 +127,7 @@ def _forms(
         start = time.monotonic()
 
         def accelerate(prior: WanPrior = prior, kind: str = kind) -> float:
-            return measure.growth_gib(lambda: prior.accelerate(kind), run.device) or 0.0
+            return measure.growth_gib(lambda: prior.accelerate(kind), run.device)
 
         pool = run.attempt(what, accelerate)
         if pool is None:
