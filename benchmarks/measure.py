@@ -56,15 +56,17 @@ def in_turn(
     return {name: float(np.median(seconds)) for name, seconds in spent.items()}
 
 
-def peak_gib(call: Callable[[], object], device: str) -> float | None:
-    """GPU memory that a call reaches, GiB; None on a CPU, whose peak cannot be set back."""
+def growth_gib(call: Callable[[], object], device: str) -> float:
+    """GPU memory that a call reaches beyond what is held before; 0 on a CPU, which cannot tell."""
     if not device.startswith("cuda"):
-        return None
+        call()
+        return 0.0
     wait(device)
     torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     call()
     wait(device)
-    return torch.cuda.max_memory_allocated() / GIB
+    return (torch.cuda.max_memory_allocated() - before) / GIB
 
 
 def held_mib(device: str) -> float:

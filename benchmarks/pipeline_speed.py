@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import measure
 import numpy as np
 import torch
-from sizes import QUESTION, build_modules
+from sizes import QUESTION, PriorSource, build_modules
 
 from vega3d_ros.frames import Camera, Clip, Frame
 from vega3d_ros.loading import warm_up
 from vega3d_ros.perceiver import Perceiver
 
 if TYPE_CHECKING:
-    from sizes import PriorSource
     from speed import Run
 
     from vega3d_ros.perceiver import Scene
@@ -33,18 +32,19 @@ def frame(number: int) -> Frame:
 def _perceiver(run: Run, source: PriorSource) -> Perceiver:
     prior = source.prior(run.size.blocks[-1], run.size.working[0])
     prior.frames_at_once = min(8, run.size.frames)
-    if run.device.startswith("cuda"):
+    if run.on_gpu:
         prior.accelerate("graphs")
     modules = build_modules(run.size, prior, run.device, run.dtype)
-    if run.device.startswith("cuda"):
+    if run.on_gpu:
         modules.language.record(run.size.frames)
     perceiver = Perceiver(modules, keyframes=2 * run.size.frames)
     warm_up(perceiver, 2)
     return perceiver
 
 
-def measure_pipeline(run: Run, source: PriorSource, until: float) -> None:
+def measure_pipeline(run: Run, until: float) -> None:
     """A cold clip, the next keyframe, the first question and all next ones."""
+    source = PriorSource(run.size, run.device, run.dtype)
     perceiver = _perceiver(run, source)
     language, count = perceiver.modules.language, run.size.frames
     frames = [frame(number) for number in range(count + 1)]
@@ -116,23 +116,28 @@ def measure_pipeline(run: Run, source: PriorSource, until: float) -> None:
         f"{1 / both:.3g} where every keyframe's clip of {count} is read; the first question costs "
         f"a cold clip and a next one"
     )
-    peak = measure.peak_gib(cold, run.device)
-    if peak is not None:
-        run.report.note(f"{run.name}: {peak:.1f} GiB of GPU memory at most, cold clip included")
+    if run.on_gpu:
+        grown = measure.growth_gib(cold, run.device)
+        held = measure.held_mib(run.device) / 1024
+        run.report.note(
+            f"{run.name}: {held:.1f} GiB of GPU memory held, the reference's weights included, "
+            f"{grown:.1f} GiB more while a cold clip is understood"
+        )
 
 
-def measure_memory(run: Run, source: PriorSource, until: float) -> None:
+def measure_memory(run: Run, until: float) -> None:
     """Memory held while keyframes come and go."""
-    perceiver = _perceiver(run, source)
+    perceiver = _perceiver(run, PriorSource(run.size, run.device, run.dtype))
     length = min(4, run.size.frames)
     frames = [frame(number) for number in range(length)]
     for number in range(length, run.keyframes + length):
         frames = [*frames[1:], frame(number)]
         perceiver.observe(Clip(tuple(frames)))
         seen = number - length + 1
-        if seen in {50, 100, 250, 500, run.keyframes}:
+        late = time.monotonic() > until
+        if late or seen in {50, 100, 250, 500, run.keyframes}:
             held = measure.held_mib(run.device)
             run.report.add("memory", size=run.name, keyframes=seen, **{"MiB held": held})
-        if time.monotonic() > until:
+        if late:
             run.report.note(f"{run.name}: memory was followed over {seen} keyframes, then no time")
             return

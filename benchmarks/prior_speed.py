@@ -3,125 +3,193 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import measure
 import torch
-from sizes import PriorSource
+from sizes import SIZES, PriorSource
 from torch.nn.functional import cosine_similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sizes import Size
     from speed import Run
     from torch import Tensor
 
     from vega3d_ros.prior.wan import WanPrior
 
 BATCH = 8
-COMPILATION_S = 100.0
+COMPILATION_S = 80.0
+REFERENCE, PUBLISHED, FAST = "reference", "reference, float32 weights under autocast", "fast"
 
 
-def measure_priors(run: Run, source: PriorSource, until: float) -> None:
+@dataclass(frozen=True)
+class Form:
+    """A way to run the prior.
+
+    Attributes:
+        name: What is told of it.
+        frames: Frames at once.
+        prior: The prior.
+        encode: Encodes that many frames.
+        pool_gib: GPU memory that was set aside for it beforehand.
+    """
+
+    name: str
+    frames: int
+    prior: WanPrior
+    encode: Callable[[], Tensor]
+    pool_gib: float = 0.0
+
+    def peak_gib(self, device: str) -> float | None:
+        """GPU memory of its weights, and of its work at most; None on a CPU."""
+        if not device.startswith("cuda"):
+            return None
+        grown = measure.growth_gib(self.encode, device)
+        weights = sum(p.numel() * p.element_size() for p in self.prior.tower.parameters())
+        return weights / measure.GIB + max(grown, self.pool_gib)
+
+
+def measure_priors(run: Run, until: float) -> None:
     """Every block at every working size, the first size (that of the goals) first."""
-    configurations = [
-        (block, working) for working in run.size.working for block in run.size.blocks
-    ]
-    published = None
-    if run.device.startswith("cuda"):
-        # As the official main branch: float32 weights that autocast recasts on every use.
-        published = PriorSource(run.size, run.device, torch.float32)
+    kinds = ("graphs",) if run.on_gpu else ()
+    if run.profile:
+        run.attempt(f"{run.name} profile", lambda: _profile(run))
+    _measure_all(run, until, "prior per keyframe", run.size.working, kinds, 0.0)
+
+
+def measure_compiled(run: Run, until: float) -> None:
+    """The blocks and the encoder compiled too, at the working size of the goals."""
+    kinds = ("graphs", "compile_graphs") if run.on_gpu else ("compile",)
+    working = run.size.working[:1]
+    _measure_all(run, until, "prior per keyframe, compiled", working, kinds, COMPILATION_S)
+
+
+def _measure_all(
+    run: Run,
+    until: float,
+    section: str,
+    sizes: Sequence[tuple[int, int]],
+    kinds: Sequence[str],
+    least_s: float,
+) -> None:
+    source = PriorSource(run.size, run.device, run.dtype)
+    # As the official main branch: float32 weights that autocast recasts on every use.
+    published = PriorSource(run.size, run.device, torch.float32) if run.on_gpu else None
+    configurations = [(block, working) for working in sizes for block in run.size.blocks]
     for index, (block, working) in enumerate(configurations):
-        seconds = (until - time.monotonic()) / (len(configurations) - index)
-        if seconds <= 0 and index:
-            run.report.note(f"{run.name} prior, {working} block {block}: left out, no time left")
+        what = f"{run.name} {working[0]}x{working[1]} block {block}"
+        left = until - time.monotonic()
+        if left <= least_s and (index or least_s):
+            run.report.note(f"{section}: {what} left out, no time left")
             continue
-        compiled = run.compiled and working == run.size.working[0]
-        compiled = compiled and until - time.monotonic() > COMPILATION_S
-        _measure_prior(run, source, published, block, working, seconds, compiled=compiled)
+        seconds = left / (len(configurations) - index)
+
+        def measured(
+            block: int = block, working: tuple[int, int] = working, seconds: float = seconds
+        ) -> None:
+            forms = _forms(run, source, published, block, working, kinds)
+            _take_turns(run, section, forms, block, working, seconds)
+
+        run.attempt(f"{section}: {what}", measured)
         measure.free()
 
 
-def _measure_prior(
+def _forms(
     run: Run,
     source: PriorSource,
     published: PriorSource | None,
     block: int,
     working: tuple[int, int],
-    seconds: float,
-    *,
-    compiled: bool,
-) -> None:
+    kinds: Sequence[str],
+) -> list[Form]:
+    """The reference first, and every form of the fast one that can be made here."""
     reference = source.prior(block, working, reference=True)
-    calls = {("reference", 1): _encoding(reference, 1, run)}
+    forms = [Form(REFERENCE, 1, reference, _encoding(reference, 1, run))]
     if published is not None:
-        as_published = _encoding(published.prior(block, working, reference=True), 1, run)
+        exact = published.prior(block, working, reference=True)
+        plain = _encoding(exact, 1, run)
 
         def recast() -> Tensor:
             with torch.autocast("cuda", torch.bfloat16):
-                return as_published()
+                return plain()
 
-        calls["reference, float32 weights under autocast", 1] = recast
-    calls |= {("fast", n): _encoding(source.prior(block, working), n, run) for n in (1, BATCH)}
-    kinds = ["graphs"] if run.device.startswith("cuda") else []
-    kinds += ["compile_graphs"] if compiled else []
+        forms.append(Form(PUBLISHED, 1, exact, recast))
+    fast = source.prior(block, working)
+    forms += [Form(FAST, n, fast, _encoding(fast, n, run)) for n in (1, BATCH)]
     for kind in kinds:
+        what = f"{run.name} {working[0]}x{working[1]} block {block}: {kind}"
         prior = source.prior(block, working)
         prior.frames_at_once = BATCH
         start = time.monotonic()
-        prior.accelerate(kind)
-        spent = time.monotonic() - start
-        run.report.note(f"{run.name} {working} block {block}: {kind} prepared in {spent:.0f} s")
-        calls |= {(f"fast, {kind}", n): _encoding(prior, n, run) for n in (1, BATCH)}
 
-    if run.profile and (block, working) == (run.size.blocks[0], run.size.working[0]):
-        _profile(calls["fast", BATCH], run)
-    names = {f"{kind} {n}": (kind, n) for kind, n in calls}
-    times = measure.in_turn(
-        {name: calls[key] for name, key in names.items()},
-        run.device,
-        min(seconds / 3, run.turns_s),
-    )
-    work = {kind: flop(run.size, block, working, reference=kind == "reference")
-            for kind in ("reference", "fast")}  # fmt: skip
-    floor_s = work["fast"] / run.ceiling
-    base_s = times["reference 1"]
-    exact = published.prior(block, working, reference=True) if published else reference
-    expected = _encoding(exact, 1, run)()  # in float32
-    for name, (kind, frames) in names.items():
-        per_frame = times[name] / frames
-        operations = work["reference" if kind.startswith("reference") else "fast"]
+        def accelerate(prior: WanPrior = prior, kind: str = kind) -> float:
+            return measure.growth_gib(lambda: prior.accelerate(kind), run.device)
+
+        pool = run.attempt(what, accelerate)
+        if pool is None:
+            continue
+        run.report.note(f"{what} prepared in {time.monotonic() - start:.0f} s")
+        forms += [
+            Form(f"{FAST}, {kind}", n, prior, _encoding(prior, n, run), pool) for n in (1, BATCH)
+        ]
+    return forms
+
+
+def _take_turns(
+    run: Run,
+    section: str,
+    forms: Sequence[Form],
+    block: int,
+    working: tuple[int, int],
+    seconds: float,
+) -> None:
+    names = {f"{form.name} {form.frames}": form for form in forms}
+    calls = {name: form.encode for name, form in names.items()}
+    times = measure.in_turn(calls, run.device, min(seconds / 3, run.turns_s))
+    work = {which: flop(run.name, block, working, reference=which) for which in (True, False)}
+    floor_s = work[False] / run.ceiling
+    # In float32 where there is such a one.
+    exact = next((form for form in forms if form.name == PUBLISHED), forms[0])
+    expected = _encoding(exact.prior, 1, run)()
+    for name, form in names.items():
+        per_frame = times[name] / form.frames
+        operations = work[form.name in {REFERENCE, PUBLISHED}]
         row = {
             "size": run.name,
             "working size": f"{working[0]}x{working[1]}",
             "block": block,
-            "form": kind,
-            "frames at once": frames,
+            "form": form.name,
+            "frames at once": form.frames,
             "ms per frame": per_frame * 1e3,
-            "times as fast": base_s / per_frame,
+            "times as fast": times[f"{REFERENCE} 1"] / per_frame,
             "TFLOP": operations / 1e12,
             "TFLOP/s": operations / per_frame / 1e12,
             "share of ceiling": operations / per_frame / run.ceiling,
             "floor ms": floor_s * 1e3,
             "times the floor": per_frame / floor_s,
-            "peak GiB": measure.peak_gib(calls[kind, frames], run.device),
-            "cosine to reference": _cosine(calls[kind, frames]()[:1], expected),
+            "peak GiB": form.peak_gib(run.device),
+            "cosine to reference": _cosine(form.encode()[:1], expected),
         }
-        run.report.add("prior per keyframe", **row)
+        run.report.add(section, **row)
 
 
-def _profile(call: Callable[[], object], run: Run) -> None:
+def _profile(run: Run) -> None:
     """Write which kernels the fast form spends its time in."""
+    source = PriorSource(run.size, run.device, run.dtype)
+    call = _encoding(source.prior(run.size.blocks[0], run.size.working[0]), BATCH, run)
     call()
-    on_gpu = run.device.startswith("cuda")
+    measure.wait(run.device)
     with torch.profiler.profile() as profiler:
         call()
         measure.wait(run.device)
-    order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
+    order = "self_device_time_total" if run.on_gpu else "self_cpu_time_total"
     text = profiler.key_averages().table(sort_by=order, row_limit=30)
     path = f"{run.report.path}_profile_{run.name}.txt"
+    run.report.save()
     Path(path).write_text(text, encoding="utf-8")
     run.report.note(f"kernels of the fast prior, {BATCH} frames: {path}")
 
@@ -137,12 +205,15 @@ def _cosine(found: Tensor, expected: Tensor) -> float:
     return round(float(cosine_similarity(found.flatten(1), expected.flatten(1)).min()), 6)
 
 
-def flop(size: Size, block: int, working: tuple[int, int], *, reference: bool) -> int:
-    """Operations for one frame, counted on meta tensors; nothing is allocated."""
-    tower = (
-        PriorSource(size, "meta", torch.float32).prior(block, working, reference=reference).tower
-    )
+@cache
+def _shapes(name: str) -> PriorSource:
+    return PriorSource(SIZES[name], "meta", torch.float32)
+
+
+@cache
+def flop(name: str, block: int, working: tuple[int, int], *, reference: bool) -> int:
+    """Operations for one frame at a size, counted on meta tensors; nothing is allocated."""
+    tower = _shapes(name).prior(block, working, reference=reference).tower.to("meta")
     pictures = torch.empty(1, 3, working[1], working[0], device="meta")
     noise = torch.empty(1, 16, 1, working[1] // 8, working[0] // 8, device="meta")
-    tower = tower.to("meta")
     return measure.count_flop(lambda: tower(pictures, noise))

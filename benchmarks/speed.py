@@ -3,8 +3,9 @@
     python benchmarks/speed.py --size nano                        # a CPU
     python benchmarks/speed.py --size 1.3b 7b 3b --device cuda    # one GPU, ten minutes
 
-Weights are random, of true sizes, made in place. Every section has its share of ``--budget`` and
-what was measured is saved as it comes, so that a run that is cut short has its tables.
+Weights are random, of true sizes, made in place. Every section has its share of ``--budget``. What
+was measured is saved as it comes, so that a run that is cut short has its tables; what fails is
+noted there, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -12,23 +13,33 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import measure
 import pipeline_speed
 import prior_speed
 import torch
-from sizes import SIZES, PriorSource
+from sizes import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sizes import Size
 
-# Share of the budget; what a section leaves over goes to those after it.
-SHARES = {"prior": 0.5, "pipeline": 0.4, "memory": 0.1}
+T = TypeVar("T")
+
+SECTIONS = {
+    "prior": prior_speed.measure_priors,
+    "pipeline": pipeline_speed.measure_pipeline,
+    "memory": pipeline_speed.measure_memory,
+    "compiled": prior_speed.measure_compiled,
+}
+# Shares of the budget; what a section leaves over goes to those after it. Compilation comes last,
+# because how long it takes nobody knows.
+SHARES = {"prior": 3.0, "pipeline": 1.0, "memory": 1.4, "compiled": 3.0}
 
 
 @dataclass(frozen=True)
@@ -37,43 +48,60 @@ class Run:
 
     Attributes:
         name: Of the size.
-        size: What is measured.
         device: Where.
         dtype: Of the weights.
-        compiled: Measure ``torch.compile`` too.
         turns_s: Longest time that the forms of one row group take turns.
         keyframes: How many the memory is followed over.
         profile: Write which kernels the prior spends its time in.
         report: Takes the rows.
         ceiling: Operations per second of a matrix product, of ``dtype``.
+        failures: What failed.
     """
 
     name: str
-    size: Size
     device: str
     dtype: torch.dtype
-    compiled: bool
     turns_s: float
     keyframes: int
     profile: bool
     report: measure.Report
     ceiling: float
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> Size:
+        """What is measured."""
+        return SIZES[self.name]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.device.startswith("cuda")
+
+    def attempt(self, what: str, call: Callable[[], T]) -> T | None:
+        """Call; a failure is told and counted, so that the rest is measured all the same."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 (told, counted, and the exit status says it)
+            traceback.print_exc()
+            self.failures.append(what)
+            said = str(error).partition("\n")[0]
+            self.report.note(f"{what} failed: {type(error).__name__}: {said}")
+            return None
 
 
-def sections(run: Run) -> dict[str, Callable[[float], None]]:
-    """What is measured at a size, by name; each is told when to stop."""
-    source = PriorSource(run.size, run.device, run.dtype)
-    found = {}
-    if run.size.language is None or run.name in {"tiny", "nano"}:
-        found["prior"] = lambda until: prior_speed.measure_priors(run, source, until)
-    if run.size.language is not None:
-        found["pipeline"] = lambda until: pipeline_speed.measure_pipeline(run, source, until)
-        found["memory"] = lambda until: pipeline_speed.measure_memory(run, source, until)
-    return found
+def tasks(sizes: list[str], sections: list[str]) -> list[tuple[str, str]]:
+    """Sizes and sections in the order in which they are measured."""
+    found = []
+    for size in sizes:
+        language = SIZES[size].language is not None
+        alone = not language or size in {"tiny", "nano"}
+        fitting = {"prior": alone, "pipeline": language, "memory": language, "compiled": alone}
+        found += [(size, name) for name in SECTIONS if name in sections and fitting[name]]
+    return sorted(found, key=lambda task: task[1] == "compiled")
 
 
-def main() -> None:
-    """Measure, print and write."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,8 +109,10 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
-    parser.add_argument("--sections", nargs="+", choices=SHARES, default=list(SHARES))
-    parser.add_argument("--budget", type=float, default=540.0, help="seconds for all (540)")
+    parser.add_argument(
+        "--sections", nargs="+", choices=SHARES, help="default: all; on a CPU all but compiled"
+    )
+    parser.add_argument("--budget", type=float, default=510.0, help="seconds for all (510)")
     parser.add_argument(
         "--turns", type=float, default=12.0, help="seconds that forms take turns at most (12)"
     )
@@ -90,52 +120,46 @@ def main() -> None:
         "--keyframes", type=int, default=1000, help="over which memory is followed (1000)"
     )
     parser.add_argument("--profile", action="store_true", help="write the prior's kernels too")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args()
+    args.on_gpu = args.device.startswith("cuda")
+    args.dtype = args.dtype or ("bfloat16" if args.on_gpu else "float32")
+    all_here = [name for name in SHARES if args.on_gpu or name != "compiled"]
+    args.sections = args.sections or all_here
+    return args
+
+
+def main() -> int:
+    """Measure, print and write; returns the exit status."""
+    args = _arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
-    on_gpu = args.device.startswith("cuda")
-    name = args.dtype or ("bfloat16" if on_gpu else "float32")
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[args.dtype]
     started = time.monotonic()
     about = measure.machine(args.device)
     highest = measure.ceiling(args.device, dtype)
     about |= {
         "command": " ".join(["python benchmarks/speed.py", *sys.argv[1:]]),
-        "dtype": name,
-        f"matrix product of {name}, TFLOP/s": highest / 1e12,
+        "dtype": args.dtype,
+        f"matrix product of {args.dtype}, TFLOP/s": highest / 1e12,
     }
     report = measure.Report(args.out / f"speed_{'_'.join(args.size)}", about)
-    # The prior alone has many configurations and is compiled; the others have one.
-    weights = [3.0 if SIZES[size].language is None else 1.0 for size in args.size]
-    for index, size in enumerate(args.size):
+    failures: list[str] = []
+    todo = tasks(args.size, args.sections)
+    for index, (size, section) in enumerate(todo):
         run = Run(
-            name=size,
-            size=SIZES[size],
-            device=args.device,
-            dtype=dtype,
-            compiled=on_gpu and not args.no_compile,
-            turns_s=args.turns,
-            keyframes=args.keyframes,
-            profile=args.profile,
-            report=report,
-            ceiling=highest,
-        )
+            size, args.device, dtype, args.turns, args.keyframes, args.profile, report, highest,
+            failures,
+        )  # fmt: skip
         left = args.budget - (time.monotonic() - started)
-        end = time.monotonic() + left * weights[index] / sum(weights[index:])
-        found = {name: call for name, call in sections(run).items() if name in args.sections}
-        for position, measured in enumerate(found.values()):
-            shares = [SHARES[section] for section in list(found)[position:]]
-            now = time.monotonic()
-            measured(now + max(0.0, end - now) * shares[0] / sum(shares))
-            measure.free()
-        del found, run
+        share = SHARES[section] / sum(SHARES[other] for _, other in todo[index:])
+        until = time.monotonic() + max(0.0, left) * share
+        run.attempt(f"{size} {section}", lambda: SECTIONS[section](run, until))  # noqa: B023
         measure.free()
     report.note(f"all took {time.monotonic() - started:.0f} s")
     print(f"written to {report.path}.json and .md")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

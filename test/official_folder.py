@@ -67,13 +67,18 @@ def golden_state():
     return state
 
 
+def golden_vae():
+    """The autoencoder's tensors by their official names, those of its encoder."""
+    wan = load_file(DATA / "official_wan.safetensors")
+    return {k.removeprefix("vae."): v for k, v in wan.items() if k.startswith("vae.")}
+
+
 def golden_wan(folder):
     """The Wan folder that the checkpoint points to: configuration, autoencoder, prompt."""
     folder.mkdir(parents=True)
     wan = load_file(DATA / "official_wan.safetensors")
     (folder / "config.json").write_text(json.dumps(_metadata("official_wan.safetensors")))
-    vae = {k.removeprefix("vae."): v for k, v in wan.items() if k.startswith("vae.")}
-    torch.save(vae, folder / "Wan2.1_VAE.pth")
+    torch.save(golden_vae(), folder / "Wan2.1_VAE.pth")
     torch.save(wan["prompt"], folder / "wan_prompt_embedding.pt")
     return folder
 

@@ -48,8 +48,8 @@ def test_the_speed_benchmark_writes_its_tables(tmp_path):
 
 def test_operations_of_the_true_sizes_are_those_of_the_roofline():
     code = (
-        "import prior_speed; from sizes import SIZES; "
-        "print([prior_speed.flop(SIZES['1.3b'], 20, (832, 480), reference=which)"
+        "import prior_speed; "
+        "print([prior_speed.flop('1.3b', 20, (832, 480), reference=which)"
         "       for which in (True, False)])"
     )
     done = subprocess.run(
@@ -62,3 +62,38 @@ def test_operations_of_the_true_sizes_are_those_of_the_roofline():
     reference, fast = json.loads(done.stdout)
     assert round(reference / 1e12, 2) == 7.37
     assert round(fast / 1e12, 2) == 3.88
+
+
+def test_a_failure_costs_its_own_rows_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import speed
+
+    def fail(run, until):
+        run.report.add("memory", size=run.name, keyframes=1)
+        raise RuntimeError("no kernel image\nand more")
+
+    monkeypatch.setitem(speed.SECTIONS, "pipeline", fail)
+    monkeypatch.setitem(speed.SECTIONS, "memory", lambda run, until: run.report.note("reached"))
+    words = ["speed.py", "--size", "tiny", "--device", "cpu", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*words, "--sections", "pipeline", "memory"])
+    assert speed.main() == 1
+    document = json.loads((tmp_path / "speed_tiny.json").read_text())
+    assert document["sections"]["memory"] == [{"size": "tiny", "keyframes": 1}]
+    assert document["notes"][:2] == [
+        "tiny pipeline failed: RuntimeError: no kernel image",
+        "reached",
+    ]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_takes_nobody_knows_how_long_comes_last(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import speed
+
+    found = speed.tasks(["1.3b", "7b"], list(speed.SECTIONS))
+    assert found == [
+        ("1.3b", "prior"),
+        ("7b", "pipeline"),
+        ("7b", "memory"),
+        ("1.3b", "compiled"),
+    ]

@@ -5,21 +5,21 @@ import json
 import pytest
 import torch
 from models import random_modules, shared_modules
+from official_folder import SIZE, TOWER, write_checkpoint
+from official_random import Sizes, wan_state, write_random
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros import capacity
+from vega3d_ros import capacity, footprint
 from vega3d_ros.capacity import (
     GIB,
     CapacityError,
-    Footprint,
-    Workload,
     available,
-    estimate,
-    fitting,
     pick_device,
     pick_dtype,
     require,
 )
 from vega3d_ros.checkpoint import load_modules, locate, save_modules
+from vega3d_ros.footprint import Footprint, Workload, estimate, fitting
 from vega3d_ros.loading import load_ready
 
 
@@ -109,6 +109,96 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(folder, monkeypatc
         assert word in str(error.value)
 
 
+QWEN_7B = {
+    "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+    "vision_config": {
+        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+        "patch_size": 14, "spatial_merge_size": 2, "out_hidden_size": 3584,
+        "fullatt_block_indexes": [7, 15, 23, 31], "window_size": 112,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("official"))
+
+
+def test_an_official_checkpoint_is_counted_from_its_headers(official):
+    modules = load_modules(official, prior=SIZE)
+    parts = estimate(official, torch.float32, prior=SIZE).parts
+    assert parts["language model"] == 4 * held(modules.language.model)
+    assert parts["bridge and heads"] == 4 * held(modules.bridge)
+    assert parts["prior"] == 4 * held(modules.prior.transformer, modules.prior.vae)
+    early = estimate(official, torch.float32, prior={**SIZE, "block": 1}).parts["prior"]
+    assert early == parts["prior"] - 4 * held(*modules.prior.transformer.blocks[2:])
+    # Two layers, two heads of 16, 285 tokens and two marks a frame, three copies.
+    assert parts["kept clips"] == 3 * 4 * 8 * 287 * 2 * 2 * 2 * 16
+    whole = estimate(official, torch.float32).parts["prior at work"]
+    assert whole == pytest.approx(parts["prior at work"] * 832 * 480 / (208 * 128))
+
+
+def test_diffusers_autoencoder_is_counted_alike(tmp_path):
+    sizes = [
+        estimate(write_random(tmp_path / str(i), Sizes(vae_official=which))[0], torch.float32)
+        for i, which in enumerate((True, False))
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def test_an_official_checkpoint_that_does_not_fit_is_refused_unread(official, monkeypatch):
+    monkeypatch.setattr(capacity, "available", lambda device: (GIB // 64, 8 * GIB))
+    monkeypatch.setattr("vega3d_ros.checkpoint.load_official", None)
+    with pytest.raises(CapacityError, match=r"checkpoint needs about .* 0\.02 of 8\.00 GiB free"):
+        load_modules(official)
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A folder of the released sizes, whose files are holes: headers, and no values."""
+    with torch.device("meta"):
+        language = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**QWEN_7B))
+    state = {}
+    for name, value in language.state_dict().items():
+        old = name.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
+        state[old] = value
+    sizes = Sizes(dim=1536, heads=12, ffn=8960, layers=30, freq=256, text=4096, vae=96)
+    with torch.device("meta"):
+        tower = wan_state(sizes, None)
+    state |= {TOWER + name: value for name, value in tower.items()}
+    folder = write_checkpoint(
+        tmp_path, state={}, words=False, **QWEN_7B, generative_merger_hidden_dim=4096
+    )
+    header, end = {}, 0
+    for name, value in state.items():
+        start, end = end, end + 2 * value.numel()
+        header[name] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    (tmp_path / "wan" / "Wan2.1_VAE.pth").unlink()
+    (tmp_path / "wan" / "vae").mkdir()
+    (tmp_path / "wan" / "vae" / "config.json").write_text(json.dumps({"base_dim": 96}))
+    return folder
+
+
+def test_the_released_sizes_fit_a_gpu_of_24_gb_in_half_precision_only(released):
+    preset = Workload(frames=16, keyframes=64, frames_at_once=1)
+    half, full = (estimate(released, kind, preset) for kind in (torch.bfloat16, torch.float32))
+    assert 20 * GIB < half.total < 22.5 * GIB  # what a GPU of 24 GB has left beside CUDA's own
+    assert full.total > 39 * GIB
+
+
+def test_the_host_must_hold_what_goes_through_it(folder, monkeypatch):
+    needed = estimate(folder, torch.bfloat16).parts["language model"]
+    free = {"cuda": GIB, "cpu": needed - 1}
+    monkeypatch.setattr(capacity, "available", lambda device: (free[device], GIB))
+    with pytest.raises(CapacityError, match=r"loading model random .* cpu has"):
+        load_modules(folder, device="cuda", dtype=torch.bfloat16)
+
+
 def test_fewer_frames_are_encoded_at_once_where_memory_is_short(folder, monkeypatch):
     needed = {
         n: estimate(folder, torch.float32, Workload(frames=8, frames_at_once=n)).total
@@ -121,7 +211,7 @@ def test_fewer_frames_are_encoded_at_once_where_memory_is_short(folder, monkeypa
         (needed[2] - 1, 1),
         (0, 1),
     ):
-        monkeypatch.setattr(capacity, "available", lambda device, free=free: (free, GIB))
+        monkeypatch.setattr(footprint, "available", lambda device, free=free: (free, GIB))
         assert fitting(folder, "cpu", torch.float32, 8).frames_at_once == expected
     assert fitting(folder / "nowhere", "cpu", torch.float32, 3).frames == 3
 

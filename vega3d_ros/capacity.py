@@ -1,164 +1,26 @@
-"""Whether a model fits a machine: an estimate before loading, and what to do when memory ends.
-
-The estimate counts weights exactly, from the files' headers, and bounds what inference takes by
-the largest tensors of each network, times how many of them live at once.
-"""
+"""What a machine has for a model: its device, its memory, and what to do when memory ends."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-
-from vega3d_ros.json_files import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+
+    from vega3d_ros.footprint import Footprint
 
 T = TypeVar("T")
 
 GIB = 2**30
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
 CUDA_BYTES = GIB // 2
-# Live at once at the full resolution of Wan's encoder (a residual block's input, norm, activation,
-# output, and the convolution's workspace), and of a transformer block besides its inner width.
-_ENCODER_TENSORS = 6
-_BLOCK_TENSORS = 10
 
 
 class CapacityError(ValueError):
     """A model that does not fit; the message holds the numbers and says what to change."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """How much is asked of a model at once.
-
-    Attributes:
-        frames: Frames of a clip.
-        keyframes: Keyframes whose tokens are kept.
-        frames_at_once: Frames that the prior encodes together.
-    """
-
-    frames: int = 8
-    keyframes: int = 64
-    frames_at_once: int = 8
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Bytes by what they are for."""
-
-    parts: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        """All together."""
-        return sum(self.parts.values())
-
-    def __str__(self) -> str:
-        parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in self.parts.items())
-        return f"{self.total / GIB:.2f} GiB ({parts})"
-
-
-def estimate(folder: Path, dtype: torch.dtype, workload: Workload | None = None) -> Footprint:
-    """What a model folder will take on its device.
-
-    Args:
-        folder: With ``model.json``, ``mllm/`` and, unless the model has no prior, ``prior/``.
-        dtype: Of the weights in memory.
-        workload: How much is asked of it at once.
-
-    Raises:
-        OSError, ValueError, KeyError, TypeError, SafetensorError: If configurations or weights
-            cannot be read; loading then says what is wrong with which file.
-    """
-    workload = workload or Workload()
-    size = dtype.itemsize
-    description = read_object(folder / "model.json")
-    language = read_object(folder / "mllm" / "config.json")
-    parts = {"language model": size * sum(map(_numel, (folder / "mllm").glob("*.safetensors")))}
-    parts["bridge and heads"] = size * sum(map(_numel, folder.glob("*.safetensors")))
-    if description["prior"] is not None:
-        parts |= _prior(folder / "prior", description["prior"], size, workload)
-    parts |= _reading(language, description["image_size"], size, workload)
-    return Footprint(parts)
-
-
-def expected_bytes(folder: Path, dtype: torch.dtype, frames: int) -> int:
-    """What a model will take on its device, as far as its files tell.
-
-    Of an official checkpoint only its weights are known, which are of 16 bits; an eighth of them
-    is put by for the work.
-    """
-    try:
-        return estimate(folder, dtype, Workload(frames=frames)).total
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        kinds = {".safetensors", ".pth", ".pt"}
-        stored = sum(file.stat().st_size for file in folder.rglob("*") if file.suffix in kinds)
-        return stored * dtype.itemsize // 2 * 9 // 8
-
-
-def _prior(
-    folder: Path, config: Mapping[str, Any], size: int, workload: Workload
-) -> dict[str, int]:
-    shape = read_object(folder / "transformer" / "config.json")
-    vae = read_object(folder / "vae" / "config.json")
-    keep = config["block"] % shape["num_layers"] + 1
-    weights = sum(
-        _numel(file, lambda key: not key.startswith("blocks.") or int(key.split(".")[1]) < keep)
-        for file in (folder / "transformer").glob("*.safetensors")
-    )
-    weights += sum(
-        _numel(file, lambda key: key.startswith(("encoder.", "quant_conv.")))
-        for file in (folder / "vae").glob("*.safetensors")
-    )
-    pixels = config["width"] * config["height"]
-    tokens = pixels // 256
-    dim = shape["num_attention_heads"] * shape["attention_head_dim"]
-    encoder = _ENCODER_TENSORS * pixels * vae["base_dim"] * size
-    blocks = tokens * (2 * shape["ffn_dim"] * size + _BLOCK_TENSORS * dim * 4)
-    return {
-        "prior": size * weights,
-        "prior at work": workload.frames_at_once * max(encoder, blocks),
-    }
-
-
-def _reading(
-    config: Mapping[str, Any], image_size: list[int], size: int, workload: Workload
-) -> dict[str, int]:
-    text = config.get("text_config", config)
-    vision = config["vision_config"]
-    cell = vision["patch_size"] * vision["spatial_merge_size"]
-    tokens = (image_size[0] // cell) * (image_size[1] // cell)
-    dim, heads = text["hidden_size"], text["num_attention_heads"]
-    head_dim = text.get("head_dim") or dim // heads
-    pair = 2 * text["num_key_value_heads"] * head_dim * text["num_hidden_layers"]
-    read = workload.frames * (tokens + 2)
-    patches = workload.frames * tokens * vision["spatial_merge_size"] ** 2
-    at_work = max(
-        read * (3 * text["intermediate_size"] + _BLOCK_TENSORS * dim),
-        patches * (3 * vision["intermediate_size"] + _BLOCK_TENSORS * vision["hidden_size"]),
-    )
-    return {
-        "kept keyframes": size * workload.keyframes * tokens * dim,
-        # The newest, the one before while it is read, and where recorded graphs continue it.
-        "kept clips": 3 * size * read * pair,
-        "language model at work": size * at_work,
-    }
-
-
-def _numel(file: Path, wanted: Callable[[str], bool] = lambda _: True) -> int:
-    with safe_open(file, "pt") as tensors:
-        return sum(
-            prod(tensors.get_slice(key).get_shape())
-            for key in tensors.keys()  # noqa: SIM118
-            if wanted(key)
-        )
 
 
 def pick_device(device: str) -> str:
@@ -235,22 +97,6 @@ def require(footprint: Footprint, device: str, what: str) -> None:
         f"a smaller model or another device"
     )
     raise CapacityError(msg)
-
-
-def fitting(folder: Path, device: str, dtype: torch.dtype, frames: int) -> Workload:
-    """The workload of a clip length that encodes as many frames at once as there is memory for.
-
-    Where not even one fits, or the folder cannot be read, loading says so.
-    """
-    workload = Workload(frames=frames)
-    for at_once in (8, 4, 2, 1):
-        workload = Workload(frames=frames, frames_at_once=min(at_once, frames))
-        try:
-            if estimate(folder, dtype, workload).total <= available(device)[0]:
-                break
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            break
-    return workload
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,8 +22,9 @@ from torch import nn
 
 from vega3d_ros import __version__
 from vega3d_ros.bridge import Bridge, PositionEncoding
-from vega3d_ros.capacity import Workload, estimate, require
+from vega3d_ros.capacity import require
 from vega3d_ros.description import FORMAT, Description, DescriptionError, read_description
+from vega3d_ros.footprint import UNKNOWN, Footprint, Workload, estimate
 from vega3d_ros.fusion import FusionError
 from vega3d_ros.grounding.head import GroundingHead
 from vega3d_ros.mllm.language import SceneLanguage
@@ -32,7 +32,7 @@ from vega3d_ros.mllm.object_tokens import ObjectTokens
 from vega3d_ros.mllm.weights import WeightsError, load_language_model, load_tokenizer
 from vega3d_ros.official.layout import OfficialError, is_official
 from vega3d_ros.official.load import load_official
-from vega3d_ros.official.names import downloads
+from vega3d_ros.official.names import places, shipped
 from vega3d_ros.prior.base import PriorError
 from vega3d_ros.prior.wan import WanPrior
 
@@ -150,11 +150,10 @@ def locate(name: str | Path) -> Path:
     Raises:
         CheckpointError: If there is no such folder.
     """
-    shipped = Path(str(resources.files("vega3d_ros"))) / "models"
-    for folder in (Path(name), shipped / name, downloads() / name):
+    for folder in places(name):
         if (folder / "model.json").is_file() or is_official(folder):
             return folder
-    names = sorted(p.name for p in shipped.iterdir()) if shipped.is_dir() else []
+    names = sorted(p.name for p in shipped().iterdir()) if shipped().is_dir() else []
     what = "is no model" if Path(name).is_dir() else "is no folder"
     msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
     raise CheckpointError(msg)
@@ -189,6 +188,7 @@ def load_modules(
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
     folder = locate(name)
+    _check_memory(folder, device, dtype, workload, prior)
     if not (folder / "model.json").is_file():
         modules = _load_official(
             folder,
@@ -204,7 +204,6 @@ def load_modules(
         description = read_description(folder / "model.json", prior)
     except DescriptionError as error:
         raise CheckpointError(str(error)) from error
-    _check_memory(folder, device, dtype, workload)
     tower = None
     try:
         if description.prior is not None:
@@ -285,21 +284,21 @@ def _load_official(
 
 
 def _check_memory(
-    folder: Path, device: str, dtype: torch.dtype, workload: Workload | None
+    folder: Path,
+    device: str,
+    dtype: torch.dtype,
+    workload: Workload | None,
+    prior: Mapping[str, Any] | None,
 ) -> None:
+    """Refuse what does not fit the device, or the host, through which the weights go there."""
     try:
-        footprint = estimate(folder, dtype, workload)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        SafetensorError,
-    ):
+        footprint = estimate(folder, dtype, workload, prior)
+    except UNKNOWN:
         return  # something is missing or damaged; reading it says what
     require(footprint, device, f"model {folder.name}")
+    if torch.device(device).type != "cpu":
+        weights = {"language model": footprint.parts["language model"]}
+        require(Footprint(weights), "cpu", f"loading model {folder.name}")
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:

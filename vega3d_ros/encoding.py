@@ -54,7 +54,8 @@ def encode(
         modules: The model.
         images: [N, 3, H, W] RGB in [0, 1].
         stamps_ns: Acquisition times; with the prior's seed they determine the noise.
-        noise: [N, channels, rows, columns] for the prior's latents instead.
+        noise: [N, channels, rows, columns] for the prior's latents instead, or with their time,
+            [N, channels, 1, rows, columns].
         patches: What the vision tower is shown instead of the images. The prior then sees the
             images as they are, without what the model does to prepare frames.
     """

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.capacity import fitting, pick_device, pick_dtype
+from vega3d_ros.capacity import pick_device, pick_dtype
 from vega3d_ros.checkpoint import load_modules, locate
+from vega3d_ros.footprint import fitting
 from vega3d_ros.frames import Camera, Clip, Frame
 from vega3d_ros.perceiver import Perceiver
 
@@ -77,7 +78,7 @@ def warm_up(perceiver: Perceiver, frames: int) -> None:
     camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
     clip = Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
     scene = perceiver.observe(clip)
-    if scene.grounds:
+    if perceiver.grounds:
         scene.ground_all(perceiver.queries or ("object",))
     scene.ask("What is here?")
     perceiver.reset()

@@ -89,6 +89,11 @@ class Perceiver:
         """What the model is, for people."""
         return str(self.modules.settings.get("card", ""))
 
+    @property
+    def grounds(self) -> bool:
+        """Whether the model can find objects; official checkpoints cannot."""
+        return self.modules.grounding is not None
+
     def reset(self) -> None:
         """Forget all keyframes."""
         self._kept.clear()

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from fake_perceiver import FakePerceiver
+from official_folder import write_checkpoint
 
 from vega3d_ros.cli import main
 from vega3d_ros.evaluation import compare as comparing
@@ -74,6 +75,27 @@ class Balance(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+@pytest.mark.slow
+def test_a_model_without_a_grounding_head_answers_and_says_that_it_finds_nothing(
+    drive_bag, tmp_path, capsys
+):
+    model = write_checkpoint(tmp_path, generative_vision_tower_size="208*128")
+    words = [str(drive_bag.path), "--model", str(model), "--out", str(tmp_path / "run")]
+    assert main(["evaluate", *words]) == 0
+    assert "it gives no objects" in " ".join(capsys.readouterr().out.split())
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    record = next(iter(results["recordings"].values()))
+    assert record["failures"] == []
+    assert record["figures"]["scenes"] > 3
+    rows = json.loads((tmp_path / "run" / "bags" / "bag" / "rows.json").read_text())
+    said = {row["kind"]: row for row in rows["answers"]}
+    assert said["count"]["error"] == ""
+    assert "no grounding head" in said["relation"]["error"]
+    assert rows["objects"]
+    assert not any(row["found"] for row in rows["objects"])
+    assert "no grounding head" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_the_page_stands_alone(folder):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from official_folder import write_checkpoint
 
 from vega3d_ros.evaluation import command, report
 from vega3d_ros.evaluation.baselines import Blind, Constant
@@ -104,6 +105,7 @@ class Oracle:
     """
 
     card = "looks the truth up"
+    grounds = True
 
     def __init__(self, records: list[ClipRecord]) -> None:
         self.modules = SimpleNamespace(language=SimpleNamespace(grid=GRID))
@@ -409,3 +411,21 @@ class TestCommand:
         assert "| Acc@0.25 | 100.0 ± 0.0 |" in text
         printed = capsys.readouterr().out
         assert printed.count("Acc@0.25 with headings") >= 2  # 80 columns: several tables
+
+
+def test_a_model_without_a_grounding_head_is_asked_questions_only(tmp_path, capsys):
+    folder = write_checkpoint(tmp_path, generative_vision_tower_size="208*128")
+    for split, clips in (("heldout", CLIPS[:2]), ("train", TRAINING[:10])):
+        write_shard(tmp_path / "clips", split, 0, clips)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    words = [str(folder), "--data", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
+    assert command.run(parser.parse_args([*words, "--clips", "2"])) == 0
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert figures["checkpoint, depth"][report.MEAN_QA]["count"] > 10
+    assert "Acc@0.25" not in figures["checkpoint, depth"]
+    assert "Acc@0.25" in figures["constant"]
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "no grounding head, so it gives no objects" in text
+    assert "was only asked questions" in text
+    assert "Traceback" not in capsys.readouterr().err

@@ -129,13 +129,6 @@ def test_the_gpu_must_hold_every_workers_model(monkeypatch):
         workers.check_memory(8, here)
 
 
-def test_a_checkpoint_of_another_layout_counts_by_its_files(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(bytes(16_000))
-    (tmp_path / "config.json").write_text("{}")
-    assert capacity.expected_bytes(tmp_path, torch.bfloat16, 8) == 18_000
-    assert capacity.expected_bytes(tmp_path, torch.float32, 8) == 36_000
-
-
 @pytest.mark.parametrize(
     ("device", "gpus", "wanted"), [("cpu", 2, 0), ("auto", 0, 0), ("auto", 2, 1), ("cuda", 1, 1)]
 )

@@ -11,7 +11,10 @@ import pytest
 import torch
 from official_folder import TOWER, golden_state, golden_wan, write_checkpoint
 
-from vega3d_ros import cli
+from vega3d_ros import capacity, cli, footprint
+from vega3d_ros.capacity import GIB
+from vega3d_ros.footprint import Workload, estimate
+from vega3d_ros.official import inspection
 from vega3d_ros.official.inspection import inspect_folder
 from vega3d_ros.official.layout import OfficialError
 
@@ -49,21 +52,29 @@ def test_settings_come_from_the_configuration(tmp_path):
     assert facts["fusion"].startswith("token_gated,")
 
 
-def test_memory_is_that_of_what_is_loaded(tmp_path):
-    whole = inspect_folder(write_checkpoint(tmp_path / "a")).facts
-    early = inspect_folder(
-        write_checkpoint(tmp_path / "b", generative_vision_tower_feat_block_idx=0)
-    ).facts
-    sizes = [float(facts["weights on the device"].split()[0]) for facts in (whole, early)]
-    state = golden_state()
-    blocks = sum(
-        value.numel()
-        for name, value in state.items()
-        if name.startswith(tuple(f"{TOWER}blocks.{i}" for i in (1, 2, 3)))
-    )
-    assert sizes[0] - sizes[1] == pytest.approx(2 * blocks / 2**20, abs=0.11)
-    # 2 x 285 x 32 tokens, two layers, two heads of 16, two bytes
-    assert whole["32 frames of 4:3"].startswith(f"{2 * 285 * 32 * 2 * 32 * 2 / 2**20:.1f} MiB")
+def test_memory_is_told_for_a_device_and_a_type(tmp_path, capsys, monkeypatch):
+    folder = str(write_checkpoint(tmp_path))
+    assert cli.main(["inspect", folder, "--device", "cpu", "--dtype", "bfloat16"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    needed = estimate(Path(folder), torch.bfloat16, Workload(frames=32))
+    assert f"{needed.total / GIB:.2f} GiB (language model" in said
+    for word in ("bfloat16", "32 frames, 8 encoded at once", "memory of cpu"):
+        assert word in said
+    assert "warning: it needs" not in said
+    for module in (capacity, inspection, footprint):
+        monkeypatch.setattr(module, "available", lambda device: (GIB // 100, 24 * GIB))
+    assert cli.main(["inspect", folder, "--device", "cpu", "--frames", "8"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "8 frames, 1 encoded at once" in said
+    assert "warning: it needs about" in said
+    assert "0.01 of 24.00 GiB free" in said
+    assert cli.main(["inspect", folder, "--device", "cuda:7"]) == 2
+    assert "cuda:7" in capsys.readouterr().err
+
+
+def test_a_shipped_model_is_inspected_by_its_name(capsys):
+    assert cli.main(["inspect", "nano"]) == 0
+    assert "memory needed" in capsys.readouterr().out
 
 
 def test_what_is_missing_is_named(tmp_path, capsys):

@@ -236,8 +236,8 @@ def test_modules_that_do_not_fit_are_refused() -> None:
         with pytest.raises(PriorError, match=message):
             WanPrior(vae, transformer, given, config)
     prior = WanPrior(vae, transformer, prompt, SMALL)
-    with pytest.raises(PriorError, match="noise"):
-        prior.encode(torch.rand(1, 3, 8, 8), [0], noise=torch.zeros(1, 16, 1, 2, 4))
+    with pytest.raises(PriorError, match=r"noise must be .* set the prior's width and height"):
+        prior.encode(torch.rand(1, 3, 8, 8), [0], noise=torch.zeros(1, 16, 2, 5))
 
 
 def test_damaged_folders_give_one_clear_error(folder: Path) -> None:

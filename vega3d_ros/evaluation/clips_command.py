@@ -30,6 +30,8 @@ _NOTE = (
     "is a miss. Thick: no side shorter than 15 cm."
 )
 
+_NO_OBJECTS = "This model finds no objects: it was only asked questions."
+
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and write the report.
@@ -52,8 +54,10 @@ def run(args: argparse.Namespace) -> int:
     candidates: list[Candidate] = []
     for name, perceiver in perceivers.items():
         heading = name or Path(args.model).name
-        candidates.append(SceneModel(f"{heading}, depth", perceiver, depth=True))
-        candidates.append(SceneModel(f"{heading}, no depth", perceiver, depth=False))
+        candidates += [
+            SceneModel(f"{heading}, {words}", perceiver, depth=depth, grounds=perceiver.grounds)
+            for words, depth in (("depth", True), ("no depth", False))
+        ]
     if args.blind_model:
         blind = _load(args.blind_model, args.device)
         candidates.append(SceneModel("trained blind", blind, depth=False, grounds=False))
@@ -82,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     title = f"{Path(args.model).name} on {count} {args.split} clips"
     notes = [
         *([perceivers[""].card, ""] if perceivers[""].card else []),
+        *([] if perceivers[""].grounds else [_NO_OBJECTS, ""]),
         _NOTE.format(clips=count, split=args.split, seconds=spent_s, candidates=len(candidates)),
     ]
     summaries = report.write(args.out, title, notes, settings, results)
@@ -92,10 +97,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(model: str, device: str) -> Perceiver:
-    from vega3d_ros.capacity import pick_device  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.capacity import pick_device, pick_dtype  # noqa: PLC0415 - torch is slow to import
     from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415
 
-    perceiver = Perceiver.from_pretrained(model, device=pick_device(device))
+    device = pick_device(device)
+    perceiver = Perceiver.from_pretrained(model, device=device, dtype=pick_dtype("auto", device))
     # Answers are scored by their words; finding the objects they speak of would only cost time.
     perceiver.queries = ()
     return perceiver

@@ -148,7 +148,8 @@ class SceneModel:
         name: Heading of its column.
         perceiver: The loaded model.
         depth: Whether it is shown depth.
-        grounds: Whether it can ground; a model trained without images only answers.
+        grounds: Whether it can ground; a model trained without images, and an official checkpoint,
+            only answer.
     """
 
     def __init__(self, name: str, perceiver: Any, *, depth: bool, grounds: bool = True) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vega3d_ros import __version__
+from vega3d_ros.official.layout import card, is_official
 
 _PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
 _WHOLE_BYTES = 64 << 20
@@ -48,9 +49,7 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         folder: Where it lies; None where another process has it.
         device: Where it runs.
     """
-    description = (folder or Path()) / "model.json"
-    known = folder is not None and description.is_file()
-    settings = json.loads(description.read_text(encoding="utf-8")) if known else {}
+    settings = {} if folder is None else _description(folder)
     return {
         "versions": {
             "vega3d_ros": __version__,
@@ -66,6 +65,15 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         "hardware": _hardware(device),
         "seeds": {"noise": _seed(settings), "resampling": 0},
     }
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """A model's ``model.json``, or what one would say of an official checkpoint."""
+    file = folder / "model.json"
+    if file.is_file():
+        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return settings
+    return {"card": card(folder), "prior": {"seed": 0}} if is_official(folder) else {}
 
 
 def _seed(settings: Any) -> int | None:

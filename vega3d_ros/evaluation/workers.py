@@ -57,10 +57,15 @@ def check_memory(workers: int, parameters: Parameters) -> None:
     """
     from vega3d_ros import capacity  # noqa: PLC0415 - imports torch
     from vega3d_ros.checkpoint import locate  # noqa: PLC0415
+    from vega3d_ros.footprint import UNKNOWN, Workload, estimate  # noqa: PLC0415
 
     device = capacity.pick_device(parameters.device)
     dtype = capacity.pick_dtype(parameters.dtype, device)
-    model = capacity.expected_bytes(locate(parameters.model), dtype, parameters.clip_length)
+    folder, workload = locate(parameters.model), Workload(frames=parameters.clip_length)
+    try:
+        model = estimate(folder, dtype, workload).total
+    except UNKNOWN:
+        return  # something is missing or damaged; loading it says what
     needs = {"cpu": _RUNTIME_BYTES + model}
     if device != "cpu":
         needs[device] = capacity.CUDA_BYTES + model

@@ -128,15 +128,19 @@ class _Pass:
         self._graph: torch.cuda.CUDAGraph | None = None
         if not graphs:
             return
-        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_RUNS):
-                self._run()
-        torch.cuda.current_stream(device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._output = self._run()
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP_RUNS):
+                    self._run()
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            # On this stream: the default one belongs to the device of the process's first capture.
+            with torch.cuda.graph(
+                self._graph, pool=pool, stream=side, capture_error_mode="thread_local"
+            ):
+                self._output = self._run()
 
     def _run(self) -> Tensor:
         ids, last, length, position = torch.split(self._inputs, [len(self._inputs) - 3, 1, 1, 1])

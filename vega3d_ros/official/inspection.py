@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from vega3d_ros.capacity import (
+    GIB,
+    CapacityError,
+    available,
+    pick_device,
+    pick_dtype,
+    require,
+)
+from vega3d_ros.footprint import UNKNOWN, estimate, fitting
+from vega3d_ros.official.images import FRAMES
 from vega3d_ros.official.layout import (
     FUSION,
     LANGUAGE,
@@ -23,28 +32,24 @@ from vega3d_ros.official.layout import (
     read_json,
     read_layout,
 )
-from vega3d_ros.official.load import prompt_file, refuse_unsupported, wan_folders
-from vega3d_ros.official.names import downloads
+from vega3d_ros.official.load import prompt_file, refuse_unsupported
+from vega3d_ros.official.names import places
 from vega3d_ros.official.wan import (
     PROMPT_FILES,
     VAE_FILE,
     described,
     find_prompt,
     find_vae,
-    load_vae,
+    wan_folders,
 )
 from vega3d_ros.prior.noise import noise_level
-from vega3d_ros.prior.wan_files import block_index, wanted_blocks
+from vega3d_ros.prior.wan_files import block_index
 from vega3d_ros.prior.wan_official import official_sizes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
 
     from torch import Tensor
-
-_BYTES = 2
-"""Of a weight on a device, in bfloat16."""
 
 # What a linear layer looks like that transformers has drawn anew: biases zero, weights N(0, 0.02).
 _FRESH_STD = (0.019, 0.021)
@@ -61,12 +66,14 @@ class Report:
         facts: Names and values, in order.
         missing: What must be added before it can be used.
         warnings: What is odd, but does not keep it from being used.
+        loadable: Whether it is a whole model, once nothing is missing.
     """
 
     kind: str
     facts: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    loadable: bool = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,16 +87,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="an official checkpoint, a model, Wan 2.1, or a name",
     )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="type of the weights in memory; auto (default): by device",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help="frames of a clip (%(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report.
 
     Raises:
+        CapacityError: If there is no such device.
         OfficialError: If the folder is damaged, or of no known kind.
     """
-    downloaded = downloads() / args.folder
-    report = inspect_folder(downloaded if downloaded.is_dir() else args.folder)
+    folder = next((place for place in places(args.folder) if place.is_dir()), args.folder)
+    report = inspect_folder(folder)
+    if report.loadable:
+        add_memory(report, folder, args.device, args.dtype, args.frames)
     console = Console()
     table = Table(title=report.kind, show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
@@ -129,6 +149,40 @@ def inspect_folder(folder: Path) -> Report:
         if file.suffix in _PICKLED and file.name not in (VAE_FILE, *PROMPT_FILES)
     ]
     return report
+
+
+def add_memory(report: Report, folder: Path, device: str, dtype: str, frames: int) -> None:
+    """Say what a model will take of a device's memory, and warn where that is not free.
+
+    Args:
+        report: Gets it.
+        folder: The model.
+        device: Of :func:`vega3d_ros.capacity.pick_device`.
+        dtype: "auto", "float32" or "bfloat16".
+        frames: Of a clip.
+
+    Raises:
+        CapacityError: If there is no such device.
+    """
+    device = pick_device(device)
+    kind = pick_dtype(dtype, device)
+    workload = fitting(folder, device, kind, frames)
+    try:
+        footprint = estimate(folder, kind, workload)
+    except UNKNOWN as error:
+        report.warnings.append(f"what it needs of memory cannot be told: {error}")
+        return
+    free, total = available(device)
+    report.facts |= {
+        "weights in memory": str(kind).removeprefix("torch."),
+        "clips": f"{frames} frames, {workload.frames_at_once} encoded at once",
+        "memory needed": str(footprint),
+        f"memory of {device}": f"{free / GIB:.2f} of {total / GIB:.2f} GiB free",
+    }
+    try:
+        require(footprint, device, "it")
+    except CapacityError as error:
+        report.warnings.append(str(error))
 
 
 def _official(layout: Layout) -> Report:
@@ -174,24 +228,12 @@ def _official(layout: Layout) -> Report:
             "the prior looks re-initialised: all biases of its linear layers are 0 and its "
             "weights have a spread near 0.02, as transformers draws them. It is not Wan 2.1"
         )
-    keep = wanted_blocks(block + 1)
-    weights = sum(prod(shape) for key, shape in layout.shapes.items() if key.startswith(LANGUAGE))
-    weights += _count(layout, (MERGER, FUSION))
-    weights += sum(prod(shape) for key, shape in layout.below(TOWER).items() if keep(key))
-    if vae is not None:
-        weights += sum(p.numel() for p in load_vae(vae).parameters())
-    report.facts["weights on the device"] = f"{_gib(weights * _BYTES)} in bfloat16"
-    report.facts["32 frames of 4:3"] = f"{_gib(_prefix_bytes(language))} more while questions last"
     return report
 
 
 def _found(vae: Path | None, prompt: Path | None) -> dict[str, str]:
     named = {"autoencoder": vae, "prompt embedding": prompt}
     return {k: "missing" if path is None else str(path.resolve()) for k, path in named.items()}
-
-
-def _count(layout: Layout, prefixes: Iterable[str]) -> int:
-    return sum(prod(shape) for prefix in prefixes for shape in layout.below(prefix).values())
 
 
 def _language_facts(config: Any) -> str:
@@ -209,20 +251,8 @@ def _tower_facts(sizes: dict[str, Any]) -> str:
     )
 
 
-def _prefix_bytes(config: Any) -> int:
-    """Keys and values of the official evaluation's 32 frames, 285 tokens each."""
-    text = config.get("text_config", config)
-    try:
-        heads = int(text["num_attention_heads"])
-        width = int(text["hidden_size"]) // heads * int(text.get("num_key_value_heads", heads))
-        return 32 * 285 * 2 * width * int(text["num_hidden_layers"]) * _BYTES
-    except KeyError as error:
-        msg = f"config.json does not say {error} of the language model"
-        raise OfficialError(msg) from error
-
-
 def _gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB" if count > 2**30 else f"{count / 2**20:.1f} MiB"
+    return f"{count / GIB:.1f} GiB" if count > GIB else f"{count / 2**20:.1f} MiB"
 
 
 def _looks_fresh(layout: Layout) -> bool:
@@ -274,7 +304,8 @@ def _model(folder: Path) -> Report:
 
 def _wan(folder: Path) -> Report:
     diffusers = (folder / "transformer").is_dir()
-    report = Report(f"Wan 2.1, {'Diffusers' if diffusers else 'original'} layout")
+    layout = "Diffusers" if diffusers else "original"
+    report = Report(f"Wan 2.1, {layout} layout", loadable=False)
     vae, prompt = find_vae([folder]), find_prompt([folder])
     report.facts = _found(vae, prompt)
     weights = folder / "transformer" if diffusers else folder

@@ -25,6 +25,9 @@ OPENING = "These are frames of a video."
 ONE_WORD = "Please answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
 
+FRAME_SIZE = (532, 420)
+"""Width and height at which the vision tower is shown a frame of 4:3."""
+
 _SYSTEM = "You are a helpful assistant."
 # Where the frames and the question go, in a rendering of the chat template.
 _FRAME = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -98,7 +101,7 @@ class OfficialLanguage(SceneLanguage):
         self.processor = processor
         self._has_words = tokenizer is not None
         # Until `on_grid` says how frames lie, they are taken to be 4:3.
-        super().__init__(model, tokenizer, chat_format(tokenizer), (532, 420))
+        super().__init__(model, tokenizer, chat_format(tokenizer), FRAME_SIZE)
 
     def prepared(self, images: Tensor) -> Tensor:
         """Frames as they are loaded; tower and vision tower see the result."""

@@ -41,6 +41,14 @@ def is_official(folder: Path) -> bool:
     )
 
 
+def card(folder: Path) -> str:
+    """What a checkpoint is, for people."""
+    return (
+        f"VEGA-3D spatial reasoning, an official checkpoint ({folder.name}): answers questions "
+        "about frames; it has no grounding head, so it gives no objects."
+    )
+
+
 @dataclass(frozen=True)
 class Layout:
     """An official checkpoint folder.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,10 +17,18 @@ from vega3d_ros.official.layout import (
     TOWER,
     Layout,
     OfficialError,
+    card,
     read_json,
     read_layout,
 )
-from vega3d_ros.official.wan import described, find_prompt, find_vae, load_prompt, load_vae
+from vega3d_ros.official.wan import (
+    described,
+    find_prompt,
+    find_vae,
+    load_prompt,
+    load_vae,
+    wan_folders,
+)
 from vega3d_ros.prior.base import PriorConfig
 from vega3d_ros.prior.wan import WanPrior
 from vega3d_ros.prior.wan_files import block_index, wanted_blocks
@@ -29,16 +36,13 @@ from vega3d_ros.prior.wan_official import official_sizes, transformer_from_offic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
 _LOGGER = logging.getLogger(__name__)
 
-_CARD = (
-    "VEGA-3D spatial reasoning, an official checkpoint ({name}): answers questions about frames; "
-    "it has no grounding head, so it gives no objects."
-)
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 
 
@@ -82,17 +86,10 @@ def load_official(
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
     shape = bridge_config(layout, dim, tower.dim)
-    held = layout.shapes.get(f"{MERGER}mlp.0.weight", (0,))[0]
-    if held != shape.merger_hidden_dim:  # before memory for it is taken
-        msg = (
-            f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says "
-            f"{shape.merger_hidden_dim}"
-        )
-        raise OfficialError(msg)
     bridge = Bridge(shape)
     _fill(bridge.projector, layout, MERGER)
     _fill(bridge.fusion, layout, FUSION)
-    return Parts(tower, language, bridge.to(dtype), {"card": _CARD.format(name=folder.name)})
+    return Parts(tower, language, bridge.to(dtype), {"card": card(folder)})
 
 
 def refuse_unsupported(layout: Layout) -> None:
@@ -109,17 +106,6 @@ def refuse_unsupported(layout: Layout) -> None:
     if "patch_embedding.weight" not in keys or any(k.startswith("vace_") for k in keys):
         msg = f"{layout.folder} has a tower of type {kind!r}; only Wan 2.1 text-to-video is read"
         raise OfficialError(msg)
-
-
-def wan_folders(layout: Layout) -> list[Path]:
-    """Where the Wan files that a checkpoint lacks are looked for, in this order."""
-    folder = layout.folder
-    named = str(layout.config.get("generative_encoder_path") or "")
-    places = [folder / "wan", folder]
-    if named:
-        name = Path(named).name
-        places = [folder / named, Path(named), folder / name, folder.parent / name, *places]
-    return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
 def prompt_file(layout: Layout) -> Path | None:
@@ -147,7 +133,8 @@ def _load_prior(
         raise OfficialError(msg)
     shapes = layout.below(TOWER)
     sizes = official_sizes(shapes, described(folders))
-    keep = block_index(config.block, sizes["num_layers"]) + 1
+    last = -1 if reference else config.block  # the official protocol runs what it throws away
+    keep = block_index(last, sizes["num_layers"]) + 1
     state = layout.tensors(TOWER, wanted_blocks(keep))
     transformer = transformer_from_official(state, {**sizes, "num_layers": keep}, dtype)
     return WanPrior(
@@ -182,17 +169,29 @@ def bridge_config(layout: Layout, dim: int, prior_dim: int) -> BridgeConfig:
     """Projector and gate as the configuration describes them.
 
     Source: ``Qwen2_5_VLForConditionalGenerationWithGenerative`` (spatial-reasoning branch).
+
+    Raises:
+        OfficialError: If configuration and tensors differ in the merger's width.
     """
-    config = layout.config
+
+    def said(name: str, default: Any) -> Any:
+        value = layout.config.get(f"generative_{name}")
+        return default if value is None else value
+
+    held = layout.shapes.get(f"{MERGER}mlp.0.weight", (4096,))[0]
+    width = int(said("merger_hidden_dim", held))
+    if width != held:  # before memory for it is taken
+        msg = f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says {width}"
+        raise OfficialError(msg)
     return BridgeConfig(
-        method=config.get("generative_fusion_method", "token_gated_residual"),
+        method=said("fusion_method", "token_gated_residual"),
         dim=dim,
         prior_dim=prior_dim,
         projector="merger",
-        merger_hidden_dim=int(config.get("generative_merger_hidden_dim", 4096)),
-        merger_type=config.get("generative_merger_type", "mlp"),
-        layers=int(config.get("generative_fusion_num_layers", 1)),
-        heads=int(config.get("generative_fusion_attention_heads", 8)),
+        merger_hidden_dim=width,
+        merger_type=said("merger_type", "mlp"),
+        layers=int(said("fusion_num_layers", 1)),
+        heads=int(said("fusion_attention_heads", 8)),
     )
 
 

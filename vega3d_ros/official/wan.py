@@ -16,11 +16,12 @@ A prompt embedding of either form is taken in either layout.
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vega3d_ros.official.layout import OfficialError, read_json
+from vega3d_ros.official.layout import Layout, OfficialError, read_json
 from vega3d_ros.prior.wan import WanPrior
 from vega3d_ros.prior.wan_files import (
     block_index,
@@ -31,6 +32,7 @@ from vega3d_ros.prior.wan_files import (
     wanted_blocks,
 )
 from vega3d_ros.prior.wan_official import (
+    VAE_ENCODER,
     official_sizes,
     transformer_from_official,
     vae_from_official,
@@ -38,7 +40,6 @@ from vega3d_ros.prior.wan_official import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from diffusers import AutoencoderKLWan
     from torch import Tensor
@@ -47,6 +48,19 @@ if TYPE_CHECKING:
 
 VAE_FILE = "Wan2.1_VAE.pth"
 PROMPT_FILES = ("wan_prompt_embedding.pt", "prompt.safetensors")
+
+
+def wan_folders(layout: Layout) -> list[Path]:
+    """Where the Wan files that a checkpoint lacks are looked for, in this order."""
+    folder = layout.folder
+    named = str(
+        layout.setting("checkpoint", None) or layout.config.get("generative_encoder_path") or ""
+    )
+    places = [folder / "wan", folder]
+    if named:
+        name = Path(named).name
+        places = [folder / named, Path(named), folder / name, folder.parent / name, *places]
+    return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
 def find_vae(folders: Iterable[Path]) -> Path | None:
@@ -74,11 +88,7 @@ def load_vae(path: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKLWan
     """
     if path.is_dir():
         return load_vae_encoder(path, dtype)
-    state = read_pickle(path)
-    if not isinstance(state, dict):
-        msg = f"{path} must hold a state dict, not {type(state).__name__}; download it again"
-        raise OfficialError(msg)
-    return vae_from_official(state, dtype)
+    return vae_from_official(_state_dict(path), dtype)
 
 
 def load_prompt(path: Path) -> Tensor:
@@ -100,14 +110,34 @@ def load_prompt(path: Path) -> Tensor:
     return value.float()
 
 
-def read_pickle(path: Path) -> Any:
+def vae_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of ``Wan2.1_VAE.pth`` that a prior needs, by their official names.
+
+    Raises:
+        OfficialError: If the file cannot be read, or holds something else.
+    """
+    state = _state_dict(path, device="meta")
+    return {key: tuple(v.shape) for key, v in state.items() if key.startswith(VAE_ENCODER)}
+
+
+def _state_dict(path: Path, device: str = "cpu") -> dict[str, Tensor]:
+    state = read_pickle(path, device)
+    if not isinstance(state, dict):
+        msg = f"{path} must hold a state dict, not {type(state).__name__}; download it again"
+        raise OfficialError(msg)
+    return state
+
+
+def read_pickle(path: Path, device: str = "cpu") -> Any:
     """A ``.pt`` or ``.pth`` file, of which nothing but tensors in plain containers is accepted.
+
+    On the device "meta" no value is read.
 
     Raises:
         OfficialError: If it is missing, damaged or wants to run code.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         msg = f"{path} cannot be read as plain tensors: {reason}; download it again"

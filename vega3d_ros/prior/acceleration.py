@@ -109,18 +109,19 @@ class _Recorded:
     def __init__(self, tower: Tower, pictures: Tensor, noise: Tensor, pool: Any) -> None:
         self._pictures, self._noise = pictures, noise
         self._first, self._second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        # Other threads of a node may use CUDA meanwhile. Graphs share the pool: what one leaves
-        # there is read before another runs.
-        mode = "thread_local"
         with torch.cuda.device(pictures.device):
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 _warm_up(tower, pictures, noise)
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._first, pool=pool, capture_error_mode=mode):
+            # Other threads of a node may use CUDA meanwhile. Graphs share the pool: what one
+            # leaves there is read before another runs. The default stream for captures belongs to
+            # the device of the process's first one.
+            how = {"pool": pool, "stream": side, "capture_error_mode": "thread_local"}
+            with torch.cuda.graph(self._first, **how):
                 self._moments = tower.moments(pictures)
-            with torch.cuda.graph(self._second, pool=pool, capture_error_mode=mode):
+            with torch.cuda.graph(self._second, **how):
                 self._tokens = tower.tokens(self._moments, noise)
 
     def moments(self, pictures: Tensor) -> Tensor:

@@ -178,8 +178,9 @@ class WanPrior(nn.Module):
         Args:
             images: [N, 3, H, W] float RGB in [0, 1], any device.
             stamps_ns: Acquisition time of each frame.
-            noise: [N, channels, rows, cols] of the latents, instead of the noise that seed and
-                stamps give; in "clip" mode N is the number of latents in time.
+            noise: [N, channels, rows, cols] of the latents (or with their time, [N, channels, 1,
+                rows, cols]), instead of the noise that seed and stamps give; in "clip" mode N is
+                the number of latents in time.
 
         Returns:
             [N, rows, cols, dim] float32 on the prior's device.
@@ -188,6 +189,8 @@ class WanPrior(nn.Module):
             PriorError: If images, stamps or noise do not fit.
         """
         check_images(images, stamps_ns)
+        if noise is not None and noise.ndim == 5:
+            noise = noise.squeeze(2)
         if self.config.mode == "clip":
             return self._encode_clip(images, stamps_ns, noise)
         channels, ratio = self._latents
@@ -247,11 +250,14 @@ class WanPrior(nn.Module):
         fitted = fit_images(images, config.width, config.height, config.align)
         return (fitted * 2 - 1).to(self.tower.picture_dtype)
 
-    @staticmethod
-    def _check_noise(noise: Tensor | None, count: int, shape: Sequence[int]) -> None:
+    def _check_noise(self, noise: Tensor | None, count: int, shape: Sequence[int]) -> None:
         expected = [count, shape[0], *shape[2:]]
         if noise is not None and list(noise.shape) != expected:
-            msg = f"noise must be {expected}, not {list(noise.shape)}"
+            size = f"{self.config.width}x{self.config.height}"
+            msg = (
+                f"noise must be {expected} at a working size of {size}, not {list(noise.shape)}; "
+                "set the prior's width and height"
+            )
             raise PriorError(msg)
 
     def _noise(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+VAE_ENCODER = ("encoder.", "conv1.")
+"""What the names of the autoencoder's tensors that encode begin with."""
+
 _HEAD = 128
 """Channels of an attention head in every Wan model that was released."""
 
@@ -129,7 +132,7 @@ def vae_from_official(
     Raises:
         PriorError: If the state dict is not that of a Wan 2.1 autoencoder.
     """
-    wanted = {key: value for key, value in state.items() if key.startswith(("encoder.", "conv1."))}
+    wanted = {key: value for key, value in state.items() if key.startswith(VAE_ENCODER)}
     try:
         with torch.device("meta"):
             vae = AutoencoderKLWan(z_dim=state["conv1.weight"].shape[0] // 2, **_vae_sizes(state))

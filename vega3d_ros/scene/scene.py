@@ -127,11 +127,6 @@ class Scene:
         read = earlier._prefix if earlier is not None and same_model else None  # noqa: SLF001
         self._prefix = self._language.read(self._seen, read)
 
-    @property
-    def grounds(self) -> bool:
-        """Whether the model can find objects; official checkpoints cannot."""
-        return self._modules.grounding is not None
-
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:
         """Logits [1, L, vocabulary] of a sequence of token ids [1, L] about this clip.
@@ -163,7 +158,7 @@ class Scene:
     @cached_property
     def _everything(self) -> list[Finding]:
         """All that may be here of what the model knows by name and of what is looked for."""
-        if not self.grounds:
+        if not self._perceiver.grounds:
             return []
         known = self._modules.settings.get("labels", ())
         queries = list(dict.fromkeys((*self._queries, *known)))
