@@ -51,6 +51,14 @@ def test_things_apart_stay_apart_and_weak_ones_are_left_out():
     assert [round(float(o.box.center[1])) for o in found] == [0, 2]
 
 
+def test_several_frames_outvote_one_token():
+    alone = [sighting([3, 2, 0], score=0.9)]
+    together = [sighting([3, -2, 0], frame=f, score=0.7) for f in (1, 2, 3)]
+    found = merged([*alone, *together])
+    assert [round(float(o.box.center[1])) for o in found] == [-2, 2]
+    assert [o.score for o in found] == pytest.approx([0.7, 0.9])
+
+
 def test_a_surer_range_weighs_more():
     found = merged([sighting([3, 0, 0], std=0.02), sighting([3.4, 0, 0], frame=1, std=0.4)])
     assert found[0].box.center[0] == pytest.approx(3, abs=0.03)
@@ -99,4 +107,4 @@ def test_every_frame_has_its_say():
     """Many good tokens of one frame do not keep out the best of another."""
     scores = np.concatenate([np.full(10, 0.9), [0.6, *np.full(9, 0.1)], np.full(10, 0.2)])
     tokens = promising(scores.astype(np.float32), 3)
-    assert set(tokens) == {0, 1, 2, 10}
+    assert set(tokens) == {0, 1, 2, 3, 10}

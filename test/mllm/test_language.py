@@ -127,16 +127,17 @@ def test_questions_hear_of_objects_as_of_tokens_in_one_sequence(language, visual
     assert torch.allclose(hidden, whole, atol=2e-5)
 
 
-def test_grounding_is_not_told_of_objects(language, visual, objects):
+def test_grounding_hears_of_objects_too(language, visual, objects):
+    suffix = language.encode(language.prompt.ground.format(text="the bed"))
     with torch.no_grad():
-        prefix = language.read(visual)
-        before = language.ground_states(prefix, ["the bed"])
-        told = language.tell(prefix, objects)
-        after = language.ground_states(told, ["the bed"])
-        answers = language.answers(told, [WORDS[0]], max_tokens=3)
-    assert torch.allclose(before, after, atol=2e-5)
+        told = language.tell(language.read(visual), objects)
+        state = language.ground_states(told, ["the bed"])
+        alone = Branches(language, told, 1)
+        assert torch.equal(state, alone.extend([suffix]))
+        alone.close()
+        untold = language.ground_states(language.read(visual), ["the bed"])
+    assert not torch.allclose(state, untold, atol=1e-3)
     assert told.cache.get_seq_length() == told.length + len(objects)
-    assert len(answers) == 1
 
 
 def test_words_are_the_mean_of_their_tokens(language):

@@ -49,7 +49,7 @@ def test_object_tokens_are_heard(language, prefixes):
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         clip = language.read(prefixes[1].visual)
-        told = language.tell(clip, torch.randn(4, 256, generator=generator))
+        told = language.tell(clip, torch.randn(40, 256, generator=generator))
     language._recorded = None
     expected = language.answers(told, [WORDS[0]], 6)[0]
     language.record(3, graphs=False)

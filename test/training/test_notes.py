@@ -6,10 +6,10 @@ from vega3d_ros.mllm.object_tokens import VALUES
 from vega3d_ros.training.notes import (
     COLOR_NAMES,
     RECALLED,
+    brought,
     misjudged,
     noticed,
     placed,
-    recalls,
     true_notes,
     true_values,
 )
@@ -42,8 +42,9 @@ def test_boxes_move_with_the_frame():
 
 
 def test_a_mention_of_one_thing_brings_back_all_of_it():
-    ((end, wanted),) = recalls("How large is the bed in centimetres?", THINGS)
-    assert "How large is the bed"[:end] == "How large is the bed"
+    (bed,) = brought("How large is the bed in centimetres?", THINGS)
+    assert bed.end == len("How large is the bed")
+    wanted = bed.recalled
     np.testing.assert_array_equal(wanted[:VALUES], true_values(THINGS[0]))
     assert wanted[VALUES:-1].argmax() == COLOR_NAMES.index("red")
     assert wanted[VALUES:-1].sum() == 1
@@ -51,16 +52,35 @@ def test_a_mention_of_one_thing_brings_back_all_of_it():
 
 
 def test_a_mention_of_several_things_or_none_brings_back_how_many():
-    (chairs,), (sofa,) = recalls("Count the chairs.", THINGS), recalls("Is there a sofa?", THINGS)
-    assert chairs[1][-1] == 2
-    assert sofa[1][-1] == 0
-    for _, wanted in (chairs, sofa):
-        assert np.isnan(wanted[: RECALLED - 1]).all()
+    (chairs,), (sofa,) = brought("Count the chairs.", THINGS), brought("Is there a sofa?", THINGS)
+    assert chairs.recalled[-1] == 2
+    assert sofa.recalled[-1] == 0
+    for mention in (chairs, sofa):
+        assert np.isnan(mention.recalled[: RECALLED - 1]).all()
+        assert np.isnan(mention.related).all()
 
 
 def test_a_colour_makes_a_mention_single():
-    ((_, wanted),) = recalls("How large is the blue chair?", THINGS)
-    np.testing.assert_array_equal(wanted[:VALUES], true_values(THINGS[1]))
+    (chair,) = brought("How large is the blue chair?", THINGS)
+    np.testing.assert_array_equal(chair.recalled[:VALUES], true_values(THINGS[1]))
+
+
+def test_things_are_related_to_those_named_before():
+    room = [thing("bed", (0, 0, 0)), thing("chair", (3, 0, 0)), thing("table", (3, 4, 0))]
+    text = "Standing at the bed and facing the chair, is the table to my left?"
+    bed, chair, table = (mention.related for mention in brought(text, room))
+    assert np.isnan(bed).all()
+    assert chair[:3] == pytest.approx([1, 0, 0])
+    assert chair[3] < 1  # between the boxes, not their centres
+    assert np.isnan(chair[4:]).all()
+    assert table[:3] == pytest.approx([0, 4 / 3, 0])
+    assert table[4:7] == pytest.approx([1, 4 / 3, 0])
+    assert table[8:] == pytest.approx([4 / 5, 3 / 5])  # to the left, and ahead
+
+
+def test_what_fits_nothing_relates_to_nothing():
+    _, chair = brought("How far is the sofa from the blue chair in metres?", THINGS)
+    assert np.isnan(chair.related).all()
 
 
 @pytest.mark.parametrize("poses", [True, False])

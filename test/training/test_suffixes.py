@@ -5,7 +5,7 @@ from models import shared_modules
 from transformers import DynamicCache
 
 from vega3d_ros.mllm.language import Branches, Prefix
-from vega3d_ros.training.notes import RECALLED, Notes
+from vega3d_ros.training.notes import RECALLED, RELATED, Notes
 from vega3d_ros.training.suffixes import (
     IGNORED,
     PackedBatch,
@@ -37,7 +37,8 @@ def asked_of(language, *questions, query=None):
     for question, answer in questions:
         suffixes.question(language, question, answer, [BED])
     if query:
-        suffixes.query(language, query)
+        for told in (True, False):
+            suffixes.query(language, query, [BED], np.zeros(3, np.float32), told=told)
     return suffixes
 
 
@@ -49,7 +50,15 @@ def test_mentions_stand_on_the_last_token_of_the_name(modules):
         for suffix, token in suffixes.mentions
     ]
     assert places == ["Is there a chair", "the bed"]
-    assert len(suffixes.recalled) == 2
+    assert len(suffixes.brought) == 2
+
+
+def test_queries_mention_only_what_they_were_told_of(modules):
+    suffixes = asked_of(modules.language, query="the bed nearest to the chair")
+    assert suffixes.grounds == [0, 1]
+    assert suffixes.untold == [1]
+    assert [suffix for suffix, _ in suffixes.mentions] == [0, 0]
+    assert len(suffixes.places) == 2
 
 
 def test_only_the_answer_is_learned(modules):
@@ -90,9 +99,11 @@ def test_training_hears_what_the_robot_hears(modules):
             state = branches.extend([one.ids[0][: question + 1]])[0]
             branches.close()
             assert torch.allclose(heard.hidden[row, question], state, atol=2e-5)
-            if one.grounds:
-                state = language.ground_states(prefix, ["the bed"])[0]
-                end = int(batch.ends[row][one.grounds[0]])
+            for number in one.grounds:
+                told_first = number not in one.untold
+                read_first = prefix if told_first else language.read(visual[row])
+                state = language.ground_states(read_first, ["the bed"])[0]
+                end = int(batch.ends[row][number])
                 assert torch.allclose(heard.hidden[row, end], state, atol=2e-5)
 
 
@@ -110,13 +121,15 @@ def test_a_clip_of_which_nothing_is_told(modules):
 def test_recall_counts_only_what_is_asked():
     torch.manual_seed(0)
     recall = Recall(8)
-    hidden = torch.randn(2, 8)
-    wanted = torch.full((2, RECALLED), torch.nan)
-    assert recall(hidden, wanted) == 0
-    wanted[1, -1] = 2.0
-    said = recall.read(torch.nn.functional.rms_norm(hidden, (8,)))[1, -1]
-    loss = recall(hidden, wanted).item()
-    assert loss == pytest.approx((said - 2).square().item(), rel=1e-5)
+    early, late = torch.randn(2, 2, 8)
+    wanted = torch.full((2, RECALLED + RELATED), torch.nan)
+    assert recall((early, late), wanted) == 0
+    wanted[1, RECALLED - 1] = 2.0
+    wanted[0, RECALLED] = -1.0
+    seen = [torch.nn.functional.rms_norm(hidden, (8,)) for hidden in (early, late)]
+    count, offset = recall.recall(seen[0])[1, -1], recall.relate(seen[1])[0, 0]
+    error = (count - 2).square() + (offset + 1).square()
+    assert recall((early, late), wanted).item() == pytest.approx(error.item(), rel=1e-5)
 
 
 def test_an_empty_cache_can_be_told(modules):

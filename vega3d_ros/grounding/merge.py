@@ -1,8 +1,9 @@
 """Boxes that several tokens of several frames propose become objects in one frame.
 
-Proposals of one query are grouped greedily, best first; a group's centre is the mean weighted by
-inverse variance, its size the weighted geometric mean, its heading the weighted mean of doubled
-angles (a box turned by half a turn is the same box).
+Proposals of one query are grouped greedily, best first. The group that most sightings speak for is
+what is most likely meant: one token may err, tokens of several frames seldom do so alike. The
+centre of a group is the mean weighted by inverse variance, its size the weighted geometric mean,
+its heading the weighted mean of doubled angles (a box turned by half a turn is the same box).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _UPRIGHT_VARIANCE = 0.05**2
 _HEADING_TOLD = 0.5
 # Proposals below this share of the best token's presence say nothing new about a query.
 _WORTH = 0.5
-_TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 3, 24
+_TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 4, 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,7 @@ def promising(scores: NDArray[np.float32], frames: int) -> NDArray[np.int64]:
 
 
 def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting]]:
-    """Sightings of one query that show one thing, best first.
+    """Sightings of one query that show one thing, most evidence first, each group best first.
 
     Args:
         sightings: Proposals of one query.
@@ -111,7 +112,12 @@ def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting
         else:
             if sighting.score >= threshold:
                 groups.append([sighting])
-    return groups
+    return sorted(groups, key=_evidence, reverse=True)
+
+
+def _evidence(sightings: Sequence[Sighting]) -> float:
+    """How much speaks for a thing; squared, as doubtful tokens weigh less than sure ones."""
+    return sum(sighting.score**2 for sighting in sightings)
 
 
 def distinct(objects: Sequence[SceneObject]) -> list[int]:

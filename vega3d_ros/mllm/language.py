@@ -51,7 +51,7 @@ class Prefix:
         position: Rotary position of the next token.
         visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
         reused: Leading frames that an earlier prefix had read.
-        objects: Object tokens read behind them, which only questions see.
+        objects: Object tokens read behind them.
     """
 
     cache: DynamicCache
@@ -219,7 +219,7 @@ class SceneLanguage:
         return torch.stack([part.mean(dim=0) for part in parts])
 
     def tell(self, prefix: Prefix, objects: Tensor) -> Prefix:
-        """Read object tokens [K, D] behind a clip, for its questions; returns the longer prefix.
+        """Read object tokens [K, D] behind a clip; returns the longer prefix.
 
         It takes the place of ``prefix``, whose keys and values it shares.
         """
@@ -242,7 +242,7 @@ class SceneLanguage:
 
     def ground_states(self, prefix: Prefix, texts: Sequence[str]) -> Tensor:
         """Hidden states [Q, D] of the ``<ground>`` tokens of queries asked of a clip."""
-        branches = Branches(self, prefix, len(texts), told=False)
+        branches = Branches(self, prefix, len(texts))
         try:
             return branches.extend(
                 [self.encode(self.prompt.ground.format(text=text)) for text in texts]
@@ -261,7 +261,7 @@ class SceneLanguage:
             spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
             text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
             return [(text, math.exp(sum(logs) / len(logs)))]
-        branches = Branches(self, prefix, len(questions), told=True)
+        branches = Branches(self, prefix, len(questions))
         said: list[list[int]] = [[] for _ in questions]
         log_probability = torch.zeros(len(questions), max_tokens)
         going = list(range(len(questions)))
@@ -312,18 +312,14 @@ class Branches:
         language: Whose model reads on.
         prefix: What was read; the cache is extended, and restored by ``close``.
         count: Number of continuations.
-        told: Whether they see the prefix's object tokens.
     """
 
-    def __init__(
-        self, language: SceneLanguage, prefix: Prefix, count: int, *, told: bool = True
-    ) -> None:
+    def __init__(self, language: SceneLanguage, prefix: Prefix, count: int) -> None:
         self._model: Any = language.model.model.language_model
-        self._prefix, self._told = prefix, told
+        self._prefix = prefix
         device = language.model.device
         self._owners = _owned(prefix, device)
-        position = prefix.told[1] if told else prefix.position
-        self._positions = torch.full((count,), position, device=device)
+        self._positions = torch.full((count,), prefix.told[1], device=device)
 
     def extend(
         self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None
@@ -340,7 +336,7 @@ class Branches:
         owners = names[packed.owners.to(device)]
         positions = self._positions[owners] + packed.offsets.to(device)
         self._owners = torch.cat([self._owners, owners])
-        mask = visible(owners, self._owners, self._told)
+        mask = visible(owners, self._owners)
         hidden = self._model(
             inputs_embeds=self._model.embed_tokens(packed.ids.to(device))[None],
             position_ids=positions.expand(3, 1, -1),

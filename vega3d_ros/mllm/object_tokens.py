@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOMENTS = 8
 VALUES = 9 + MOMENTS
 _SCALE_M = 3.0
+# Logarithm of longer over shorter side from which on the heading counts in full.
+_ELONGATED = 0.2
 
 
 def object_values(box: Box3D, score: float, seen: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -34,11 +36,13 @@ def object_values(box: Box3D, score: float, seen: NDArray[np.floating]) -> NDArr
 
     Returns:
         [VALUES]: centre, logarithms of the sides (longer, shorter, height), doubled heading of the
-        longer side, score, and ``seen`` at ``MOMENTS`` even moments of the clip.
+        longer side (weaker where the sides are alike, so that nothing jumps where they swap),
+        score, and ``seen`` at ``MOMENTS`` even moments of the clip.
     """
     (length, width, height), yaw = box.size, box.yaw
     if width > length:
         length, width, yaw = width, length, yaw + np.pi / 2
+    elongation = min(1.0, np.log(length / width) / _ELONGATED)
     edges = np.linspace(0, len(seen), MOMENTS + 1)
     moments = [
         seen[int(low) : max(int(low) + 1, int(np.ceil(high)))].max()
@@ -48,8 +52,8 @@ def object_values(box: Box3D, score: float, seen: NDArray[np.floating]) -> NDArr
         [
             *(box.center / _SCALE_M),
             *np.log([length, width, height]),
-            np.cos(2 * yaw),
-            np.sin(2 * yaw),
+            elongation * np.cos(2 * yaw),
+            elongation * np.sin(2 * yaw),
             score,
             *moments,
         ],

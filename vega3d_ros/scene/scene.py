@@ -50,7 +50,8 @@ class Located:
         row: Row of the token.
         column: Column of the token.
         score: Probability in [0, 1] that the token shows what is meant.
-        found: The best object that the proposals make, or None where the camera is not calibrated.
+        found: What ``ground`` returns first or, where it returns nothing, the likeliest object
+            that it left out; None where the camera is not calibrated.
     """
 
     frame: int
@@ -194,13 +195,14 @@ class Scene:
         for text, scores, sightings in self._search(texts, 0.0):
             best = int(scores.argmax())
             frame, cell = divmod(best, rows * columns)
-            found = self._merge(text, sightings, 0.0)
+            found = [item.object for item in self._merge(text, sightings, 0.0)]
+            sure = [item for item in found if item.score >= self._perceiver.threshold]
             located.append(
                 Located(
                     frame,
                     *divmod(cell, columns),
                     float(scores[best]),
-                    found[0].object if found else None,
+                    next(iter([*sure, *found]), None),
                 )
             )
         return located
@@ -234,8 +236,7 @@ class Scene:
     def _tell(self) -> None:
         """Let the language model read what was found, once.
 
-        It comes before all questions and descriptions, also those that do not hear it, so that the
-        order in which they are asked changes no bit of what is found.
+        It comes before all questions and descriptions, which read it too.
         """
         module, language = self._modules.objects, self._language
         if module is None or self._prefix.objects or self._modules.settings.get("blind"):

@@ -29,6 +29,7 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
     known label in every clip, where most are absent: the largest F1 of the labels found.
     """
     perceiver = Perceiver(modules)
+    perceiver.listing_threshold = 0.0  # everything that could be listed
     asked: list[tuple[float, bool]] = []
     listed: list[tuple[float, bool]] = []
     for i in track(list(which), description="calibrate"):
@@ -41,10 +42,10 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
             for item in truth["objects"]
             if max(item["visible_pixels"]) >= GLIMPSED_PIXELS
         }
-        places = scene.locate_all(perceiver.queries)
-        listed += [
-            (p.score, label in noticed) for p, label in zip(places, perceiver.queries, strict=True)
-        ]
+        scores: dict[str, float] = {}
+        for item in scene.objects:
+            scores[item.query] = max(item.score, scores.get(item.query, 0.0))
+        listed += [(scores.get(label, 0.0), label in noticed) for label in perceiver.queries]
     modules.settings["threshold"] = _best(_balanced_recall, asked)
     modules.settings["listing_threshold"] = _best(_f1, listed)
 

@@ -47,6 +47,7 @@ _WEIGHTS = {
     "color": 0.3,
     "contrast": 0.5,
     "presence": 0.5,
+    "place": 0.5,
     "box": 0.5,
 }
 
@@ -191,7 +192,7 @@ class FusedObjective:
             heard = read(language, prefix, self._prefix_positions, told, batch)
             losses = answer_losses(language, heard.hidden, batch)
             if not settings.lesson.blind:
-                losses["recall"] = self.trainee.recall(heard.mentions, batch.recalled.to(device))
+                losses["recall"] = self.trainee.recall(heard.mentions, batch.brought.to(device))
                 losses["color"] = self._color_loss(samples, looks)
                 losses |= self._ground_losses(samples, batch, heard.hidden, fused, features)
         losses["loss"] = torch.stack(
@@ -233,6 +234,7 @@ class FusedObjective:
     ) -> dict[str, Tensor]:
         head, device = self.trainee.grounding, hidden.device
         parts: list[dict[str, Tensor]] = []
+        places: list[Tensor] = []
         raw, targets = [], []
         for row, sample in enumerate(samples):
             grounds = sample.suffixes.grounds
@@ -242,13 +244,17 @@ class FusedObjective:
             scores = head.scores(fused[row], features[row], query)
             wanted = torch.from_numpy(np.stack(sample.wanted)).to(device)
             parts.append(ground_loss(scores, wanted))
+            where = torch.from_numpy(np.stack(sample.suffixes.places)).to(device)
+            places.append(self.trainee.recall.places(query, where))
             if sample.boxed:
                 which, token = torch.tensor(sample.boxed, device=device).T
                 raw.append(head.boxes(fused[row, token], features[row, token], query[which]))
                 targets.extend(sample.boxes)
         if not parts:
-            return dict.fromkeys(("contrast", "presence", "hit", "box"), hidden.new_zeros(()))
+            named = ("contrast", "presence", "hit", "place", "box")
+            return dict.fromkeys(named, hidden.new_zeros(()))
         losses = {key: torch.stack([part[key] for part in parts]).mean() for key in parts[0]}
+        losses["place"] = torch.stack(places).mean()
         losses["box"] = (
             box_loss(torch.cat(raw), *box_tensors(targets, str(device)))
             if targets

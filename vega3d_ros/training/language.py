@@ -145,7 +145,7 @@ class LanguageObjective:
             tokens = object_tokens(self.objects, language, rooms, [c.float() for c in colors])
             heard = read(language, None, None, tokens, batch)
             losses = answer_losses(language, heard.hidden, batch)
-            losses["recall"] = self.recall(heard.mentions, batch.recalled.to(device))
+            losses["recall"] = self.recall(heard.mentions, batch.brought.to(device))
         losses["loss"] = losses["answer"] + settings.recall_weight * losses["recall"]
         return losses
 

@@ -11,16 +11,20 @@ from vega3d_ros.geometry import SE3
 from vega3d_ros.grounding import encoding
 from vega3d_ros.grounding.losses import SHOWN
 from vega3d_ros.token_geometry import features
-from vega3d_ros.training.notes import Told, misjudged, noticed, placed
+from vega3d_ros.training.notes import Told, misjudged, noticed, placed, true_values
 from vega3d_ros.training.samples import FrameTruth, frame_truth, truth_boxes
 from vega3d_ros.training.suffixes import Suffixes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from vega3d_ros.mllm.language import SceneLanguage
 
 _BOXES_PER_QUERY = 6
+# A robot first looks for what it then tells its language model of, and is asked of things later.
+_UNTOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,29 @@ class ClipSample:
     wanted: list[NDArray[np.float32]] = field(default_factory=list)
     boxed: list[tuple[int, int]] = field(default_factory=list)
     boxes: list[encoding.Targets] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Views:
+    """What the frames of a clip show of its objects.
+
+    Attributes:
+        objects: As in the truth, boxes in the newest frame's levelled camera.
+        frames: Geometry and boxes of each frame.
+        shown: [objects, tokens], the share of each token that shows each.
+        placed: Whether poses are known, so that all objects have a place.
+    """
+
+    objects: list[dict[str, Any]]
+    frames: list[FrameTruth]
+    shown: NDArray[np.float32]
+    placed: bool
+
+    def place(self, meant: Sequence[int]) -> NDArray[np.float32]:
+        """``Suffixes.places`` of a query that means these objects."""
+        if not self.placed or len(meant) != 1:
+            return np.full(3, np.nan, np.float32)
+        return true_values(self.objects[meant[0]])[:3]
 
 
 def clip_sample(
@@ -119,22 +146,22 @@ def clip_sample(
         q = questions[i]
         sample.suffixes.question(language, q["question"], q["answer"], noticed(objects))
     if not lesson.blind:
-        _add_queries(sample, truth, frames, shown, language, lesson, rng)
+        views = _Views(objects, frames, shown, with_poses)
+        _add_queries(sample, truth["referring"], views, language, lesson, rng)
     return sample
 
 
 def _add_queries(
     sample: ClipSample,
-    truth: dict[str, Any],
-    frames: list[FrameTruth],
-    shown: NDArray[np.float32],
+    queries: Sequence[dict[str, Any]],
+    views: _Views,
     language: SceneLanguage,
     lesson: Lesson,
     rng: np.random.Generator,
 ) -> None:
     rows, columns = language.grid
-    index = {o["id"]: i for i, o in enumerate(truth["objects"])}
-    queries = truth["referring"]
+    shown, known = views.shown, noticed(views.objects)
+    index = {o["id"]: i for i, o in enumerate(views.objects)}
     for i in rng.permutation(len(queries))[: lesson.queries]:
         meant = [index[name] for name in queries[i]["objects"]]
         share = shown[meant].max(axis=0) if meant else np.zeros(shown.shape[1], np.float32)
@@ -145,12 +172,14 @@ def _add_queries(
         for token in rng.permutation(right)[:_BOXES_PER_QUERY]:
             owner = meant[int(shown[meant, token].argmax())]
             frame, cell = divmod(int(token), rows * columns)
-            truth_here = frames[frame]
+            truth_here = views.frames[frame]
             target = encoding.encode(
                 truth_here.geometry, *divmod(cell, columns), truth_here.boxes[owner]
             )
             if target is not None:
                 sample.boxed.append((number, int(token)))
                 sample.boxes.append(target)
-        sample.suffixes.query(language, queries[i]["text"])
+        told = bool(rng.random() >= _UNTOLD)
+        text, place = queries[i]["text"], views.place(meant)
+        sample.suffixes.query(language, text, known, place, told=told)
         sample.wanted.append(share)

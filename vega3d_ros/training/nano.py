@@ -56,7 +56,7 @@ def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
             "vocab_size": vocabulary,
             "hidden_size": 256,
             "intermediate_size": 704,
-            "num_hidden_layers": 4,
+            "num_hidden_layers": 6,
             "num_attention_heads": 8,
             "num_key_value_heads": 4,
             "max_position_embeddings": 4096,

@@ -1,8 +1,9 @@
 """What the language model is told of a clip's objects, and what each mention should bring back.
 
 In training, wherever a question names a thing, the language model must also recall what it was
-told of it (place, size, colour, when it was seen, how many there are). That is a
-denser lesson in looking things up than answers alone.
+told of it (place, size, colour, when it was seen, how many there are) and, some layers later,
+relate it to the things named before it (how far away, in which direction). That is a denser lesson
+in looking things up than answers alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.geometry import Box3D
+from vega3d_ros.geometry import Box3D, distance_between
 from vega3d_ros.mllm.object_tokens import VALUES, object_values
 from vega3d_ros.simulation.mentions import mentions
 from vega3d_ros.simulation.primitives import COLORS
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 COLOR_NAMES = tuple(COLORS)
 RECALLED = VALUES + len(COLOR_NAMES) + 2
 """Values, colour (one of n + 1), number of things that the words fit; NaN: not asked."""
+RELATED = 10
+"""From the last thing named before, and from the one before that, each: offset [3] / 3 m, distance
+between the boxes / 3 m; then sine and cosine of the direction for someone who stands at the latter
+and faces the former (positive: left). NaN: not asked."""
+_SCALE_M = 3.0
 _FULLY_SEEN_PIXELS = 400
 # How often finding goes wrong: rough guesses, which the last stage replaces by what is found.
 _LARGE, _MISSED, _SMALL_MISSED, _MISNAMED, _DOUBLED = 600, 0.08, 0.35, 0.05, 0.08
@@ -106,34 +112,65 @@ def true_notes(objects: Sequence[Mapping[str, Any]]) -> Notes:
     )
 
 
-def recalls(
-    text: str, objects: Sequence[Mapping[str, Any]]
-) -> list[tuple[int, NDArray[np.float32]]]:
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """What a mention should bring back.
+
+    Attributes:
+        end: Index of the character behind the mention.
+        recalled: [RECALLED]; of words that fit no object or several, only how many is asked.
+        related: [RELATED].
+    """
+
+    end: int
+    recalled: NDArray[np.float32]
+    related: NDArray[np.float32]
+
+
+def brought(text: str, objects: Sequence[Mapping[str, Any]]) -> list[Brought]:
     """What each mention in a text should bring back.
 
     Args:
         text: A question or a description.
         objects: All objects that can be noticed, boxes in the reference frame.
-
-    Returns:
-        Index of the character behind each mention, and [RECALLED]; of words that fit no object or
-        several, only how many is asked.
     """
-    found = []
+    found: list[Brought] = []
+    named: list[Box3D | None] = []
     for mention in mentions(text):
         fit = [
             o
             for o in objects
             if o["label"] == mention.label and mention.color in (None, o["color"])
         ]
-        wanted = np.full(RECALLED, np.nan, np.float32)
-        wanted[-1] = len(fit)
+        recalled = np.full(RECALLED, np.nan, np.float32)
+        recalled[-1] = len(fit)
         if len(fit) == 1:
-            wanted[:VALUES] = true_values(fit[0])
-            wanted[VALUES:-1] = 0.0
-            wanted[VALUES + color_index(fit[0])] = 1.0
-        found.append((mention.end, wanted))
+            recalled[:VALUES] = true_values(fit[0])
+            recalled[VALUES:-1] = 0.0
+            recalled[VALUES + color_index(fit[0])] = 1.0
+            box = Box3D.upright(fit[0]["center"], fit[0]["size"], fit[0]["yaw"])
+            found.append(Brought(mention.end, recalled, _related(box, named)))
+            named.append(box)
+        else:
+            found.append(Brought(mention.end, recalled, np.full(RELATED, np.nan, np.float32)))
+            named.append(None)
     return found
+
+
+def _related(box: Box3D, named: Sequence[Box3D | None]) -> NDArray[np.float32]:
+    related = np.full(RELATED, np.nan, np.float32)
+    last = named[-1] if named else None
+    before = named[-2] if len(named) > 1 else None
+    for place, other in ((0, last), (4, before)):
+        if other is not None:
+            related[place : place + 3] = (box.center - other.center) / _SCALE_M
+            related[place + 3] = distance_between(box, other) / _SCALE_M
+    if last is not None and before is not None:
+        ahead, aside = (b.center[:2] - before.center[:2] for b in (last, box))
+        scale = max(1e-6, float(np.hypot(*ahead) * np.hypot(*aside)))
+        related[8] = (ahead[0] * aside[1] - ahead[1] * aside[0]) / scale
+        related[9] = ahead @ aside / scale
+    return related
 
 
 def misjudged(

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from vega3d_ros.mllm.packing import OBJECTS, PREFIX, Packed, additive, visible
-from vega3d_ros.training.notes import COLOR_NAMES, RECALLED, recalls
+from vega3d_ros.training.notes import COLOR_NAMES, RECALLED, RELATED, brought
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,15 +38,20 @@ class Suffixes:
         ids: Token ids of each question with its answer, and of each grounding query.
         labels: What each token should be followed by, ``IGNORED`` where nothing is learned.
         grounds: Indices of the suffixes that are grounding queries.
+        untold: Of these, the ones that are asked before the language model is told of objects.
+        places: For each grounding query, where what it means is: centre in the frame of
+            ``object_values`` and in its unit, [3]; NaN where several things or none are meant.
         mentions: (suffix, token in it) behind which something named is recalled.
-        recalled: What, [RECALLED] each.
+        brought: What, [RECALLED + RELATED] each.
     """
 
     ids: list[list[int]] = field(default_factory=list)
     labels: list[list[int]] = field(default_factory=list)
     grounds: list[int] = field(default_factory=list)
+    untold: list[int] = field(default_factory=list)
+    places: list[NDArray[np.float32]] = field(default_factory=list)
     mentions: list[tuple[int, int]] = field(default_factory=list)
-    recalled: list[NDArray[np.float32]] = field(default_factory=list)
+    brought: list[NDArray[np.float32]] = field(default_factory=list)
 
     def question(
         self,
@@ -59,19 +64,46 @@ class Suffixes:
         end = int(language.model.config.text_config.eos_token_id)
         asked = language.encode(language.prompt.question.format(text=question))
         said = [*language.encode(answer), end]
-        for stop, wanted in recalls(question, objects):
-            token = len(language.encode(question[:stop])) - 1
-            self.mentions.append((len(self.ids), token))
-            self.recalled.append(wanted)
+        self._remember(language, question, objects)
         self.ids.append(asked + said[:-1])
         self.labels.append([IGNORED] * (len(asked) - 1) + said)
 
-    def query(self, language: SceneLanguage, text: str) -> None:
-        """Add a grounding query."""
+    def query(
+        self,
+        language: SceneLanguage,
+        text: str,
+        objects: Sequence[Mapping[str, Any]],
+        place: NDArray[np.float32],
+        *,
+        told: bool,
+    ) -> None:
+        """Add a grounding query.
+
+        Args:
+            language: Who reads it.
+            text: The description.
+            objects: As in ``question``.
+            place: See ``places``.
+            told: Whether the language model is told of objects before it is asked.
+        """
         suffix = language.encode(language.prompt.ground.format(text=text))
+        if told:
+            self._remember(language, text, objects)
+        else:
+            self.untold.append(len(self.ids))
         self.grounds.append(len(self.ids))
+        self.places.append(place)
         self.ids.append(suffix)
         self.labels.append([IGNORED] * len(suffix))
+
+    def _remember(
+        self, language: SceneLanguage, text: str, objects: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Note what the mentions in a text, the beginning of a suffix, should bring back."""
+        for wanted in brought(text, objects):
+            token = len(language.encode(text[: wanted.end])) - 1
+            self.mentions.append((len(self.ids), token))
+            self.brought.append(np.concatenate([wanted.recalled, wanted.related]))
 
 
 @dataclass(eq=False)
@@ -87,7 +119,7 @@ class PackedBatch:
         mask: [B, 1, length + K + S, length + K + S], what may be attended to.
         ends: For each clip, index in S of each suffix's last token.
         mentions: [M, 2], clip and index in S.
-        recalled: [M, RECALLED].
+        brought: [M, RECALLED + RELATED].
     """
 
     length: int
@@ -98,7 +130,7 @@ class PackedBatch:
     mask: Tensor
     ends: list[Tensor]
     mentions: Tensor
-    recalled: Tensor
+    brought: Tensor
 
     @classmethod
     def of(
@@ -115,19 +147,19 @@ class PackedBatch:
             n = len(pack.ids)
             ids[row, :n] = pack.ids
             labels[row, :n] = torch.tensor([label for part in one.labels for label in part])
-            grounds = torch.isin(pack.owners, torch.tensor(one.grounds, dtype=torch.long))
-            offsets[row, objects : objects + n] = pack.offsets + count * ~grounds
+            told_of = ~torch.isin(pack.owners, torch.tensor(one.untold, dtype=torch.long))
+            offsets[row, objects : objects + n] = pack.offsets + count * told_of
             owners = torch.full((length + objects + width,), _PADDING)
             owners[:length] = PREFIX
             owners[length : length + objects] = _NOBODY
             owners[length : length + count] = OBJECTS
             owners[length + objects : length + objects + n] = pack.owners
             hears = torch.ones(len(owners), dtype=torch.bool)
-            hears[length + objects : length + objects + n] = ~grounds
+            hears[length + objects : length + objects + n] = told_of
             masks.append(visible(owners, owners, hears))
             starts = pack.ends - torch.tensor([len(suffix) for suffix in one.ids]) + 1
             mentions += [(row, int(starts[suffix]) + token) for suffix, token in one.mentions]
-        recalled = [wanted for one in asked for wanted in one.recalled]
+        wanted = [row for one in asked for row in one.brought]
         return cls(
             length,
             objects,
@@ -137,12 +169,12 @@ class PackedBatch:
             torch.stack(masks)[:, None],
             [pack.ends for pack in packs],
             torch.tensor(mentions, dtype=torch.long).view(-1, 2),
-            torch.from_numpy(np.stack(recalled)) if recalled else torch.zeros(0, RECALLED),
+            torch.from_numpy(np.stack(wanted)) if wanted else torch.zeros(0, RECALLED + RELATED),
         )
 
 
 class Recall(nn.Module):
-    """Reads off a hidden state what it brought back of a thing named; thrown away after training.
+    """Reads off hidden states what mentions brought back; thrown away after training.
 
     Args:
         dim: Width of the language model.
@@ -150,15 +182,38 @@ class Recall(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.read = nn.Linear(dim, RECALLED)
+        self.recall = nn.Linear(dim, RECALLED)
+        self.relate = nn.Linear(dim, RELATED)
+        self.place = nn.Linear(dim, 3)
 
-    def forward(self, hidden: Tensor, wanted: Tensor) -> Tensor:
-        """Mean squared error of what is asked, hidden [M, dim], wanted [M, RECALLED] or NaN."""
-        asked = wanted.isfinite()
-        if not asked.any():
-            return hidden.new_zeros(())
-        said = self.read(functional.rms_norm(hidden.float(), hidden.shape[-1:]))
-        return functional.mse_loss(said[asked], wanted.to(said)[asked])
+    def places(self, grounds: Tensor, wanted: Tensor) -> Tensor:
+        """Mean squared error of where the things lie that grounding queries mean.
+
+        Args:
+            grounds: Last hidden states of the queries [Q, dim].
+            wanted: [Q, 3], NaN where nothing is asked.
+        """
+        return _error(self.place, grounds, wanted)
+
+    def forward(self, mentions: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
+        """Sum of both mean squared errors.
+
+        Args:
+            mentions: Hidden states [M, dim] off which things are recalled, and related.
+            wanted: [M, RECALLED + RELATED], NaN where nothing is asked.
+        """
+        recalled, related = wanted[:, :RECALLED], wanted[:, RECALLED:]
+        return _error(self.recall, mentions[0], recalled) + _error(
+            self.relate, mentions[1], related
+        )
+
+
+def _error(reader: nn.Module, hidden: Tensor, wanted: Tensor) -> Tensor:
+    asked = wanted.isfinite()
+    if not asked.any():
+        return hidden.new_zeros((), dtype=torch.float32)
+    said = reader(functional.rms_norm(hidden.float(), hidden.shape[-1:]))
+    return functional.mse_loss(said[asked], wanted.to(said)[asked])
 
 
 def object_tokens(
@@ -195,11 +250,12 @@ class Heard:
 
     Attributes:
         hidden: [B, S, D], last hidden states of the suffixes.
-        mentions: [M, D], hidden states at mentions, a quarter of the layers before the last.
+        mentions: Hidden states at mentions after a third and after two thirds of the layers, each
+            [M, D].
     """
 
     hidden: Tensor
-    mentions: Tensor
+    mentions: tuple[Tensor, Tensor]
 
 
 def read(
@@ -236,9 +292,11 @@ def read(
     )
     before = batch.length + batch.objects
     layers = len(model.layers)
-    middle = out.hidden_states[layers - max(1, layers // 4)][:, before:]
     clip, token = batch.mentions.to(device).unbind(dim=1)
-    return Heard(out.last_hidden_state[:, before:], middle[clip, token])
+    recalled, related = (
+        out.hidden_states[layer][clip, before + token] for layer in (layers // 3, 2 * layers // 3)
+    )
+    return Heard(out.last_hidden_state[:, before:], (recalled, related))
 
 
 def answer_losses(
