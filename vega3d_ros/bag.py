@@ -293,6 +293,7 @@ def read_frames(
     """
     transforms = TransformBuffer()
     assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
+    assembler.depth_expected = bool(topics.depth)
     now_ns = 0
     for message in bag.raw_messages(topics.names):
         decoded, now_ns = bag.decode(message), message.stamp_ns

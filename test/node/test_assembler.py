@@ -93,6 +93,30 @@ def test_depth_that_comes_later_is_waited_for_and_paired_by_stamp():
     assert frame.depth_m is not None
 
 
+def test_the_first_image_waits_for_depth_that_somebody_publishes():
+    """Else whether it has depth would hang on which of two messages is a millisecond earlier."""
+    assembler = FrameAssembler(wait_ns=300 * MS)
+    assembler.depth_expected = True
+    assembler.add_camera_info(info())
+    assembler.add_image(image(START), 0)
+    assert frames(assembler, 100 * MS) == []
+    assembler.add_depth(depth(START), 200 * MS)
+    (frame,) = frames(assembler, 200 * MS)
+    assert frame.depth_m is not None
+
+
+def test_a_depth_publisher_that_never_speaks_costs_a_bounded_time_once():
+    assembler = FrameAssembler(wait_ns=300 * MS)
+    assembler.depth_expected = True
+    assembler.add_camera_info(info())
+    assembler.add_image(image(START), 0)
+    assert frames(assembler, 299 * MS) == []
+    (frame,) = frames(assembler, 300 * MS)
+    assert frame.depth_m is None
+    assembler.add_image(image(START + S), S)
+    assert len(frames(assembler, S)) == 1
+
+
 def test_depth_that_does_not_come_costs_a_bounded_time():
     assembler = FrameAssembler(wait_ns=300 * MS)
     assembler.add_camera_info(info())

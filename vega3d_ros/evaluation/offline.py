@@ -141,6 +141,7 @@ class OfflineDrive:
         self._clips = ClipMaker(
             parameters, self._transforms.lookup, self._set_back, on_fate=self._on_fate
         )
+        self._clips.assembler.depth_expected = bool(topics.depth)
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
         self._was_reset = False

@@ -64,6 +64,7 @@ class FrameAssembler:
         on_drop: Told the stamp of every image that is lost, and why.
 
     Attributes:
+        depth_expected: Whether somebody publishes depth, so that the first image waits for it too.
         drops: Images that were lost, by reason.
         lacks: What frames had to do without, by reason.
         details: What is wrong at present, by reason.
@@ -78,6 +79,7 @@ class FrameAssembler:
         on_drop: Callable[[int, str], None] | None = None,
     ) -> None:
         self.fixed_frame = fixed_frame
+        self.depth_expected = False
         self.drops: Counter[str] = Counter()
         self.lacks: Counter[str] = Counter()
         self.details: dict[str, str] = {}
@@ -202,14 +204,19 @@ class FrameAssembler:
                 yield Assembled(frame, image.arrival_ns)
 
     def _awaits_info(self, now_ns: int) -> bool:
-        began = self._first_image_ns
-        return self._info is None and began is not None and now_ns - began < self._wait_ns
+        return self._info is None and self._just_began(now_ns)
 
     def _awaits_depth(self, image: _Waiting, now_ns: int) -> bool:
-        if self._depth_arrival_ns is None or now_ns - self._depth_arrival_ns > STALE_NS:
+        if self._depth_arrival_ns is None:
+            return self.depth_expected and self._just_began(now_ns)
+        if now_ns - self._depth_arrival_ns > STALE_NS:
             return False
         newest = max((stamp_ns(depth) for depth in self._depths), default=0)
         return self._match(image.stamp_ns) is None and newest < image.stamp_ns
+
+    def _just_began(self, now_ns: int) -> bool:
+        began = self._first_image_ns
+        return began is not None and now_ns - began < self._wait_ns
 
     def _poses_may_begin(self, now_ns: int) -> bool:
         """Whether images only just began, so that frames unknown so far may still become known."""

@@ -89,6 +89,11 @@ class Input:
             self._type, self._reliability, self._durability = kind, reliability, durability
             self._subscribe()
 
+    @property
+    def is_published(self) -> bool:
+        """Whether anybody published the topic when last looked."""
+        return self._publishers > 0
+
     def facts(self) -> InputFacts:
         """What is known of the topic."""
         age_s = None if self._last_ns is None else (time.monotonic_ns() - self._last_ns) * 1e-9

@@ -114,6 +114,7 @@ class Intake:
 
     def _on_image(self, msg: Any) -> None:
         self._health.tick("images")
+        self._clips.assembler.depth_expected = self._inputs["depth"].is_published
         self._clips.add_image(msg, time.monotonic_ns())
         self._advance()
 
