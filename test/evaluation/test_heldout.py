@@ -228,7 +228,7 @@ def test_a_box_too_large_by_a_third_of_its_overlap():
     assert summary["Acc@0.25"].value == 1
     assert summary["Acc@0.5"].value == 0
     assert summary["Acc@0.5 with headings"].value == 0
-    assert summary["Acc@0.25 of the best token's box"].value == 1
+    assert summary["Acc@0.25 of the likeliest box"].value == 1
     assert summary[report.METRES].value == pytest.approx(0)
 
 
@@ -266,7 +266,7 @@ def test_a_box_below_the_threshold_is_not_here_though_its_token_proposes_it():
     unsure.threshold = 1.1
     summary = scores(SceneModel("unsure", unsure, depth=True))
     assert summary["Acc@0.25"].value == 0
-    assert summary["Acc@0.25 of the best token's box"].value == 1
+    assert summary["Acc@0.25 of the likeliest box"].value == 1
 
 
 def test_a_token_beside_the_object_is_a_miss():

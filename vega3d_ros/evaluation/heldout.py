@@ -58,7 +58,7 @@ class Grounding:
         box: Best object, in the clip's fixed frame; None says "not here".
         token: Frame, and row and column of the frame's token grid, of the best visual token,
             "not here" or not; None if the candidate has none.
-        proposal: Box that this token proposes.
+        proposal: The likeliest box, returned or not.
     """
 
     box: Box3D | None
@@ -115,7 +115,7 @@ class GroundingRow:
         on_object: Whether the best token shows a right object; None where there is no such thing.
         iou: Axis-aligned overlap of the best object with the best right one; 0 if none returned.
         iou_oriented: The same with headings.
-        iou_proposal: Axis-aligned overlap of the best token's proposal, returned or not.
+        iou_proposal: Axis-aligned overlap of the likeliest box, returned or not.
         center_error_m: From the returned centre to the nearest right one; None if none returned.
         thick: Whether all right objects are thick; None if only some are, or none is there.
     """

@@ -36,7 +36,7 @@ _SHARES: tuple[tuple[str, Callable[[GroundingRow], float | bool | None]], ...] =
     ("Acc@0.5", lambda row: row.iou >= 0.5),
     ("Acc@0.25 with headings", lambda row: row.iou_oriented >= 0.25),
     ("Acc@0.5 with headings", lambda row: row.iou_oriented >= 0.5),
-    ("Acc@0.25 of the best token's box", lambda row: row.iou_proposal >= 0.25),
+    ("Acc@0.25 of the likeliest box", lambda row: row.iou_proposal >= 0.25),
 )
 
 
