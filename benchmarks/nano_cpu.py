@@ -25,9 +25,9 @@ from rich.progress import track
 from rich.table import Table
 
 from vega3d_ros import __version__
-from vega3d_ros.frames import Camera, Clip, Frame
-from vega3d_ros.geometry import SE3
-from vega3d_ros.perceiver import Perceiver
+from vega3d_ros.core.frames import Camera, Clip, Frame
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.perception.perceiver import Perceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from sizes import QUESTION, PriorSource, build_modules
 
-from vega3d_ros.frames import Camera, Clip, Frame
-from vega3d_ros.loading import warm_up
-from vega3d_ros.perceiver import Perceiver
+from vega3d_ros.core.frames import Camera, Clip, Frame
+from vega3d_ros.perception.loading import warm_up
+from vega3d_ros.perception.perceiver import Perceiver
 
 if TYPE_CHECKING:
     from speed import Run
 
-    from vega3d_ros.perceiver import Scene
+    from vega3d_ros.perception.perceiver import Scene
 
 ANSWER_TOKENS = (1, 4, 16)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speed import Run
     from torch import Tensor
 
-    from vega3d_ros.prior.wan import WanPrior
+    from vega3d_ros.models.priors.wan.prior import WanPrior
 
 BATCH = 8
 COMPILATION_S = 80.0

@@ -11,13 +11,13 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros.bridge import Bridge, BridgeConfig, PositionEncoding
-from vega3d_ros.checkpoint import Modules
-from vega3d_ros.grounding.head import GroundingHead
-from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
-from vega3d_ros.prior.base import PriorConfig
-from vega3d_ros.prior.wan import WanPrior
-from vega3d_ros.prior.wan_files import drop_decoder, fill
+from vega3d_ros.models.checkpoints.load import Modules
+from vega3d_ros.models.fusion.fusion_module import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.models.grounders.token_head.head import GroundingHead
+from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat, SceneLanguage
+from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.models.priors.wan.files import drop_decoder, fill
+from vega3d_ros.models.priors.wan.prior import WanPrior
 from vega3d_ros.training.nano import mllm_config
 from vega3d_ros.training.nano_prior import nano_vae
 from vega3d_ros.training.tokenizer import special_ids, train_tokenizer

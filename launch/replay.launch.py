@@ -18,7 +18,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
 
-from vega3d_ros.bag import open_bag
+from vega3d_ros.sensing.bags.reader import open_bag
 
 ARGUMENTS = {
     "model": ("nano", "name of a shipped model, or a model folder"),

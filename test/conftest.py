@@ -8,8 +8,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from drives import START_NS, TRUTH, write_drive
 from hypothesis import settings
+from support.drive_bags import START_NS, TRUTH, write_drive
 
 # For this process and those it starts: nothing is downloaded, and messages check the types of
 # what they are given.

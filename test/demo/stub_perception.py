@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vega3d_ros.msg import ErrorCode, GroundedObject, GroundedObjectArray
 from vega3d_ros.srv import AskSpatial, ListObjects, QueryRelation
 
-from vega3d_ros.drawing import draw_gate
+from vega3d_ros.viz.drawing import draw_gate
 
 
 class Stub(LifecycleNode):

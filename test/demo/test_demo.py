@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from vega3d_ros.bag import open_bag
+from vega3d_ros.sensing.bags.reader import open_bag
 
 pytestmark = pytest.mark.ros
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_perceiver import FakePerceiver
-from official_folder import write_checkpoint
+from support.fake_perceiver import FakePerceiver
+from support.official_folder import write_checkpoint
 
-from vega3d_ros.cli import main
+from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
 from vega3d_ros.evaluation.bag_report import cell
-from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
+from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, Rows
 from vega3d_ros.evaluation.summary import (
     MEAN,
     METRES,

@@ -7,14 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drives import STORE, write_drive
-from fake_perceiver import FakePerceiver
+from support.drive_bags import STORE, write_drive
+from support.fake_perceiver import FakePerceiver
 
-from vega3d_ros.bag import IMAGE, BagWriter, open_bag
-from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, Interrupted, Job, is_done, run_job
-from vega3d_ros.evaluation.log import read_log
-from vega3d_ros.node.clips import HARDLY_MOVED, TOO_SOON, USED
-from vega3d_ros.node.settings import Parameters, load_parameters
+from vega3d_ros.evaluation.bag_run import (
+    COMPLETE,
+    FAILED,
+    PARTIAL,
+    Interrupted,
+    Job,
+    is_done,
+    run_job,
+)
+from vega3d_ros.evaluation.run_log import read_log
+from vega3d_ros.perception.settings import Parameters, load_parameters
+from vega3d_ros.sensing.bags.reader import IMAGE, BagWriter, open_bag
+from vega3d_ros.sensing.clip_builder import HARDLY_MOVED, TOO_SOON, USED
 
 # Every fourth frame a keyframe: they are two centimetres apart.
 PARAMETERS = Parameters(keyframe_translation_m=0.079)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vega3d_ros.evaluation.plan import RelationQuestion, Truth
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.objects import SceneObject
+from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
 from vega3d_ros.evaluation.scoring import (
     compare_objects,
     is_right,
     relation_is_right,
     true_relation,
 )
-from vega3d_ros.floor_plan import TrueObject
-from vega3d_ros.geometry import SE3, Box3D
-from vega3d_ros.scene.objects import SceneObject
+from vega3d_ros.viz.floor_plan import TrueObject
 
 LOOKS_ALONG_X = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
-from drives import LOOKS_ALONG_X
+from support.drive_bags import LOOKS_ALONG_X
 
-from vega3d_ros.evaluation.log import SceneRecord
+from vega3d_ros.core.frames import Camera
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.evaluation.run_log import SceneRecord
 from vega3d_ros.evaluation.truth import DETECTIONS, TopicTruth
-from vega3d_ros.frames import Camera
-from vega3d_ros.geometry import SE3
 
 CAMERA = Camera(100, 80, 80.0, 80.0, 49.5, 39.5)
 POSE = SE3(LOOKS_ALONG_X, np.array([1.0, 0.0, 1.0]))

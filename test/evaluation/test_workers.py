@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from drives import write_drive
-from fake_perceiver import load
+from support.drive_bags import write_drive
+from support.fake_perceiver import load
 
-from vega3d_ros import capacity
-from vega3d_ros.cli import main
+from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import workers
-from vega3d_ros.evaluation.job import COMPLETE, FAILED, Job, read_record
+from vega3d_ros.evaluation.bag_run import COMPLETE, FAILED, Job, read_record
 from vega3d_ros.evaluation.ray_workers import gpus_of_a_task
 from vega3d_ros.evaluation.workers import run_in_workers
-from vega3d_ros.node.settings import Parameters, load_parameters
+from vega3d_ros.models.checkpoints import device_memory as capacity
+from vega3d_ros.perception.settings import Parameters, load_parameters
 
 PARAMETERS = Parameters(model="deadly", keyframe_translation_m=0.079)
 
@@ -75,9 +75,9 @@ def file(tmp_path):
 
 @pytest.mark.ros
 def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
-    from vega3d_ros.node.perception import load_perceiver
+    from vega3d_ros.ros.perception_node import load_perceiver
 
-    monkeypatch.setattr("vega3d_ros.loading.load_ready", _load_ready)
+    monkeypatch.setattr("vega3d_ros.perception.loading.load_ready", _load_ready)
     parameters = load_parameters(file)
     with pytest.raises(LoadedError) as ours:
         workers.load_model(parameters)

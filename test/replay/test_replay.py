@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from vega3d_ros.bag import open_bag
-from vega3d_ros.evaluation.live import differences
-from vega3d_ros.evaluation.log import DriveLog, read_log
+from vega3d_ros.evaluation.live_adapter import differences
+from vega3d_ros.evaluation.run_log import DriveLog, read_log
+from vega3d_ros.sensing.bags.reader import open_bag
 
 pytestmark = pytest.mark.ros
 
@@ -24,8 +24,8 @@ SHIPPED = TEST.parent / "vega3d_ros" / "demo" / "bag"
 RUN = f"""
 import sys
 sys.path.insert(0, {str(TEST)!r})
-from fake_perceiver import FakePerceiver
-from vega3d_ros.cli import main
+from support.fake_perceiver import FakePerceiver
+from vega3d_ros.cli.main import main
 from vega3d_ros.replay import command
 if {{"fake", "slow"}} & set(sys.argv):
     made = command.node_command
@@ -119,10 +119,10 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
     """The check itself: a scene that moved and a question that got another answer show."""
     from dataclasses import replace
 
-    from fake_perceiver import FakePerceiver
+    from support.fake_perceiver import FakePerceiver
 
-    from vega3d_ros.evaluation.job import Job, run_job
-    from vega3d_ros.node.settings import Parameters
+    from vega3d_ros.evaluation.bag_run import Job, run_job
+    from vega3d_ros.perception.settings import Parameters
 
     job = Job(drive_bag.path, "bag", tmp_path, "0", Parameters())
     run_job(job, FakePerceiver(), lambda *_: None)
@@ -155,7 +155,7 @@ class Topics:
 
 
 def player(drive_bag, **playing):
-    from vega3d_ros.node.playback import Player, Playing
+    from vega3d_ros.replay.player import Player, Playing
 
     topics = Topics()
     bag = open_bag(drive_bag.path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.geometry import SE3
+from vega3d_ros.core.geometry import SE3
 from vega3d_ros.simulation.dataset import ClipDataset, ClipRecord, DatasetError, write_shard
 
 

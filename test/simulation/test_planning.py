@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.geometry import Box3D, iou_oriented
+from vega3d_ros.core.geometry import Box3D, iou_oriented
 from vega3d_ros.simulation.furniture import HELDOUT_MODELS, HELDOUT_VARIANT, read_furniture
 from vega3d_ros.simulation.planning import RoomError, plan_home, plan_room
 from vega3d_ros.simulation.primitives import COLORS, MAX_PARTS, PRIMITIVES, build_primitive

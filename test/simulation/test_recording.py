@@ -9,7 +9,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from scipy.spatial.transform import Rotation, Slerp
 
-from vega3d_ros.bag import BagError
+from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.simulation.recording import RecordingError, RecordingOptions, record
 from vega3d_ros.simulation.renderer import RenderError
 

@@ -9,13 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vega3d_ros.frames import Camera
-from vega3d_ros.geometry import SE3, Box3D
+from vega3d_ros.core.frames import Camera
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.furniture import read_furniture, variant_scale
-from vega3d_ros.simulation.paths import camera_pose
 from vega3d_ros.simulation.renderer import RenderError, Studio, camera_for
 from vega3d_ros.simulation.rooms import PlacedObject, Room, shell
-from vega3d_ros.simulation.witness import SEEN_PIXELS
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 
 
 def _views(record):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from models import random_modules
+from support.tiny_models import random_modules
 
 from vega3d_ros.simulation.clips import ClipFactory
 from vega3d_ros.simulation.dataset import ClipDataset, write_shard

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vega3d_ros.cli import main
-from vega3d_ros.perceiver import Perceiver
+from vega3d_ros.cli.main import main
+from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.simulation.clips import ClipFactory
 from vega3d_ros.simulation.dataset import ClipDataset, write_shard
 from vega3d_ros.simulation.renderer import RenderError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.grounding.losses import SHOWN
+from vega3d_ros.models.grounders.token_head.losses import SHOWN
 from vega3d_ros.training.samples import coverage, frame_truth
 
 TRUTH = {

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from vega3d_ros.training import settings
-from vega3d_ros.training.fused import FusedTraining
-from vega3d_ros.training.language import LanguageTraining
 from vega3d_ros.training.loop import Schedule, TrainingError
-from vega3d_ros.training.prior import PriorTrainingConfig
-from vega3d_ros.training.semantic import SemanticTraining
 from vega3d_ros.training.settings import load_settings
+from vega3d_ros.training.train_fusion import FusedTraining
+from vega3d_ros.training.train_language import LanguageTraining
+from vega3d_ros.training.train_prior import PriorTrainingConfig
+from vega3d_ros.training.train_vision_tower import SemanticTraining
 
 RECIPES = Path(settings.__file__).parent / "recipes"
 

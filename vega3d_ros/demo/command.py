@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from vega3d_ros.bag import Bag, BagError, CameraTopics, open_bag
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
-from vega3d_ros.evaluation.outcome import Outcome, read_drive, read_gate_images, read_outcome
-from vega3d_ros.evaluation.plan import DriveError, Plan, Truth, default_plan, load_plan, load_truth
-from vega3d_ros.node.process import node_command
+from vega3d_ros.evaluation.question_file import (
+    DriveError,
+    Plan,
+    Truth,
+    default_plan,
+    load_plan,
+    load_truth,
+)
+from vega3d_ros.evaluation.recorded_outputs import (
+    Outcome,
+    read_drive,
+    read_gate_images,
+    read_outcome,
+)
+from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.session import drive_live, interruptible
+from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.records import DriveResult
-    from vega3d_ros.geometry import SE3
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.evaluation.replies import DriveResult
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from vega3d_ros.drawing import box_in_camera, contact_sheet, draw_objects, enlarged
-from vega3d_ros.floor_plan import top_down_map
+from vega3d_ros.viz.drawing import box_in_camera, contact_sheet, draw_objects, enlarged
+from vega3d_ros.viz.floor_plan import top_down_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vega3d_ros.evaluation.outcome import Outcome, PublishedScene
-    from vega3d_ros.floor_plan import TrueObject
-    from vega3d_ros.frames import Frame
-    from vega3d_ros.geometry import SE3
-    from vega3d_ros.scene.objects import SceneObject
+    from vega3d_ros.core.frames import Frame
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.evaluation.recorded_outputs import Outcome, PublishedScene
+    from vega3d_ros.viz.floor_plan import TrueObject
 
     Image = NDArray[np.uint8]
 

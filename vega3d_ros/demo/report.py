@@ -23,11 +23,11 @@ from vega3d_ros.evaluation.scoring import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.evaluation.outcome import Outcome
-    from vega3d_ros.evaluation.plan import Truth
-    from vega3d_ros.evaluation.records import DriveResult, RelationReply, Reply
-    from vega3d_ros.geometry import SE3
-    from vega3d_ros.scene.objects import SceneObject
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.evaluation.question_file import Truth
+    from vega3d_ros.evaluation.recorded_outputs import Outcome
+    from vega3d_ros.evaluation.replies import DriveResult, RelationReply, Reply
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "

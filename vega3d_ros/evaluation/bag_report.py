@@ -7,12 +7,12 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.job import ROWS, read_record
-from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.bag_run import ROWS, read_record
+from vega3d_ros.evaluation.results import Rows
 from vega3d_ros.evaluation.sections import RECORDING, Section
 from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
-from vega3d_ros.frames import sample_uniformly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,13 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vega3d_ros.bag import BagError, open_bag
 from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
-from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, ROWS, Job, is_done, read_record
+from vega3d_ros.evaluation.bag_run import (
+    COMPLETE,
+    FAILED,
+    PARTIAL,
+    ROWS,
+    Job,
+    is_done,
+    read_record,
+)
 from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
-from vega3d_ros.evaluation.rows import Rows
+from vega3d_ros.evaluation.results import Rows
 from vega3d_ros.evaluation.summary import Figure
 from vega3d_ros.evaluation.workers import (
     check_memory,
@@ -24,14 +31,15 @@ from vega3d_ros.evaluation.workers import (
     run_here,
     run_in_workers,
 )
-from vega3d_ros.node.settings import load_parameters
+from vega3d_ros.perception.settings import load_parameters
+from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.node.settings import Parameters
+    from vega3d_ros.perception.settings import Parameters
 
 INTERRUPTED = 130
 SOME_FAILED = 1
@@ -43,8 +51,8 @@ class EvaluationError(ValueError):
 
 def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     """Evaluate recordings; returns the exit status."""
-    from vega3d_ros.capacity import pick_device  # noqa: PLC0415 - imports torch
-    from vega3d_ros.checkpoint import locate  # noqa: PLC0415
+    from vega3d_ros.models.checkpoints.device_memory import pick_device  # noqa: PLC0415 - imports torch
+    from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
 
     console = Console()
     parameters = load_parameters(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vega3d_ros.evaluation.habits import Habits, Known, labels
-from vega3d_ros.evaluation.heldout import ON_OBJECT, Grounding, Responses
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.token_grid import level
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
-from vega3d_ros.geometry import SE3, Box3D
+from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
+from vega3d_ros.evaluation.text_prior import Habits, Known, labels
 from vega3d_ros.simulation.questions import SEEN_PIXELS
-from vega3d_ros.token_geometry import level
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.evaluation.heldout import Asked
+    from vega3d_ros.evaluation.sim_eval import Asked
     from vega3d_ros.simulation.dataset import ClipRecord
 
 

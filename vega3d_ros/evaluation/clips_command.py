@@ -13,14 +13,14 @@ from rich.progress import track
 from vega3d_ros import __version__
 from vega3d_ros.evaluation import report
 from vega3d_ros.evaluation.baselines import Blind, Constant
-from vega3d_ros.evaluation.heldout import SceneModel, evaluate
+from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate
 from vega3d_ros.simulation.dataset import ClipDataset
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.heldout import Candidate, Results
-    from vega3d_ros.perceiver import Perceiver
+    from vega3d_ros.evaluation.sim_eval import Candidate, Results
+    from vega3d_ros.perception.perceiver import Perceiver
 
 # The baselines' habits settle with far fewer clips than a model learns from.
 _TRAINING_MADE, _TRAINING_READ = 200, 1000
@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(model: str, device: str) -> Perceiver:
-    from vega3d_ros.capacity import pick_device, pick_dtype  # noqa: PLC0415 - torch is slow to import
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415
+    from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.perception.perceiver import Perceiver  # noqa: PLC0415
 
     device = pick_device(device)
     perceiver = Perceiver.from_pretrained(model, device=device, dtype=pick_dtype("auto", device))

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
-from vega3d_ros.evaluation.cases import draw_again, object_case
+from vega3d_ros.evaluation.failure_images import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.summary import Parts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.rows import AnswerRow, ObjectRow, Rows
+    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, Rows
 
 _SHOWN = 24
 _RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone

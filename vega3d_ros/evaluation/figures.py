@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from vega3d_ros.evaluation.log import DriveLog, SceneRecord
+    from vega3d_ros.evaluation.run_log import DriveLog, SceneRecord
 
 PERCENTILES = (50, 90, 95, 99, 100)
 UNDERSTOOD = "scene"

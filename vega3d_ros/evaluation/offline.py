@@ -12,25 +12,25 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.bag import BagError
-from vega3d_ros.evaluation.log import DriveLog, ReplyRecord, SceneRecord
-from vega3d_ros.evaluation.plan import Question
-from vega3d_ros.evaluation.records import RelationReply, Reply
-from vega3d_ros.node.clips import ClipMaker
-from vega3d_ros.node.transforms import TransformBuffer, insert_transforms
-from vega3d_ros.scene.memory import Memory
-from vega3d_ros.scene.objects import publishable
+from vega3d_ros.core.objects import publishable
+from vega3d_ros.evaluation.question_file import Question
+from vega3d_ros.evaluation.replies import RelationReply, Reply
+from vega3d_ros.evaluation.run_log import DriveLog, ReplyRecord, SceneRecord
+from vega3d_ros.perception.object_map import Memory
+from vega3d_ros.sensing.bags.reader import BagError
+from vega3d_ros.sensing.clip_builder import ClipMaker
+from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from vega3d_ros.bag import Bag, CameraTopics, RawMessage
-    from vega3d_ros.evaluation.log import LogWriter
-    from vega3d_ros.evaluation.plan import RelationQuestion
-    from vega3d_ros.frames import Clip
-    from vega3d_ros.node.settings import Parameters
-    from vega3d_ros.node.worker import PerceiverLike, SceneLike
-    from vega3d_ros.scene.objects import SceneObject
+    from vega3d_ros.core.frames import Clip
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.evaluation.question_file import RelationQuestion
+    from vega3d_ros.evaluation.run_log import LogWriter
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import PerceiverLike, SceneLike
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
 
 _END_NS = 10**10  # longer than any frame waits
 _NO_SCENE = "no scene yet"

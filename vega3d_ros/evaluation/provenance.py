@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vega3d_ros import __version__
-from vega3d_ros.official.layout import card, is_official
+from vega3d_ros.models.checkpoints.official.layout import card, is_official
 
 _PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
 _WHOLE_BYTES = 64 << 20

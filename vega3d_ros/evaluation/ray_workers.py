@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from vega3d_ros.evaluation.job import FAILED, run_job, write_record
+from vega3d_ros.evaluation.bag_run import FAILED, run_job, write_record
 from vega3d_ros.evaluation.workers import WorkersError, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.evaluation.job import Job
+    from vega3d_ros.evaluation.bag_run import Job
     from vega3d_ros.evaluation.workers import Load, Progress
-    from vega3d_ros.node.settings import Parameters
-    from vega3d_ros.node.worker import PerceiverLike
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import PerceiverLike
 
 LOCAL = "local"
 _RETRIES = 2

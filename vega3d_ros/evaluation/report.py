@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from vega3d_ros.evaluation.heldout import Results, answerable
 from vega3d_ros.evaluation.metrics.intervals import (
     Estimate,
     macro_mean,
@@ -17,13 +16,14 @@ from vega3d_ros.evaluation.metrics.intervals import (
     median_over_clips,
 )
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
+from vega3d_ros.evaluation.sim_eval import Results, answerable
 from vega3d_ros.simulation.questions import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.heldout import AnswerRow, GroundingRow
+    from vega3d_ros.evaluation.sim_eval import AnswerRow, GroundingRow
 
     Summary = dict[str, Estimate]
 

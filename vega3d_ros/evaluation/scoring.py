@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vega3d_ros.core.geometry import SE3, iou_axis_aligned
+from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
-from vega3d_ros.geometry import SE3, iou_axis_aligned
-from vega3d_ros.scene.objects import SceneObject
-from vega3d_ros.scene.relations import OPPOSITE, Relation, Viewpoint, relate
+from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.evaluation.plan import RelationQuestion, Truth
-    from vega3d_ros.floor_plan import TrueObject
+    from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
+    from vega3d_ros.viz.floor_plan import TrueObject
 
 CLOSE_ENOUGH = 0.25
 """Relative error up to which a length counts as right."""

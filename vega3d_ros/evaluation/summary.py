@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vega3d_ros.evaluation.habits import Habits, Known
 from vega3d_ros.evaluation.metrics.intervals import (
     NOTHING,
     Estimate,
@@ -18,14 +17,15 @@ from vega3d_ros.evaluation.metrics.intervals import (
     median_over_clips,
 )
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
-from vega3d_ros.evaluation.rows import RIGHT_IOU, claim_place, typical_place
+from vega3d_ros.evaluation.results import RIGHT_IOU, claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
+from vega3d_ros.evaluation.text_prior import Habits, Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from vega3d_ros.evaluation.rows import AnswerRow, ClaimRow, ObjectRow, Rows
-    from vega3d_ros.geometry import Box3D
+    from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, Rows
 
 # Below so many recordings, parts of each are what is resampled.
 _ENOUGH_BAGS = 5

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from vega3d_ros.evaluation.plan import COUNTED_PIXELS, SEEN_PIXELS, DriveError, load_truth
-from vega3d_ros.floor_plan import TrueObject
-from vega3d_ros.geometry import SE3, Box3D
-from vega3d_ros.node.assembler import stamp_ns
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, SEEN_PIXELS, DriveError, load_truth
+from vega3d_ros.sensing.frame_assembly import stamp_ns
+from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vega3d_ros.bag import Bag
-    from vega3d_ros.evaluation.log import SceneRecord
-    from vega3d_ros.evaluation.plan import Truth
+    from vega3d_ros.evaluation.question_file import Truth
+    from vega3d_ros.evaluation.run_log import SceneRecord
+    from vega3d_ros.sensing.bags.reader import Bag
 
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
 OBJECTS = "vega3d_ros/msg/GroundedObjectArray"

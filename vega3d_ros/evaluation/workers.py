@@ -9,15 +9,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
-from vega3d_ros.evaluation.job import COMPLETE, FAILED, PARTIAL, Interrupted, run_job, write_record
+from vega3d_ros.evaluation.bag_run import (
+    COMPLETE,
+    FAILED,
+    PARTIAL,
+    Interrupted,
+    run_job,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vega3d_ros.evaluation.job import Job
-    from vega3d_ros.node.settings import Parameters
-    from vega3d_ros.node.worker import PerceiverLike
-    from vega3d_ros.prior.acceleration import Acceleration
+    from vega3d_ros.evaluation.bag_run import Job
+    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import PerceiverLike
 
     Progress = Callable[[str, float, float], None]
     Load = Callable[[Parameters], PerceiverLike]
@@ -33,7 +40,7 @@ class WorkersError(RuntimeError):
 
 def load_model(parameters: Parameters) -> PerceiverLike:
     """The model of a node's parameters, loaded and warmed up as the node does it."""
-    from vega3d_ros.loading import load_ready  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.perception.loading import load_ready  # noqa: PLC0415 - torch is slow to import
 
     perceiver: PerceiverLike = load_ready(
         parameters.model,
@@ -55,12 +62,16 @@ def check_memory(workers: int, parameters: Parameters) -> None:
         CapacityError: If there is no such device.
         CheckpointError: If there is no such model.
     """
-    from vega3d_ros import capacity  # noqa: PLC0415 - imports torch
-    from vega3d_ros.checkpoint import locate  # noqa: PLC0415
-    from vega3d_ros.footprint import UNKNOWN, Workload, estimate  # noqa: PLC0415
+    from vega3d_ros.models.checkpoints import device_memory  # noqa: PLC0415 - imports torch
+    from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
+    from vega3d_ros.models.checkpoints.memory_estimate import (  # noqa: PLC0415
+        UNKNOWN,
+        Workload,
+        estimate,
+    )
 
-    device = capacity.pick_device(parameters.device)
-    dtype = capacity.pick_dtype(parameters.dtype, device)
+    device = device_memory.pick_device(parameters.device)
+    dtype = device_memory.pick_dtype(parameters.dtype, device)
     folder, workload = locate(parameters.model), Workload(frames=parameters.clip_length)
     try:
         model = estimate(folder, dtype, workload).total
@@ -68,9 +79,9 @@ def check_memory(workers: int, parameters: Parameters) -> None:
         return  # something is missing or damaged; loading it says what
     needs = {"cpu": _RUNTIME_BYTES + model}
     if device != "cpu":
-        needs[device] = capacity.CUDA_BYTES + model
+        needs[device] = device_memory.CUDA_BYTES + model
     for place, each in needs.items():
-        free, _ = capacity.available(place)
+        free, _ = device_memory.available(place)
         if workers * each > free:
             fit = max(1, free // each)
             msg = (

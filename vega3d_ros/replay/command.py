@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vega3d_ros.bag import Bag, open_bag
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
-from vega3d_ros.evaluation.job import (
+from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     Job,
     finish_drive,
@@ -18,26 +17,27 @@ from vega3d_ros.evaluation.job import (
     topic_record,
     write_record,
 )
-from vega3d_ros.evaluation.live import as_live, differences, live_log
-from vega3d_ros.evaluation.log import LOG, LogWriter
+from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
 from vega3d_ros.evaluation.offline import OfflineDrive
-from vega3d_ros.evaluation.outcome import NODE, read_outcome
-from vega3d_ros.evaluation.plan import DriveError, Plan
 from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.evaluation.question_file import DriveError, Plan
+from vega3d_ros.evaluation.recorded_outputs import NODE, read_outcome
+from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
-from vega3d_ros.node.process import NODE_PARAMETERS, node_command
-from vega3d_ros.node.settings import Parameters, load_parameters
+from vega3d_ros.perception.settings import Parameters, load_parameters
+from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
 from vega3d_ros.replay.session import drive_live, interruptible
+from vega3d_ros.sensing.bags.reader import Bag, open_bag
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.bag import CameraTopics
-    from vega3d_ros.evaluation.log import DriveLog
     from vega3d_ros.evaluation.offline import Interview
-    from vega3d_ros.evaluation.records import DriveResult
+    from vega3d_ros.evaluation.replies import DriveResult
+    from vega3d_ros.evaluation.run_log import DriveLog
     from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.sensing.bags.reader import CameraTopics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -218,7 +218,7 @@ def _made_with(args: argparse.Namespace) -> dict[str, Any]:
     if args.model is None:
         made = provenance(args.node, None, "the node's")
     else:
-        from vega3d_ros.checkpoint import locate  # noqa: PLC0415 - imports torch
+        from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415 - imports torch
 
         made = provenance(args.model, locate(args.model), "auto")
     return made | {"settings": {"rate": args.rate, "loop": args.loop, "start_s": args.start}}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from vega3d_ros.evaluation.outcome import NODE
-from vega3d_ros.evaluation.plan import DriveError
-from vega3d_ros.evaluation.records import Reply
-from vega3d_ros.node.process import (
+from vega3d_ros.evaluation.question_file import DriveError
+from vega3d_ros.evaluation.recorded_outputs import NODE
+from vega3d_ros.evaluation.replies import Reply
+from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,
     private_environment,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vega3d_ros.bag import Bag, CameraTopics
-    from vega3d_ros.evaluation.plan import Plan
-    from vega3d_ros.evaluation.records import DriveResult, RelationReply
+    from vega3d_ros.evaluation.question_file import Plan
+    from vega3d_ros.evaluation.replies import DriveResult, RelationReply
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 
 def drive_live(
@@ -69,8 +69,8 @@ def drive_live(
     """
     try:
         # rclpy only here: everything above and below works where ROS is missing.
-        from vega3d_ros.node.drive import Drive, pause_services, ros_node  # noqa: PLC0415
-        from vega3d_ros.node.playback import Playing  # noqa: PLC0415
+        from vega3d_ros.replay.live_run import Drive, pause_services, ros_node  # noqa: PLC0415
+        from vega3d_ros.replay.player import Playing  # noqa: PLC0415
     except ImportError as error:
         msg = f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
         raise DriveError(msg) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.simulation.clip_paths import clip_path
 from vega3d_ros.simulation.dataset import (
     CLIPS_PER_SHARD,
     ClipRecord,
@@ -15,7 +16,6 @@ from vega3d_ros.simulation.dataset import (
     write_shard,
 )
 from vega3d_ros.simulation.furniture import FurnitureFolder, read_furniture
-from vega3d_ros.simulation.paths import clip_path
 from vega3d_ros.simulation.planning import plan_room
 from vega3d_ros.simulation.questions import make_questions
 from vega3d_ros.simulation.referring import make_referring
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.frames import Camera
-    from vega3d_ros.geometry import SE3
+    from vega3d_ros.core.frames import Camera
+    from vega3d_ros.core.geometry import SE3
 
 WIDTH, HEIGHT, FRAMES = 224, 168, 8
 _STEP_NS = 500_000_000

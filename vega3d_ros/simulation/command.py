@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vega3d_ros.arguments import natural, positive
-from vega3d_ros.bag import BagError
+from vega3d_ros.core.arguments import natural, positive
+from vega3d_ros.sensing.bags.reader import BagError
+from vega3d_ros.simulation.camera_path import TourError
 from vega3d_ros.simulation.clips import generate
 from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
 from vega3d_ros.simulation.recording import (
@@ -21,7 +22,6 @@ from vega3d_ros.simulation.recording import (
     record,
 )
 from vega3d_ros.simulation.rooms import SPLITS
-from vega3d_ros.simulation.tour import TourError
 
 if TYPE_CHECKING:
     import argparse

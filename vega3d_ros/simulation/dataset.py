@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.frames import Camera, Clip, Frame
-from vega3d_ros.geometry import SE3
+from vega3d_ros.core.frames import Camera, Clip, Frame
+from vega3d_ros.core.geometry import SE3
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.geometry import distance_between
+from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import PRIMITIVES
 from vega3d_ros.simulation.referring import Referring, make_referring
-from vega3d_ros.simulation.witness import (
+from vega3d_ros.simulation.visibility import (
     GLIMPSED_PIXELS,
     SEEN_PIXELS,
     Seen,

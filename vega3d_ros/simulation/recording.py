@@ -24,22 +24,22 @@ from rosbags.interfaces import (
 )
 from rosbags.typesys import Stores, get_typestore
 
-from vega3d_ros.bag import BagWriter
-from vega3d_ros.geometry import SE3
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.sensing.bags.reader import BagWriter
+from vega3d_ros.simulation.camera_path import TICK_S, drive
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID
-from vega3d_ros.simulation.interview import make_interview
 from vega3d_ros.simulation.planning import plan_home
+from vega3d_ros.simulation.question_sampling import make_interview
 from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS
-from vega3d_ros.simulation.tour import TICK_S, drive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.frames import Camera
+    from vega3d_ros.core.frames import Camera
     from vega3d_ros.simulation.furniture import FurnitureFolder
     from vega3d_ros.simulation.renderer import View
 

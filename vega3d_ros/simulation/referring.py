@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.geometry import distance_between
+from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import COLORS
-from vega3d_ros.simulation.witness import Seen, Speaker, Witness
+from vega3d_ros.simulation.visibility import Seen, Speaker, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -20,7 +20,7 @@ os.environ.setdefault("LP_NUM_THREADS", "0")
 
 import mujoco
 
-from vega3d_ros.frames import Camera
+from vega3d_ros.core.frames import Camera
 from vega3d_ros.simulation.furniture import VARIANTS, FurnitureFolder, variant_scale
 from vega3d_ros.simulation.primitives import MAX_PARTS, Part
 from vega3d_ros.simulation.rooms import MAX_OBJECTS, PlacedObject, Room
@@ -28,7 +28,7 @@ from vega3d_ros.simulation.rooms import MAX_OBJECTS, PlacedObject, Room
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vega3d_ros.geometry import SE3
+    from vega3d_ros.core.geometry import SE3
 
 _SLABS = 12
 _SURFACES = 16

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.progress import track
 
-from vega3d_ros.perceiver import Perceiver
-from vega3d_ros.simulation.witness import GLIMPSED_PIXELS
+from vega3d_ros.perception.perceiver import Perceiver
+from vega3d_ros.simulation.visibility import GLIMPSED_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.checkpoint import Modules
+    from vega3d_ros.models.checkpoints.load import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
 
 _CANDIDATES = np.linspace(0.02, 0.99, 98)

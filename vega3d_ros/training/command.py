@@ -102,16 +102,16 @@ def _shipped(stage: str) -> Path:
 
 
 def _prior(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.prior import PriorTrainingConfig, train_prior  # noqa: PLC0415
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+    from vega3d_ros.training.train_prior import PriorTrainingConfig, train_prior  # noqa: PLC0415
 
     settings = load_settings(PriorTrainingConfig, config, {**overrides, "data": args.data})
     train_prior(settings, args.out, resume=not args.fresh)
 
 
 def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.semantic import SemanticTraining, new_tower, train_semantic  # noqa: PLC0415
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+    from vega3d_ros.training.train_vision_tower import SemanticTraining, new_tower, train_semantic  # noqa: PLC0415
 
     settings = load_settings(SemanticTraining, config, {**overrides, "data": args.data})
     settings = _with_steps(settings, args.steps)
@@ -119,18 +119,18 @@ def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any])
 
 
 def _language(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.language import LanguageTraining  # noqa: PLC0415
     from vega3d_ros.training.pipeline import build_language  # noqa: PLC0415
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+    from vega3d_ros.training.train_language import LanguageTraining  # noqa: PLC0415
 
     settings = _with_steps(load_settings(LanguageTraining, config, overrides), args.steps)
     build_language(settings, data=args.data, out=args.out, resume=not args.fresh)
 
 
 def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.fused import FusedTraining  # noqa: PLC0415
     from vega3d_ros.training.pipeline import build_fused  # noqa: PLC0415
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+    from vega3d_ros.training.train_fusion import FusedTraining  # noqa: PLC0415
 
     settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
     settings = replace(settings, lesson=replace(settings.lesson, blind=args.blind))
@@ -149,9 +149,9 @@ def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) ->
 
 
 def _answers(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.fused import FusedTraining  # noqa: PLC0415
     from vega3d_ros.training.pipeline import build_answers  # noqa: PLC0415
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+    from vega3d_ros.training.train_fusion import FusedTraining  # noqa: PLC0415
 
     settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
     folder = build_answers(

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros.bridge import WITHOUT_PRIOR, Bridge, BridgeConfig, PositionEncoding
-from vega3d_ros.checkpoint import Modules
-from vega3d_ros.grounding.head import GroundingHead
-from vega3d_ros.mllm.language import PromptFormat, SceneLanguage
-from vega3d_ros.training.notes import COLOR_NAMES
+from vega3d_ros.models.checkpoints.load import Modules
+from vega3d_ros.models.fusion.fusion_module import (
+    WITHOUT_PRIOR,
+    Bridge,
+    BridgeConfig,
+    PositionEncoding,
+)
+from vega3d_ros.models.grounders.token_head.head import GroundingHead
+from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat, SceneLanguage
+from vega3d_ros.training.object_records import COLOR_NAMES
 from vega3d_ros.training.tokenizer import special_ids
 
 if TYPE_CHECKING:
@@ -20,8 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-    from vega3d_ros.mllm.object_tokens import ObjectTokens
-    from vega3d_ros.prior.wan import WanPrior
+    from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
+    from vega3d_ros.models.priors.wan.prior import WanPrior
 
 IMAGE_SIZE = (224, 168)
 ROWS, COLUMNS = 6, 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
-from vega3d_ros.prior.base import PriorConfig
+from vega3d_ros.models.priors.base import PriorConfig
 
 TEXT_DIM = 32
 

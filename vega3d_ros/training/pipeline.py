@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from vega3d_ros.checkpoint import Modules, load_modules, save_modules
-from vega3d_ros.prior.wan import WanPrior, randomised
+from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
+from vega3d_ros.models.priors.wan.prior import WanPrior, randomised
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.calibrate import calibrate
-from vega3d_ros.training.findings import Findings, find
-from vega3d_ros.training.fused import train_fused
-from vega3d_ros.training.language import LANGUAGE_FILE, load_language, train_language
+from vega3d_ros.training.detection_cache import Findings, find
 from vega3d_ros.training.loop import TrainingError
 from vega3d_ros.training.nano import assemble, new_language
-from vega3d_ros.training.semantic import TOWER_FILE, read_labels
+from vega3d_ros.training.token_cache import StoredTokens, store
 from vega3d_ros.training.tokenizer import train_tokenizer
-from vega3d_ros.training.tokens import StoredTokens, store
+from vega3d_ros.training.train_fusion import train_fused
+from vega3d_ros.training.train_language import LANGUAGE_FILE, load_language, train_language
+from vega3d_ros.training.train_vision_tower import TOWER_FILE, read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vega3d_ros.training.fused import FusedTraining
-    from vega3d_ros.training.language import LanguageTraining
+    from vega3d_ros.training.train_fusion import FusedTraining
+    from vega3d_ros.training.train_language import LanguageTraining
 
 # The last clips of the training split choose the threshold; nothing is trained on them.
 CALIBRATION_CLIPS = 100

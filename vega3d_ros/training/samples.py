@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.frames import Camera
-from vega3d_ros.geometry import SE3, Box3D
-from vega3d_ros.grounding.losses import SHOWN
-from vega3d_ros.token_geometry import TokenGeometry, level, surface_percentiles
+from vega3d_ros.core.frames import Camera
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.token_grid import TokenGeometry, level, surface_percentiles
+from vega3d_ros.models.grounders.token_head.losses import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

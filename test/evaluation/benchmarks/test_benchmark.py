@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 from evaluation.benchmarks import layouts
-from models import random_modules, shared_modules
+from support.tiny_models import random_modules, shared_modules
 
-from vega3d_ros import cli
-from vega3d_ros.checkpoint import save_modules
+from vega3d_ros.cli import main as cli
 from vega3d_ros.evaluation.benchmarks import runner
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError
 from vega3d_ros.evaluation.benchmarks.features import KeptPrior, prior_digest
 from vega3d_ros.evaluation.benchmarks.runner import Predictions, Run, Shard
 from vega3d_ros.evaluation.benchmarks.tasks import TASKS, nearest
 from vega3d_ros.evaluation.benchmarks.words import Words
-from vega3d_ros.perceiver import Perceiver, PerceiverError
+from vega3d_ros.models.checkpoints.load import save_modules
+from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
 ON_SCANNET = [name for name in TASKS if name != "vsi-bench"]
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from vega3d_ros.core.frames import Clip
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.frames import Clip
-    from vega3d_ros.perceiver import Scene
+    from vega3d_ros.perception.perceiver import Scene
 
     Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from vega3d_ros import __version__
-from vega3d_ros.arguments import positive
+from vega3d_ros.core.arguments import positive
 from vega3d_ros.evaluation.benchmarks import report
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing
 from vega3d_ros.evaluation.benchmarks.runner import (
@@ -183,7 +183,7 @@ def _ask(
     import torch  # noqa: PLC0415 - slow to import, and not needed to score
 
     from vega3d_ros.evaluation.benchmarks.features import KeptPrior, prior_digest  # noqa: PLC0415
-    from vega3d_ros.perceiver import Perceiver  # noqa: PLC0415
+    from vega3d_ros.perception.perceiver import Perceiver  # noqa: PLC0415
 
     with console.status(f"loading {args.model}"):
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[args.dtype]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vega3d_ros.prior.wan import WanPrior
+    from vega3d_ros.models.priors.wan.prior import WanPrior
 
 
 def prior_digest(prior: WanPrior) -> str:

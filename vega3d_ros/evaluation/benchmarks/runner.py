@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.evaluation.benchmarks.base import Row, SceneReader, Task
-    from vega3d_ros.perceiver import Perceiver, Scene
+    from vega3d_ros.perception.perceiver import Perceiver, Scene
 
 _SETTINGS = "settings.json"
 
@@ -93,7 +93,7 @@ class Run:
             yield rows
 
     def _rows(self, seen: Scene, asked: Sequence[Question], reader: SceneReader) -> list[Row]:
-        from vega3d_ros.perceiver import PerceiverError  # noqa: PLC0415 - scoring needs no torch
+        from vega3d_ros.perception.perceiver import PerceiverError  # noqa: PLC0415 - scoring needs no torch
 
         try:
             predictions = self.task.respond(seen, asked, reader)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from vega3d_ros.core.frames import Camera, Clip, Frame, sample_uniformly
+from vega3d_ros.core.geometry import SE3
 from vega3d_ros.evaluation.benchmarks import plain_pickle
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing, read_json
-from vega3d_ros.frames import Camera, Clip, Frame, sample_uniformly
-from vega3d_ros.geometry import SE3
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.evaluation.benchmarks.base import Row, SceneReader
-    from vega3d_ros.perceiver import Scene
+    from vega3d_ros.perception.perceiver import Scene
 
 _PROCESSED = "get processed/ of the data set zd11024/Video-3D-LLM_data on Hugging Face"
 # Recorded by the official code as part of the prompt, though it does not feed it.

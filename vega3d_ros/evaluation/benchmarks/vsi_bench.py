@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from vega3d_ros.core.frames import Clip, Frame, sample_uniformly
 from vega3d_ros.evaluation.benchmarks.base import (
     BenchmarkError,
     Question,
@@ -15,7 +16,6 @@ from vega3d_ros.evaluation.benchmarks.base import (
     unique,
 )
 from vega3d_ros.evaluation.metrics.vsi_bench import CHOICES, NUMBERS
-from vega3d_ros.frames import Clip, Frame, sample_uniformly
 
 if TYPE_CHECKING:
     from pathlib import Path

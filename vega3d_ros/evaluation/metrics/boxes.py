@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.geometry import Box3D, iou_oriented
+from vega3d_ros.core.geometry import Box3D, iou_oriented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,85 @@
+"""The fixed shapes that are recorded as CUDA graphs, run kernel by kernel on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support.tiny_models import WORDS, random_modules
+
+from vega3d_ros.models.mllms.qwen2_5_vl import cuda_graphs as recorded
+
+
+@pytest.fixture(scope="module")
+def language():
+    return random_modules(seed=3).language
+
+
+@pytest.fixture(scope="module")
+def prefixes(language):
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        return [
+            language.read(torch.randn(count, *language.grid, 256, generator=generator))
+            for count in (3, 2)
+        ]
+
+
+def test_recorded_answers_are_those_of_the_kept_prefix(language, prefixes, monkeypatch):
+    expected = [[language.answers(p, [text], 6)[0] for text in WORDS] for p in prefixes]
+    language.record(3, graphs=False)
+    used = []
+    answer = language._recorded.answer
+    monkeypatch.setattr(
+        language._recorded, "answer", lambda *args: used.append(args) or answer(*args)
+    )
+    for _ in range(2):  # from one prefix to the other and back
+        for prefix, answers in zip(prefixes, expected, strict=True):
+            for text, (said, confidence) in zip(WORDS, answers, strict=True):
+                found = language.answers(prefix, [text], 6)[0]
+                assert found[0] == said
+                assert found[1] == pytest.approx(confidence, rel=1e-4)
+    assert len(used) == 2 * len(prefixes) * len(WORDS)
+    for prefix in prefixes:
+        assert all(layer.get_seq_length() == prefix.length for layer in prefix.cache.layers)
+
+
+def test_object_tokens_are_heard(language, prefixes):
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        clip = language.read(prefixes[1].visual)
+        told = language.tell(clip, torch.randn(40, 256, generator=generator))
+    language._recorded = None
+    expected = language.answers(told, [WORDS[0]], 6)[0]
+    language.record(3, graphs=False)
+    found = language.answers(told, [WORDS[0]], 6)[0]
+    assert found[0] == expected[0]
+    assert found[1] == pytest.approx(expected[1], rel=1e-4)
+    without = language.answers(prefixes[1], [WORDS[0]], 6)[0]
+    assert abs(without[1] - expected[1]) > 1e-4
+
+
+def test_what_does_not_fit_is_answered_as_before(language, prefixes):
+    language.record(2, graphs=False)
+    reader = language._recorded
+    assert not reader.fits(replace(prefixes[0], objects=recorded.TOLD), [1], 6)  # three frames
+    assert reader.fits(prefixes[1], [1] * recorded.SUFFIX, recorded.ANSWER)
+    assert not reader.fits(prefixes[1], [1] * (recorded.SUFFIX + 1), 6)
+    assert not reader.fits(prefixes[1], [1], recorded.ANSWER + 1)
+    long = " ".join(WORDS * 3)
+    assert len(language.encode(long)) > recorded.SUFFIX
+    alone = language.answers(prefixes[1], [long], 3)
+    language._recorded = None
+    assert language.answers(prefixes[1], [long], 3) == alone
+
+
+def test_the_end_of_an_answer_ends_it(language, prefixes, monkeypatch):
+    language.record(3, graphs=False)
+    suffix = language.encode(WORDS[0])
+    tokens, _ = language._recorded.answer(prefixes[0], suffix, 5, -1)
+    assert len(tokens) == 5
+    end = tokens[2]
+    shorter, logs = language._recorded.answer(prefixes[0], suffix, 5, end)
+    assert shorter == tokens[: tokens.index(end) + 1]
+    assert len(logs) == len(shorter)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vega3d_ros.perception.worker import Status
+from vega3d_ros.ros.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    Facts,
+    Health,
+    InputFacts,
+    Meter,
+    judge,
+    resident_mib,
+)
+
+IMAGE = InputFacts("/cam/image", 1, "sensor_msgs/msg/Image", "best_effort", age_s=0.1)
+FINE = Facts(
+    active=True,
+    active_s=60.0,
+    image=IMAGE,
+    camera_info=InputFacts("/cam/camera_info", 1, age_s=0.1),
+    status=Status.READY,
+    model="nano",
+    fixed_frame="map",
+    posed=True,
+    has_camera=True,
+    scenes=5,
+)
+
+
+def verdict(name, facts):
+    return next(item for item in judge(facts) if item.name == name)
+
+
+def test_all_is_well():
+    assert [item.level for item in judge(FINE)] == [OK] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "level", "words"),
+    [
+        ("input", {"image": replace(IMAGE, publishers=0)}, WARN, ["/cam/image", "remap"]),
+        (
+            "input",
+            {"image": replace(IMAGE, mismatch="RELIABILITY differs")},
+            ERROR,
+            ["RELIABILITY"],
+        ),
+        (
+            "input",
+            {"image": replace(IMAGE, age_s=7.0)},
+            WARN,
+            ["for 7 s", "fastdds_large_images.xml"],
+        ),
+        ("input", {"image": replace(IMAGE, age_s=None)}, WARN, ["for 60 s"]),
+        ("input", {"image": replace(IMAGE, lost=3)}, WARN, ["3 images lost"]),
+        ("input", {"has_camera": False}, WARN, ["/cam/camera_info", "no 3D objects"]),
+        ("input", {"details": {"no stamp": "the stamp is zero"}}, ERROR, ["zero"]),
+        ("input", {"details": {"unreadable image": "yuv"}}, ERROR, ["yuv"]),
+        ("input", {"details": {"late": "stamps stand still"}}, WARN, ["stamps stand still"]),
+        ("input", {"jumps_back": 9}, WARN, ["set back 9 times", "two clocks"]),
+        ("input", {"details": {"unregistered depth": "depth is in ir"}}, WARN, ["ir"]),
+        (
+            "transforms",
+            {"posed": False, "details": {"no transform": "map is unknown"}},
+            WARN,
+            ["map", "optical"],
+        ),
+        ("transforms", {"has_transforms": False}, WARN, ["tf2_msgs"]),
+        ("transforms", {"fixed_frame": "", "posed": False}, OK, ["optical"]),
+        ("model", {"status": Status.LOADING, "loading_s": 12.0}, WARN, ["loading nano", "12 s"]),
+        (
+            "model",
+            {"status": Status.LOADING, "loading": "language model"},
+            WARN,
+            ["now: language model"],
+        ),
+        ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
+        ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),
+        ("inference", {"scenes": 0}, OK, ["no scene"]),
+        ("inference", {"clip_failure": "out of range"}, ERROR, ["out of range"]),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_remedy(name, change, level, words):
+    found = verdict(name, replace(FINE, **change))
+    assert found.level == level
+    for word in words:
+        assert word in found.message
+
+
+def test_a_reliable_publisher_is_not_told_about_best_effort_losses():
+    facts = replace(FINE, image=replace(IMAGE, age_s=9.0, reliability="reliable"))
+    assert "best-effort" not in verdict("input", facts).message
+
+
+def test_an_inactive_node_is_no_fault():
+    assert all(item.level == OK for item in judge(Facts(active=False)))
+
+
+def test_counts_are_reported():
+    facts = replace(FINE, drops={"late": 2}, lacks={"no depth": 3}, rates={"images": "30.00 Hz"})
+    values = verdict("input", facts).values
+    assert values["dropped: late"] == "2"
+    assert values["done without: no depth"] == "3"
+    assert values["images"] == "30.00 Hz"
+    assert values["image topic"] == "/cam/image"
+
+
+def test_a_meter_measures_the_last_seconds():
+    meter = Meter()
+    assert meter.rate_hz(0) == 0.0
+    for index in range(20):
+        meter.tick(index * 100_000_000)
+    assert meter.rate_hz(2_000_000_000) == pytest.approx(10.0)
+    assert meter.rate_hz(60_000_000_000) == 0.0
+    assert meter.count == 20
+
+
+def test_a_bag_that_loops_is_no_fault():
+    assert verdict("input", replace(FINE, jumps_back=1)).level == OK
+
+
+def test_health_forgets_on_demand():
+    health = Health()
+    health.tick("images")
+    health.count("failures")
+    health.note("last", "x")
+    assert health.age_s("images") < 60
+    assert health.age_s("never") is None
+    assert (health.recent("images"), health.recent("never")) == (1, 0)
+    assert health.snapshot() == {"failures": "1", "last": "x"}
+    health.forget()
+    assert health.snapshot() == {}
+    assert health.rates() == {}
+
+
+def test_memory_is_that_of_this_process():
+    assert 5 < resident_mib() < 100_000

@@ -1,0 +1,1 @@
+"""Plain data and geometry that every other room builds on."""

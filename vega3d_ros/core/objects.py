@@ -1,0 +1,114 @@
+"""What a scene is made of: objects with pose and uncertainty, and answers that rest on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.core.geometry import Box3D
+
+# Characters of a question, a description or a query: room for the longest questions of VSI-Bench
+# with their choices.
+LONGEST_TEXT = 2000
+MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneObject:
+    """An object found in a clip.
+
+    Attributes:
+        label: What it is called.
+        query: The text it was found for.
+        score: Probability in [0, 1] that this is what the query means.
+        box: Its oriented box, metres, in ``frame_id``.
+        frame_id: The clip's fixed frame, or the newest camera's optical frame without poses.
+        stamp_ns: Stamp of the newest frame it was seen in, nanoseconds.
+        covariance: [6, 6] of (x, y, z, rotation about x, y, z), m^2 and rad^2, in ``frame_id``.
+        orientation_estimated: Whether the box's heading is an estimate; if not, it is unknown.
+        observations: Frames of the clip that it was seen in.
+        depth_coverage: Share in [0, 1] of those frames whose range came from measured depth.
+        id: Name that stays over time, given by the memory; empty before.
+    """
+
+    label: str
+    query: str
+    score: float
+    box: Box3D
+    frame_id: str
+    stamp_ns: int
+    covariance: NDArray[np.float64]
+    orientation_estimated: bool
+    observations: int
+    depth_coverage: float
+    id: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """An answer to a question about a scene.
+
+    Attributes:
+        question: As asked.
+        text: The answer, in the model's words.
+        confidence: Probability in [0, 1] of the answer's words (geometric mean over its tokens).
+        objects: The objects that the question speaks of, as far as they were found.
+        stamp_ns: Stamp of the newest frame it rests on, nanoseconds.
+    """
+
+    question: str
+    text: str
+    confidence: float
+    objects: tuple[SceneObject, ...]
+    stamp_ns: int
+
+
+def why_unfit(item: SceneObject) -> str:
+    """What would make a consumer refuse or misread an object; empty where nothing does.
+
+    The checks of Nav2's message validator, plus those of this package's own fields.
+    """
+    covariance = np.asarray(item.covariance)
+    if not item.label:
+        return "it has no label"
+    if not item.frame_id:
+        return "it has no frame"
+    if not 0.0 <= item.score <= 1.0:
+        return f"its score {item.score} is outside [0, 1]"
+    if not (np.isfinite(item.box.center).all() and np.isfinite(item.box.size).all()):
+        return "its box is not finite"
+    if covariance.shape != (6, 6) or not np.isfinite(covariance).all():
+        return "its covariance is not a finite 6x6 matrix"
+    variances = np.diag(covariance)
+    if (variances <= 0).any() or (variances > MAX_VARIANCE).any():
+        return f"its variances {variances.tolist()} are not in (0, {MAX_VARIANCE:g}]"
+    return ""
+
+
+def publishable(
+    objects: Sequence[SceneObject], frame_id: str, min_score: float
+) -> tuple[tuple[SceneObject, ...], list[tuple[SceneObject, str]]]:
+    """The objects that may be sent in a message: probable enough, in its frame, and sound.
+
+    Returns:
+        Those objects, and the others that are probable enough, each with what is wrong with it.
+    """
+    fit, unfit = [], []
+    for item in objects:
+        if item.score < min_score:
+            continue
+        reason = why_unfit(item)
+        if not reason and item.frame_id != frame_id:
+            reason = f"it is in {item.frame_id!r}, the message in {frame_id!r}"
+        if reason:
+            unfit.append((item, reason))
+        else:
+            fit.append(item)
+    return tuple(fit), unfit

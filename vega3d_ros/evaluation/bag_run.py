@@ -1,0 +1,245 @@
+"""One recording from beginning to end: run, scored, drawn, and written into a folder of its own.
+
+What is in the folder when a job ends, well or not, is all that the report needs, so it does not
+matter which process or machine ran it. A job that was cut short goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vega3d_ros import __version__
+from vega3d_ros.evaluation.failure_images import draw_drive
+from vega3d_ros.evaluation.figures import drive_figures
+from vega3d_ros.evaluation.offline import Interview, OfflineDrive
+from vega3d_ros.evaluation.question_file import DriveError, Plan, default_plan, load_plan
+from vega3d_ros.evaluation.results import Rows, score_drive
+from vega3d_ros.evaluation.run_log import LOG, DriveLog, LogWriter, read_log
+from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.sensing.bags.reader import BagError, open_bag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import PerceiverLike
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
+
+RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
+COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
+
+
+class Interrupted(BaseException):
+    """Raised by a job's progress callback to end it; what is done is kept."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with a recording.
+
+    Attributes:
+        bag: The recording.
+        name: Its name in the report; unique among the jobs of a run.
+        folder: Where everything about it is written.
+        model_hash: Of the model's files: another model is another job.
+        parameters: The node's; model and device are among them.
+        image: Topic; empty to choose.
+        camera_info: Topic; empty to choose.
+        depth: Topic; empty to choose.
+        truth: As ``find_truth``.
+        questions: File with questions of one's own; None for those of the truth, or a few common
+            ones.
+        fixed_frame: Frame of the results; None for the root of the recording's transforms.
+    """
+
+    bag: Path
+    name: str
+    folder: Path
+    model_hash: str
+    parameters: Parameters
+    image: str = ""
+    camera_info: str = ""
+    depth: str = ""
+    truth: str = "auto"
+    questions: Path | None = None
+    fixed_frame: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the outcome; what was done under other settings is not resumed."""
+        plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name")}
+        # Another machine may go on with what this one began.
+        del plain["parameters"]["device"]
+        asked = self.questions.read_bytes() if self.questions is not None else b""
+        settings: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    **plain,
+                    "bag": str(self.bag.resolve()),
+                    "questions": hashlib.sha256(asked).hexdigest(),
+                    "files": _files(self.bag),
+                    "version": __version__,
+                },
+                default=str,
+            )
+        )
+        return settings
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What an earlier run wrote of a recording; None where there is nothing."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def is_done(job: Job) -> bool:
+    """Whether an earlier run did the very same to the end."""
+    record = read_record(job.folder)
+    return record is not None and record["status"] == COMPLETE and _same_settings(job)
+
+
+def run_job(
+    job: Job, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
+) -> dict[str, Any]:
+    """Do a job; nothing that is wrong with a recording is raised.
+
+    Args:
+        job: What to do.
+        perceiver: The loaded model.
+        on_progress: Told seconds done and to do; may raise ``Interrupted``.
+
+    Returns:
+        The record that was written.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"status": FAILED}
+    try:
+        with open_bag(job.bag) as bag:
+            record["notes"] = list(bag.notes)
+            record |= _run(job, bag, perceiver, on_progress)
+    except (BagError, DriveError) as error:
+        record["error"] = str(error)
+    return write_record(job, record)
+
+
+def write_record(job: Job, record: dict[str, Any]) -> dict[str, Any]:
+    """Write the record of a job, and empty rows where it came to none."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    record = {"name": job.name, "bag": str(job.bag), **record}
+    if "error" in record:
+        _write(job.folder / ROWS, Rows().json())
+    _write(job.folder / RECORD, record)
+    return record
+
+
+def _run(
+    job: Job, bag: Bag, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
+) -> dict[str, Any]:
+    topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
+    truth, source = find_truth(bag, job.truth)
+    plan = make_plan(job.questions, truth, bag.duration_s)
+    fixed_frame = topics.fixed_frame if job.fixed_frame is None else job.fixed_frame
+    parameters = replace(job.parameters, fixed_frame=fixed_frame)
+    resume = _same_settings(job)
+    _write(job.folder / KEY, job.settings())
+    done = read_log(job.folder / LOG) if resume else DriveLog()
+    status = COMPLETE
+    with LogWriter(job.folder / LOG, fresh=not resume) as out:
+        drive = OfflineDrive(
+            bag, topics, perceiver, parameters, Interview.by_time(plan.by_time, bag.start_ns),
+            out, done=done, on_progress=lambda done_s: on_progress(done_s, bag.duration_s),
+        )  # fmt: skip
+        try:
+            drive.run()
+        except (KeyboardInterrupt, Interrupted):
+            status = PARTIAL
+    account = drive.account
+    _write_fates(job.folder / FRAMES, account.fates)
+    return {
+        "status": status,
+        "truth": source,
+        "topics": topic_record(bag, topics),
+        "frames": {
+            "in_bag": bag.counts[topics.image],
+            "read": account.images,
+            "by_fate": account.tally(),
+            "lacks": account.lacks,
+            "details": account.details,
+            "unreadable_messages": dict(account.unreadable),
+            "time_set_back": account.resets,
+        },
+        "damage": account.damage,
+        "failures": account.failures,
+        "resumed_scenes": min(len(done.scenes), len(drive.log.scenes)),
+        **finish_drive(job.folder, job.name, bag, topics, drive.log, truth, account.read_s,
+                       account.wall_s, account.remembered, fixed_frame),
+    }  # fmt: skip
+
+
+def finish_drive(
+    folder: Path, name: str, bag: Bag, topics: CameraTopics, log: DriveLog,
+    truth: TruthSource | None, read_s: float, wall_s: float, remembered: Any, fixed_frame: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Score and draw what a drive gave, offline or live; returns the fields of its record."""
+    rows = score_drive(name, bag.start_ns, log, truth)
+    _write(folder / ROWS, rows.json())
+    placed = [item for item in remembered if item.frame_id == fixed_frame]
+    cases = draw_drive(folder, bag, topics, log, rows, truth, placed, fixed_frame)
+    return {
+        "start_ns": bag.start_ns,
+        "figures": drive_figures(log, read_s, wall_s)
+        | {"remembered": len(remembered), "fixed_frame": fixed_frame},
+        "cases": cases,
+    }
+
+
+def make_plan(questions: Path | None, truth: TruthSource | None, duration_s: float) -> Plan:
+    """What to ask: one's own questions, those of the simulator's record, or a few common ones."""
+    if questions is not None:
+        return load_plan(questions, duration_s)
+    if truth is not None and truth.record is not None:
+        return Plan(truth.record.questions, truth.record.relations)
+    return default_plan(duration_s)
+
+
+def _same_settings(job: Job) -> bool:
+    path = job.folder / KEY
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == job.settings()
+
+
+def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
+    """Which topics were taken, in plain values."""
+    return {
+        "image": topics.image,
+        "image_type": bag.topics[topics.image],
+        "camera_info": topics.camera_info,
+        "depth": topics.depth,
+        "tf": list(topics.tf),
+        "frame_id": topics.frame_id,
+        "fixed_frame": topics.fixed_frame,
+        "notes": list(topics.notes),
+    }
+
+
+def _files(bag: Path) -> list[list[Any]]:
+    files = sorted(f for f in bag.rglob("*") if f.is_file()) if bag.is_dir() else [bag]
+    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.exists()]
+
+
+def _write_fates(path: Path, fates: list[tuple[int, str]]) -> None:
+    lines = [f"{stamp},{fate}" for stamp, fate in fates]
+    path.write_text("stamp_ns,fate\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write JSON so that a reader never sees half of it."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,136 @@
+"""A live drive in the form of an offline one, so that both are scored and drawn alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.evaluation.offline import Interview
+from vega3d_ros.evaluation.recorded_outputs import read_drive
+from vega3d_ros.evaluation.replies import Reply
+from vega3d_ros.evaluation.run_log import DriveLog, ReplyRecord, SceneRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.evaluation.question_file import Plan
+    from vega3d_ros.evaluation.recorded_outputs import Outcome, PublishedScene
+    from vega3d_ros.evaluation.replies import DriveResult, RelationReply
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
+
+_FOREVER_NS = 2**62
+_SAME_M = 1e-5
+_SAME_SCORE = 1e-5
+
+
+def live_log(
+    bag: Bag, topics: CameraTopics, plan: Plan, result: DriveResult, outcome: Outcome
+) -> DriveLog:
+    """What a node published while a recording was played to it, the first time through.
+
+    Args:
+        bag: The recording that was played.
+        topics: Of its camera.
+        plan: What was asked.
+        result: What came back.
+        outcome: What was published.
+    """
+    scenes: list[PublishedScene] = []
+    for scene in outcome.scenes:
+        if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
+            break  # the recording began anew
+        scenes.append(scene)
+    frames, _ = read_drive(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
+    records = []
+    for scene in scenes:
+        frame = frames.get(scene.stamp_ns)
+        records.append(
+            SceneRecord(
+                stamp_ns=scene.stamp_ns,
+                start_ns=scene.start_ns,
+                frames=scene.frames,
+                frame_id=scene.frame_id,
+                at_ns=scene.published_ns,
+                objects=scene.objects,
+                latency_ms=scene.latency_s * 1e3,
+                camera=None if frame is None else frame.camera,
+                pose=None if frame is None else frame.pose,
+                camera_frame="" if frame is None else frame.frame_id,
+            )
+        )
+    return DriveLog(records, _numbered(plan, [*result.replies, *result.relations]))
+
+
+def as_live(plan: Plan, log: DriveLog) -> Interview:
+    """The interview that asks, offline, every question of the scene that the live node had."""
+    stamps = {reply.index: reply.stamp_ns for reply in log.replies}
+    asked = [
+        (index, item, stamp)
+        for index, item in enumerate(plan.by_time)
+        if (stamp := stamps.get(index)) is not None
+    ]
+    return Interview(asked, of_scenes=True)
+
+
+def differences(live: DriveLog, offline: DriveLog) -> list[str]:
+    """What a live drive and the same drive offline say differently, in words; empty: nothing.
+
+    Args:
+        live: What the node published and replied.
+        offline: The same scenes and questions (``OfflineDrive`` with ``only`` and ``as_live``).
+    """
+    found = []
+    scenes = {scene.stamp_ns: scene for scene in offline.scenes}
+    for scene in live.scenes:
+        other = scenes.get(scene.stamp_ns)
+        if other is None:
+            found.append(f"scene {scene.stamp_ns}: only live")
+        elif (scene.start_ns, scene.frames) != (other.start_ns, other.frames):
+            found.append(f"scene {scene.stamp_ns}: looked at other images")
+        elif scene.frame_id != other.frame_id or not _alike(scene.objects, other.objects):
+            found.append(f"scene {scene.stamp_ns}: other objects")
+    replies = {reply.index: reply.reply for reply in offline.replies}
+    for reply in live.replies:
+        if reply.stamp_ns is not None and not reply.reply.error:
+            told, other_told = _told(reply.reply), _told(replies.get(reply.index))
+            if told != other_told:
+                found.append(f"question {reply.index}: {told} live, {other_told} offline")
+    return found
+
+
+def _alike(objects: Sequence[SceneObject], others: Sequence[SceneObject]) -> bool:
+    """Equal up to the single precision of messages; in any order."""
+    if len(objects) != len(others):
+        return False
+    named = {item.id: item for item in others}
+    return all(
+        (other := named.get(item.id)) is not None
+        and item.label == other.label
+        and np.allclose(item.box.center, other.box.center, atol=_SAME_M)
+        and np.allclose(item.box.size, other.box.size, atol=_SAME_M)
+        and np.allclose(item.box.rotation, other.box.rotation, atol=_SAME_M)
+        and abs(item.score - other.score) < _SAME_SCORE
+        and item.stamp_ns == other.stamp_ns
+        for item in objects
+    )
+
+
+def _told(reply: Reply | RelationReply | None) -> str:
+    if reply is None:
+        return "nothing"
+    words = reply.text if isinstance(reply, Reply) else ", ".join(reply.predicates)
+    return f"{words!r} of {reply.stamp_ns}"
+
+
+def _numbered(plan: Plan, replies: Sequence[Reply | RelationReply]) -> list[ReplyRecord]:
+    """Replies with the numbers of their questions in the plan, in its order."""
+    left = list(replies)
+    records = []
+    for index, item in enumerate(plan.by_time):
+        reply = next((reply for reply in left if reply.question == item), None)
+        if reply is not None:
+            left.remove(reply)
+            records.append(ReplyRecord(index, reply))
+    return records

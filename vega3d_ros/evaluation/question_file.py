@@ -1,0 +1,239 @@
+"""What is asked during a drive, and what the right answers are where the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vega3d_ros.core.geometry import Box3D
+from vega3d_ros.core.json_io import JsonError, read_object
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.viz.floor_plan import TrueObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+TRUTH_FILE = "truth.json"
+SEEN_PIXELS = 150
+COUNTED_PIXELS = 224 * 168
+
+
+class DriveError(RuntimeError):
+    """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question for ``~/ask``.
+
+    Attributes:
+        text: As asked.
+        ask_at_s: When, seconds after the first message of the recording.
+        kind: As in the truth record; empty where unknown.
+        answer: The true answer; None where unknown.
+    """
+
+    text: str
+    ask_at_s: float
+    kind: str = ""
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class RelationQuestion:
+    """A question for ``~/query_relation``, seen from the camera.
+
+    Attributes:
+        subject: Description of the thing to place.
+        object: Description of the thing to place it against.
+        ask_at_s: When, seconds after the first message of the recording.
+        subject_id: The true subject; empty where unknown.
+        object_id: The true object; empty where unknown.
+    """
+
+    subject: str
+    object: str
+    ask_at_s: float
+    subject_id: str = ""
+    object_id: str = ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a simulated drive.
+
+    Attributes:
+        fixed_frame: Frame of the boxes.
+        objects: True objects by id.
+        seen: Ids of those that the camera ever saw well.
+        questions: To ask, with their answers.
+        relations: To ask.
+        shown: For each image, by stamp: how many objects it shows well, and as the fraction, how
+            much of it they fill.
+        pixels: For each image, by stamp: how much of each object it shows, pixels of an image of
+            224 x 168.
+    """
+
+    fixed_frame: str
+    objects: Mapping[str, TrueObject]
+    seen: frozenset[str]
+    questions: tuple[Question, ...]
+    relations: tuple[RelationQuestion, ...]
+    shown: Mapping[int, float] = field(default_factory=dict)
+    pixels: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked, by time."""
+
+    questions: tuple[Question, ...]
+    relations: tuple[RelationQuestion, ...]
+
+    @property
+    def by_time(self) -> list[Question | RelationQuestion]:
+        """Everything in the order of asking."""
+        return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
+
+    def until(self, seconds: float) -> Plan:
+        """Only what is asked before ``seconds``."""
+        return Plan(
+            tuple(item for item in self.questions if item.ask_at_s <= seconds),
+            tuple(item for item in self.relations if item.ask_at_s <= seconds),
+        )
+
+
+def load_truth(bag: Path) -> Truth | None:
+    """The truth beside a bag: ``truth.json`` in its folder. None where there is none.
+
+    Raises:
+        DriveError: If it is damaged.
+    """
+    path = (bag if bag.is_dir() else bag.parent) / TRUTH_FILE
+    if not path.is_file():
+        return None
+    record = _load(path)
+    try:
+        objects = {item["id"]: _true_object(item) for item in record["objects"]}
+        return Truth(
+            record["fixed_frame"],
+            objects,
+            frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
+            tuple(_question(item, 0.0) for item in record["questions"]),
+            tuple(_relation(item, 0.0) for item in record.get("relations", [])),
+            _shown(record),
+            _pixels(record),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
+        raise DriveError(msg) from error
+
+
+def load_plan(path: Path, duration_s: float) -> Plan:
+    """Questions of one's own.
+
+    Args:
+        path: JSON ``{"questions": [{"question", "answer"?, "ask_at_s"?}], "relations":
+            [{"subject", "object", "ask_at_s"?}]}``; what has no time is spread over the drive.
+        duration_s: Of the drive.
+
+    Raises:
+        DriveError: If it cannot be read.
+    """
+    record = _load(path)
+    try:
+        questions, relations = record.get("questions", []), record.get("relations", [])
+        times = _spread(len(questions) + len(relations), duration_s)
+        return Plan(
+            tuple(_question(item, times[i]) for i, item in enumerate(questions)),
+            tuple(_relation(item, times[len(questions) + i]) for i, item in enumerate(relations)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = (
+            f"{path} does not hold questions ({type(error).__name__} {error}); expected "
+            '{"questions": [{"question": "..."}], '
+            '"relations": [{"subject": "...", "object": "..."}]}'
+        )
+        raise DriveError(msg) from error
+
+
+def default_plan(duration_s: float) -> Plan:
+    """Questions for a drive of which nothing is known: ten, and three relations."""
+    texts = [f"How many {label}s can you see?" for label in ("chair", "table", "plant")]
+    texts += [f"Is there a {label} in the video?" for label in ("chair", "bed", "window")]
+    texts += [
+        f"How long is the longest side of the {label} in centimetres?"
+        for label in ("table", "shelf")
+    ]
+    texts += ["How many metres are between the chair and the table?", "What colour is the chair?"]
+    pairs = [("chair", "table"), ("plant", "table"), ("shelf", "chair")]
+    times = _spread(len(texts) + len(pairs), duration_s)
+    # Relations fall between the questions.
+    relation_times = [times.pop(at) for at in (11, 7, 3)]
+    return Plan(
+        tuple(Question(text, at) for text, at in zip(texts, times, strict=True)),
+        tuple(
+            RelationQuestion(a, b, at)
+            for (a, b), at in zip(pairs, sorted(relation_times), strict=True)
+        ),
+    )
+
+
+def _spread(count: int, duration_s: float) -> list[float]:
+    """Times over the last three quarters of a drive, when something has been seen."""
+    return [duration_s * (0.25 + 0.72 * i / max(1, count - 1)) for i in range(count)]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return read_object(path)
+    except JsonError as error:
+        raise DriveError(str(error)) from error
+
+
+def _question(item: Mapping[str, Any], at_s: float) -> Question:
+    kind, answer = str(item.get("kind", "")), item.get("answer")
+    if kind in NUMERIC_KINDS and answer is not None and str(answer) != UNKNOWN:
+        float(answer)  # it is scored as a number
+    return Question(
+        str(item["question"]),
+        float(item.get("ask_at_s", at_s)),
+        kind,
+        None if answer is None else str(answer),
+    )
+
+
+def _relation(item: Mapping[str, Any], at_s: float) -> RelationQuestion:
+    return RelationQuestion(
+        str(item["subject"]),
+        str(item["object"]),
+        float(item.get("ask_at_s", at_s)),
+        str(item.get("subject_id", "")),
+        str(item.get("object_id", "")),
+    )
+
+
+def _true_object(item: Mapping[str, Any]) -> TrueObject:
+    return TrueObject(str(item["label"]), Box3D.upright(item["center"], item["size"], item["yaw"]))
+
+
+def _shown(record: Mapping[str, Any]) -> dict[int, float]:
+    stamps = record.get("stamps_ns", [])
+    counts = [item["visible_pixels"] for item in record["objects"] if "visible_pixels" in item]
+    return {
+        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / COUNTED_PIXELS for pixels in counts)
+        for i, stamp in enumerate(stamps)
+    }
+
+
+def _pixels(record: Mapping[str, Any]) -> dict[int, dict[str, int]]:
+    return {
+        stamp: {item["id"]: int(item["visible_pixels"][i]) for item in record["objects"]}
+        for i, stamp in enumerate(record.get("stamps_ns", []))
+    }
+
+
+def _was_seen(item: Mapping[str, Any]) -> bool:
+    pixels: Sequence[int] = item.get("visible_pixels", [10**6])
+    return max(pixels, default=0) >= SEEN_PIXELS

@@ -1,0 +1,175 @@
+"""What the node published during a drive, read back from its recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.core.frames import sample_uniformly
+from vega3d_ros.evaluation.replies import nanoseconds, scene_objects, seconds
+from vega3d_ros.sensing.bags.reader import open_bag, read_frames
+from vega3d_ros.sensing.image_decoding import image_to_rgb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.core.frames import Frame
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
+
+NODE = "/perception"
+DIAGNOSTICS = "/diagnostics"
+
+
+@dataclass(frozen=True)
+class PublishedScene:
+    """One GroundedObjectArray.
+
+    Attributes:
+        stamp_ns: Of the newest image used.
+        published_ns: When it was published, in the recording's time.
+        objects: In the frame of the message.
+        latency_s: As the node reports it.
+        sequence: Counts the scenes; a gap is a lost message.
+        start_ns: Stamp of the oldest image used.
+        frames: Images used.
+        frame_id: Frame of the objects.
+    """
+
+    stamp_ns: int
+    published_ns: int
+    objects: tuple[SceneObject, ...]
+    latency_s: float
+    sequence: int
+    start_ns: int = 0
+    frames: int = 0
+    frame_id: str = ""
+
+
+@dataclass
+class Outcome:
+    """What the node published.
+
+    Attributes:
+        scenes: In the order of publishing.
+        gates: Stamps of the gate images.
+        diagnostics: Last message and values of every status, by name.
+    """
+
+    scenes: list[PublishedScene] = field(default_factory=list)
+    gates: set[int] = field(default_factory=set)
+    diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def sample_stamps(self, most: int = 200) -> set[int]:
+        """Stamps of at most so many scenes, evenly over the drive."""
+        chosen = sample_uniformly(len(self.scenes), most)
+        return {self.scenes[i].stamp_ns for i in chosen}
+
+    def rate_hz(self) -> float:
+        """Scenes per second of the recording; 0 below two scenes."""
+        if len(self.scenes) < 2:
+            return 0.0
+        span_s = (self.scenes[-1].published_ns - self.scenes[0].published_ns) * 1e-9
+        return (len(self.scenes) - 1) / span_s if span_s > 0 else 0.0
+
+    def latency_s(self, share: float) -> float:
+        """Quantile of the latencies, seconds; NaN without a scene."""
+        if not self.scenes:
+            return float("nan")
+        return float(np.quantile([scene.latency_s for scene in self.scenes], share))
+
+    def lost(self) -> int:
+        """Scenes that were published but did not arrive."""
+        if not self.scenes:
+            return 0
+        return self.scenes[-1].sequence - self.scenes[0].sequence + 1 - len(self.scenes)
+
+    def mean_gate(self) -> float | None:
+        """The generator's mean share by the last diagnostics; None where not reported."""
+        for values in self.diagnostics.values():
+            for key, value in values.items():
+                if "gate" in key:
+                    try:
+                        return float(value.split()[0])
+                    except (ValueError, IndexError):
+                        continue
+        return None
+
+    def drops(self) -> dict[str, str]:
+        """Counts of what was dropped or lost, by the last diagnostics."""
+        return {
+            key: value
+            for values in self.diagnostics.values()
+            for key, value in values.items()
+            if ("drop" in key or "lost" in key or "replaced" in key) and value != "0"
+        }
+
+
+def read_outcome(path: Path, node: str = NODE) -> Outcome:
+    """Read the recording of a node's output.
+
+    Raises:
+        BagError: If it holds no message or is damaged.
+    """
+    outcome = Outcome()
+    with open_bag(path) as bag:
+        objects, gates = f"{node}/objects", f"{node}/gate_image"
+        topics = [name for name in (objects, gates, DIAGNOSTICS) if name in bag.topics]
+        for raw in bag.raw_messages(topics):
+            message = bag.decode(raw)
+            if raw.topic == objects:
+                header = message.header
+                outcome.scenes.append(
+                    PublishedScene(
+                        nanoseconds(header.stamp),
+                        raw.stamp_ns,
+                        scene_objects(message.objects, header.frame_id),
+                        seconds(message.latency),
+                        int(message.sequence),
+                        nanoseconds(message.clip_start),
+                        int(message.clip_frames),
+                        header.frame_id,
+                    )
+                )
+            elif raw.topic == gates:
+                outcome.gates.add(nanoseconds(message.header.stamp))
+            else:
+                for status in message.status:
+                    values = {item.key: item.value for item in status.values}
+                    outcome.diagnostics[status.name] = {"message": status.message, **values}
+    return outcome
+
+
+def read_gate_images(
+    path: Path, stamps: set[int], node: str = NODE
+) -> dict[int, NDArray[np.uint8]]:
+    """The gate's pictures of some stamps, [H, W, 3] uint8 RGB."""
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    with open_bag(path) as bag:
+        if (topic := f"{node}/gate_image") in bag.topics:
+            for raw in bag.raw_messages([topic]):
+                message = bag.decode(raw)
+                if (stamp := nanoseconds(message.header.stamp)) in stamps:
+                    pictures[stamp] = image_to_rgb(message)
+    return pictures
+
+
+def read_drive(
+    bag: Bag, topics: CameraTopics, stamps: set[int], until_ns: int
+) -> tuple[dict[int, Frame], dict[int, SE3]]:
+    """The frames of some stamps, and the camera's pose at every stamp, up to a time."""
+    frames: dict[int, Frame] = {}
+    path: dict[int, SE3] = {}
+    for frame in read_frames(bag, topics):
+        if frame.stamp_ns > until_ns:
+            break
+        if frame.pose is not None:
+            path[frame.stamp_ns] = frame.pose
+        if frame.stamp_ns in stamps:
+            frames[frame.stamp_ns] = frame
+    return frames, path

@@ -1,0 +1,127 @@
+"""What came back from a drive, in plain values that need no ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.objects import SceneObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vega3d_ros.evaluation.question_file import Question, RelationQuestion
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to a question.
+
+    Attributes:
+        question: What was asked.
+        asked_at_s: When, seconds of the recording.
+        text: The answer; empty after an error.
+        confidence: As replied.
+        latency_ms: From the request to the reply, as the client sees it.
+        error: Why there is no answer; empty on success.
+        stamp_ns: Of the newest image that the answer rests on; 0 where there is none.
+    """
+
+    question: Question
+    asked_at_s: float
+    text: str
+    confidence: float
+    latency_ms: float
+    error: str = ""
+    stamp_ns: int = 0
+
+
+@dataclass(frozen=True)
+class RelationReply:
+    """How two things lie relative to each other.
+
+    Attributes:
+        question: What was asked.
+        asked_at_s: When, seconds of the recording.
+        predicates: All that hold.
+        distance_m: Between the closest points.
+        latency_ms: From the request to the reply, as the client sees it.
+        stamp_ns: Of the newest image used: the moment the viewpoint is taken from.
+        error: Why there is no answer; empty on success.
+    """
+
+    question: RelationQuestion
+    asked_at_s: float
+    predicates: tuple[str, ...]
+    distance_m: float
+    latency_ms: float
+    stamp_ns: int
+    error: str = ""
+
+
+@dataclass
+class DriveResult:
+    """Everything that a drive gave.
+
+    Attributes:
+        replies: Answers, in the order of asking.
+        relations: Relations, in the order of asking.
+        remembered: What the node remembered at the end, in ``fixed_frame``.
+        fixed_frame: Frame of ``remembered``.
+        played_s: Seconds of the recording that were played.
+        published: Messages sent, by topic.
+        recorded: Messages received from the node, by topic.
+        worst_delay_s: How late a message was sent at worst.
+        ready_s: How long the node took to become active.
+    """
+
+    replies: list[Reply] = field(default_factory=list)
+    relations: list[RelationReply] = field(default_factory=list)
+    remembered: tuple[SceneObject, ...] = ()
+    fixed_frame: str = ""
+    played_s: float = 0.0
+    published: dict[str, int] = field(default_factory=dict)
+    recorded: dict[str, int] = field(default_factory=dict)
+    worst_delay_s: float = 0.0
+    ready_s: float = 0.0
+
+
+def scene_objects(messages: Iterable[Any], frame_id: str) -> tuple[SceneObject, ...]:
+    """Objects from GroundedObject messages, of rclpy or of rosbags alike.
+
+    Args:
+        messages: The objects of one message or reply.
+        frame_id: From the header of that message.
+    """
+    return tuple(_scene_object(message, frame_id) for message in messages)
+
+
+def seconds(duration: Any) -> float:
+    """A Time or Duration message in seconds."""
+    return float(duration.sec) + float(duration.nanosec) * 1e-9
+
+
+def nanoseconds(stamp: Any) -> int:
+    """A Time message in nanoseconds."""
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def _scene_object(message: Any, frame_id: str) -> SceneObject:
+    place, turn, size = message.pose.pose.position, message.pose.pose.orientation, message.size
+    pose = SE3.from_quaternion((turn.x, turn.y, turn.z, turn.w), (place.x, place.y, place.z))
+    return SceneObject(
+        label=message.label,
+        query=message.query,
+        score=float(message.score),
+        box=Box3D(pose.translation, np.array([size.x, size.y, size.z]), pose.rotation),
+        frame_id=frame_id,
+        stamp_ns=nanoseconds(message.last_seen),
+        covariance=np.array(message.pose.covariance, np.float64).reshape(6, 6),
+        orientation_estimated=bool(message.orientation_estimated),
+        observations=int(message.observations),
+        depth_coverage=float(message.depth_coverage),
+        id=message.id,
+    )

@@ -1,0 +1,196 @@
+"""What a drive gave, scene by scene, as lines of JSON: written while it runs, read to resume.
+
+Numbers are written exactly, so that what is read is what was written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vega3d_ros.core.frames import Camera
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.objects import SceneObject
+from vega3d_ros.evaluation.question_file import Question, RelationQuestion
+from vega3d_ros.evaluation.replies import RelationReply, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class SceneRecord:
+    """One scene.
+
+    Attributes:
+        stamp_ns: Of the newest image used.
+        start_ns: Of the oldest image used.
+        frames: Images used.
+        frame_id: Frame of the objects.
+        at_ns: When the newest image was complete, in the recording's time.
+        objects: As published: named, gathered over time, probable enough.
+        found: As the model gave them, before the memory; ``names`` has their ids in order. Both
+            are empty for a live drive, where they are not published.
+        latency_ms: Offline the time to understand the scene; live from image to objects.
+        stages_ms: Of the parts of it.
+        gate: Of the newest image, [rows, columns]; None without a gate.
+        gate_mean: Of all images of the clip.
+        camera: Of the newest image.
+        pose: Of the newest image, in its fixed frame.
+        camera_frame: The newest image's optical frame.
+        after_reset: Whether time was set back before it.
+    """
+
+    stamp_ns: int
+    start_ns: int
+    frames: int
+    frame_id: str
+    at_ns: int
+    objects: tuple[SceneObject, ...]
+    found: tuple[SceneObject, ...] = ()
+    names: tuple[str, ...] = ()
+    latency_ms: float = 0.0
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    gate: NDArray[np.float32] | None = None
+    gate_mean: float | None = None
+    camera: Camera | None = None
+    pose: SE3 | None = None
+    camera_frame: str = ""
+    after_reset: bool = False
+
+
+@dataclass(frozen=True)
+class ReplyRecord:
+    """What was asked, and what came back.
+
+    Attributes:
+        index: Of the question in the plan, by time.
+        reply: The reply.
+    """
+
+    index: int
+    reply: Reply | RelationReply
+
+    @property
+    def stamp_ns(self) -> int | None:
+        """Of the scene that was asked; None where there was none."""
+        return self.reply.stamp_ns or None
+
+
+@dataclass
+class DriveLog:
+    """All scenes and replies of a drive, in order."""
+
+    scenes: list[SceneRecord] = field(default_factory=list)
+    replies: list[ReplyRecord] = field(default_factory=list)
+
+
+class LogWriter:
+    """Appends to the log of a drive, a line at once."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._file = path.open("w" if fresh else "a", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def scene(self, record: SceneRecord) -> None:
+        """Add a scene."""
+        self._write({"scene": _scene_json(record)})
+
+    def reply(self, record: ReplyRecord) -> None:
+        """Add a reply."""
+        kind = "answer" if isinstance(record.reply, Reply) else "relation"
+        self._write({kind: {"index": record.index, **asdict(record.reply)}})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+def read_log(path: Path) -> DriveLog:
+    """Read a log as far as it was written.
+
+    A last line that was cut off is taken off the file too, so that it can be continued.
+    """
+    log = DriveLog()
+    if not path.is_file():
+        return log
+    whole = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            ((kind, value),) = json.loads(line).items()
+            if kind == "scene":
+                log.scenes.append(_scene(value))
+            else:
+                log.replies.append(_reply(kind, value))
+    if whole < path.stat().st_size:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return log
+
+
+def object_json(item: SceneObject) -> dict[str, Any]:
+    """An object in plain values."""
+    plain = {f.name: getattr(item, f.name) for f in fields(item)}
+    plain["box"] = [item.box.center.tolist(), item.box.size.tolist(), item.box.rotation.tolist()]
+    plain["covariance"] = np.asarray(item.covariance).tolist()
+    return plain
+
+
+def read_object(plain: Mapping[str, Any]) -> SceneObject:
+    """The object behind ``object_json``."""
+    center, size, rotation = (np.array(part) for part in plain["box"])
+    values = {
+        **plain,
+        "box": Box3D(center, size, rotation),
+        "covariance": np.array(plain["covariance"]),
+    }
+    return SceneObject(**values)
+
+
+def _scene_json(record: SceneRecord) -> dict[str, Any]:
+    plain = {f.name: getattr(record, f.name) for f in fields(record)}
+    plain["objects"] = [object_json(item) for item in record.objects]
+    plain["found"] = [object_json(item) for item in record.found]
+    plain["gate"] = None if record.gate is None else np.round(record.gate, 4).tolist()
+    plain["camera"] = None if record.camera is None else asdict(record.camera)
+    plain["pose"] = None if record.pose is None else record.pose.matrix.tolist()
+    return plain
+
+
+def _scene(plain: dict[str, Any]) -> SceneRecord:
+    gate, camera, pose = plain["gate"], plain["camera"], plain["pose"]
+    values = {
+        **plain,
+        "objects": tuple(read_object(item) for item in plain["objects"]),
+        "found": tuple(read_object(item) for item in plain["found"]),
+        "names": tuple(plain["names"]),
+        "gate": None if gate is None else np.array(gate, np.float32),
+        "camera": None if camera is None else Camera(**camera),
+        "pose": None if pose is None else SE3.from_matrix(pose),
+    }
+    return SceneRecord(**values)
+
+
+def _reply(kind: str, plain: dict[str, Any]) -> ReplyRecord:
+    index, question = plain.pop("index"), plain.pop("question")
+    if kind == "answer":
+        return ReplyRecord(index, Reply(Question(**question), **plain))
+    plain["predicates"] = tuple(plain["predicates"])
+    return ReplyRecord(index, RelationReply(RelationQuestion(**question), **plain))

@@ -1,0 +1,88 @@
+"""What the words of a question alone tell of its answer, learnt from others and their answers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vega3d_ros.evaluation.scoring import typical
+from vega3d_ros.simulation.object_mentions import mentions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Fewer questions than this say nothing about a combination of labels.
+_SUPPORT = 3
+_CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
+_CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
+
+
+class Known(NamedTuple):
+    """A question and its true answer."""
+
+    kind: str
+    question: str
+    answer: str
+
+
+@cache
+def labels(text: str) -> tuple[str, ...]:
+    """Labels that a text speaks of, in order."""
+    return tuple(mention.label for mention in mentions(text))
+
+
+class Habits:
+    """Answers by habit.
+
+    The typical answer to questions of the kind about the same labels, where there were enough;
+    between two named things, the one that more often is the answer; else the kind's typical
+    answer.
+
+    Args:
+        known: What the habits are learnt from.
+    """
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        answers: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for kind, question, answer in known:
+            for key in _keys(kind, question):
+                answers[key].append(answer)
+            for option in _options(kind, question):
+                label = labels(option)[0]
+                offers[kind, label] += 1
+                wins[kind, label] += option == answer
+        self._typical = {
+            key: typical(key[0], found)
+            for key, found in answers.items()
+            if len(found) >= _SUPPORT or len(key) == 1
+        }
+        self._rate = {key: (wins[key] + 1) / (offers[key] + 2) for key in offers}
+
+    def answer(self, kind: str, question: str) -> str | None:
+        """The likeliest answer; None to a kind of question that was never met."""
+        if (kind,) not in self._typical:
+            return None
+        options = _options(kind, question)
+        if options:
+            rates = [self._rate.get((kind, labels(option)[0]), 0.5) for option in options]
+            return options[int(np.argmax(rates))]
+        return next(self._typical[key] for key in _keys(kind, question) if key in self._typical)
+
+
+def _keys(kind: str, question: str) -> list[tuple[Any, ...]]:
+    """From the most to the least special."""
+    if kind in _CHOICE_KINDS:
+        return [(kind,)]
+    named = labels(question)
+    return [(kind, named), (kind, frozenset(named)), (kind,)]
+
+
+def _options(kind: str, question: str) -> list[str]:
+    """The two things that a question offers as answers, if it does."""
+    offered = _CHOICE.search(question) if kind in _CHOICE_KINDS else None
+    return [option for option in offered.groups() if labels(option)] if offered else []

@@ -1,0 +1,1 @@
+"""Networks: priors, fusion, language models, detectors, grounders and their checkpoints."""

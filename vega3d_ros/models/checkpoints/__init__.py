@@ -1,0 +1,1 @@
+"""Model folders: what they hold, what memory they need, reading and writing them."""

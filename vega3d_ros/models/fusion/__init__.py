@@ -1,0 +1,1 @@
+"""Projectors and gates that fuse generative with semantic tokens."""

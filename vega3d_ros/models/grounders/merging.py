@@ -1,0 +1,192 @@
+"""Boxes that several tokens of several frames propose become objects in one frame.
+
+Proposals of one query are grouped greedily, best first. The group that most sightings speak for is
+what is most likely meant: one token may err, tokens of several frames seldom do so alike. The
+centre of a group is the mean weighted by inverse variance, its size the weighted geometric mean,
+its heading the weighted mean of doubled angles (a box turned by half a turn is the same box).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.objects import SceneObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.models.grounders.token_head.box_coding import Proposal
+
+# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
+# says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
+UNKNOWN_ROTATION_VARIANCE = np.pi**2
+_UPRIGHT_VARIANCE = 0.05**2
+_HEADING_TOLD = 0.5
+# Proposals below this share of the best token's presence say nothing new about a query.
+_WORTH = 0.5
+_TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 4, 24
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One token's proposal for a query, placed in the working frame (z up, shared by the clip).
+
+    Attributes:
+        token: Index of the token in the clip.
+        frame: Index of the frame in the clip.
+        stamp_ns: Its stamp.
+        score: Presence in [0, 1].
+        proposal: The box and its spreads in the levelled camera frame.
+        working_from_level: Levelled camera in the working frame.
+    """
+
+    token: int
+    frame: int
+    stamp_ns: int
+    score: float
+    proposal: Proposal
+    working_from_level: SE3
+
+    @cached_property
+    def box(self) -> Box3D:
+        """The box in the working frame."""
+        return self.proposal.box.transformed(self.working_from_level)
+
+    @cached_property
+    def covariance(self) -> NDArray[np.float64]:
+        """[3, 3] of the centre in the working frame, m^2: long along the ray, short across it."""
+        ray = self.proposal.box.center / np.linalg.norm(self.proposal.box.center)
+        ray = self.working_from_level.rotation @ ray
+        along = np.outer(ray, ray)
+        lateral = self.proposal.lateral_std_m**2 + 1e-4
+        covariance: NDArray[np.float64] = (
+            self.proposal.range_std_m**2 + 1e-4
+        ) * along + lateral * (np.eye(3) - along)
+        return covariance
+
+
+def _same(a: Sighting, b: Sighting) -> bool:
+    """Whether two proposals may be one object: centres closer than the spreads and sizes allow."""
+    apart = a.box.center - b.box.center
+    reach = 0.35 * float(np.linalg.norm(np.minimum(a.box.size, b.box.size)))
+    spread = a.covariance + b.covariance + np.eye(3) * reach**2
+    return float(apart @ np.linalg.solve(spread, apart)) < 2.0
+
+
+def promising(scores: NDArray[np.float32], frames: int) -> NDArray[np.int64]:
+    """The tokens of a query whose proposals are worth reading, best first.
+
+    Args:
+        scores: Presence of every token of the clip, [tokens].
+        frames: Frames of the clip.
+    """
+    by_frame = scores.reshape(frames, -1)
+    count = min(_TOKENS_PER_FRAME, by_frame.shape[1])
+    best = np.argsort(-by_frame, axis=1, kind="stable")[:, :count]
+    tokens = (best + np.arange(frames)[:, None] * by_frame.shape[1]).ravel()
+    tokens = tokens[np.argsort(-scores[tokens], kind="stable")][:_TOKENS_PER_QUERY]
+    chosen: NDArray[np.int64] = tokens[scores[tokens] >= _WORTH * scores[tokens[0]]]
+    return chosen
+
+
+def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting]]:
+    """Sightings of one query that show one thing, most evidence first, each group best first.
+
+    Args:
+        sightings: Proposals of one query.
+        threshold: A thing whose best score is below this is left out.
+    """
+    groups: list[list[Sighting]] = []
+    for sighting in sorted(sightings, key=lambda s: -s.score):
+        for known in groups:
+            if _same(known[0], sighting):
+                known.append(sighting)
+                break
+        else:
+            if sighting.score >= threshold:
+                groups.append([sighting])
+    return sorted(groups, key=_evidence, reverse=True)
+
+
+def _evidence(sightings: Sequence[Sighting]) -> float:
+    """How much speaks for a thing; squared, as doubtful tokens weigh less than sure ones."""
+    return sum(sighting.score**2 for sighting in sightings)
+
+
+def distinct(objects: Sequence[SceneObject]) -> list[int]:
+    """Of objects that fill the same space, the one with the best score: one thing, one name.
+
+    Returns:
+        Indices of the objects to keep, best first.
+    """
+    kept: list[int] = []
+    for i in sorted(range(len(objects)), key=lambda i: -objects[i].score):
+        box = objects[i].box
+        for other in (objects[j].box for j in kept):
+            apart = np.linalg.norm(box.center - other.center)
+            if apart < 0.3 * np.linalg.norm(np.minimum(box.size, other.size)):
+                break
+        else:
+            kept.append(i)
+    return kept
+
+
+def merge(
+    group: Sequence[Sighting], label: str, query: str, frame_id: str, output_from_working: SE3
+) -> SceneObject:
+    """The object that a group of sightings shows.
+
+    Args:
+        group: Sightings of one thing.
+        label: What it is called.
+        query: The text it was found for.
+        frame_id: The output frame.
+        output_from_working: From the frame of the sightings to it.
+    """
+    frames = {s.frame for s in group}
+    precision = [s.score * np.linalg.inv(s.covariance) for s in group]
+    total = np.linalg.inv(sum(precision, np.zeros((3, 3))))
+    center = total @ sum(
+        (p @ s.box.center for p, s in zip(precision, group, strict=True)), np.zeros(3)
+    )
+    weights = np.array([s.score / s.proposal.range_std_m**2 for s in group])
+    weights /= weights.sum()
+    size = np.exp(weights @ np.log([s.box.size for s in group]))
+    told = weights * [s.proposal.heading_weight for s in group]
+    doubled = np.exp(2j * np.array([s.box.yaw for s in group])) @ told
+    yaw = float(np.angle(doubled) / 2) if abs(doubled) > 0 else group[0].box.yaw
+    estimated = bool(abs(doubled) > _HEADING_TOLD)
+    # Tokens of one frame share their errors, and frames of one clip much of theirs: the variance
+    # falls with the root of the number of frames, and not at all with that of tokens.
+    spread = np.average([s.covariance for s in group], axis=0, weights=weights) / np.sqrt(
+        len(frames)
+    )
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3] = spread
+    covariance[3, 3] = covariance[4, 4] = _UPRIGHT_VARIANCE
+    # The spread of a doubled angle of mean resultant length r (circular statistics), halved.
+    resultant = min(abs(doubled), 0.999)
+    covariance[5, 5] = (
+        max(-2 * np.log(resultant) / 4, 0.05**2) if estimated else UNKNOWN_ROTATION_VARIANCE
+    )
+    turn = np.kron(np.eye(2), output_from_working.rotation)
+    measured = [any(s.proposal.measured for s in group if s.frame == f) for f in frames]
+    return SceneObject(
+        label=label,
+        query=query,
+        score=float(max(s.score for s in group)),
+        box=Box3D.upright(center, size, yaw).transformed(output_from_working),
+        frame_id=frame_id,
+        stamp_ns=max(s.stamp_ns for s in group),
+        covariance=turn @ covariance @ turn.T,
+        orientation_estimated=estimated,
+        observations=len(frames),
+        depth_coverage=float(np.mean(measured)),
+    )

@@ -1,0 +1,1 @@
+"""Wan, a video diffusion transformer, as a prior."""

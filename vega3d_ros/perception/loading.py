@@ -1,0 +1,84 @@
+"""A perceiver made ready for a robot: checked, loaded, accelerated, warmed up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.core.frames import Camera, Clip, Frame
+from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype
+from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.memory_estimate import fitting
+from vega3d_ros.perception.perceiver import Perceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+
+
+def load_ready(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    acceleration: Acceleration = "none",
+    frames: int = 8,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Perceiver:
+    """Load a model and run it once, so that the first clip takes no longer than the others.
+
+    Args:
+        model: Name of a shipped model or a model folder.
+        device: Of :func:`vega3d_ros.models.checkpoints.device_memory.pick_device`.
+        dtype: "auto", "float32" or "bfloat16".
+        acceleration: Of the prior, see ``wan.acceleration.Acceleration``; with
+            graphs, those of the language model too.
+        frames: Longest clip that will be looked at.
+        progress: Told what is being done.
+
+    Raises:
+        CapacityError: If it does not fit the device, or there is no such device.
+        CheckpointError: If it cannot be loaded.
+        PriorError: If it cannot be accelerated here.
+    """
+    progress("memory estimate")
+    device = pick_device(device)
+    kind = pick_dtype(dtype, device)
+    folder = locate(model)
+    workload = fitting(folder, device, kind, frames)
+    modules = load_modules(
+        folder,
+        device=device,
+        dtype=kind,
+        inference_only=True,
+        workload=workload,
+        progress=progress,
+    )
+    if modules.prior is not None:
+        modules.prior.frames_at_once = workload.frames_at_once
+        if acceleration != "none":
+            progress(f"acceleration of the prior: {acceleration}")
+            modules.prior.accelerate(acceleration)
+    if acceleration.endswith("graphs"):
+        progress("CUDA graphs of the language model")
+        modules.language.record(frames)
+    progress("warm-up")
+    perceiver = Perceiver(modules, keyframes=workload.keyframes)
+    warm_up(perceiver, frames)
+    return perceiver
+
+
+def warm_up(perceiver: Perceiver, frames: int) -> None:
+    """Run everything once on pictures of nothing, and forget them."""
+    width, height = perceiver.modules.language.image_size
+    grey = np.full((height, width, 3), 128, np.uint8)
+    camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
+    clip = Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
+    scene = perceiver.observe(clip)
+    if perceiver.grounds:
+        scene.ground_all(perceiver.queries or ("object",))
+    scene.ask("What is here?")
+    perceiver.reset()

@@ -1,5 +1,0 @@
-"""Frozen generative models as sources of spatial features: frames in, generative tokens out.
-
-One file per model family behind the protocol of :mod:`vega3d_ros.prior.base`; exact speed-ups live
-beside the model they belong to. Import the family's module itself: this package imports nothing.
-"""

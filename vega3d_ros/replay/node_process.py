@@ -1,0 +1,154 @@
+"""The perception node as a process of its own, which never outlives this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vega3d_ros.evaluation.question_file import DriveError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from vega3d_ros.sensing.bags.reader import CameraTopics
+
+NODE_PARAMETERS = {"wait_s": 1.0}
+"""Of a node that a recording is played to: a busy machine may deliver transforms late."""
+
+_LOG_LINES = 25
+_GRACE_S = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+
+
+class NodeProcess:
+    """A command in a process group of its own, ended with everything that it started.
+
+    Args:
+        command: What to run.
+        log: File for its output.
+        environment: Its environment variables.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+        self._command, self._log, self._environment = list(command), log, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            # Its own group: Ctrl-C reaches only this process, which then ends the node in order.
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Make sure that it still runs.
+
+        Raises:
+            DriveError: If it has ended, with the last lines of its log.
+        """
+        if self._process is not None and (status := self._process.poll()) is not None:
+            words = f"its last words ({self._log}):\n{self.log_tail()}"
+            msg = f"the node ended with status {status}; {words}"
+            raise DriveError(msg)
+
+    def log_tail(self) -> str:
+        """The last lines of its output."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_LINES:])
+
+    def stop(self) -> int | None:
+        """End it: asked, then told, then killed. Returns its exit status; None if it never ran."""
+        process = self._process
+        if process is None:
+            return None
+        for number, grace_s in _GRACE_S:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(grace_s)
+        # What it may have started itself and left behind.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.poll()
+
+
+def share_folder(package: str) -> Path:
+    """Where a package's configuration and message definitions are installed.
+
+    Raises:
+        DriveError: If the package is not installed.
+    """
+    # The wheels of ROS install into the environment's prefix without naming it in the variable.
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    for prefix in filter(None, prefixes):
+        folder = Path(prefix) / "share" / package
+        if (folder / "msg").is_dir():
+            return folder
+    msg = f"{package} is not installed; run `make demo`, or build the package and source its setup"
+    raise DriveError(msg)
+
+
+def private_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment with a ROS domain of its own, on this machine only.
+
+    A recording that plays publishes /tf and /clock, which must not reach a robot nearby, nor may
+    another's reach this machine. A domain or range that is set already stays.
+    """
+    # Domains up to 101 keep off the ports that Linux gives away.
+    own = {
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 101),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    return {**own, **environment}
+
+
+def large_image_environment(share: Path) -> dict[str, str]:
+    """This process's environment, with the Fast DDS profile that carries large images.
+
+    Without it most images over 512 KB are lost where a reader asks for best effort. A profile that
+    is set already stays.
+    """
+    environment = dict(os.environ)
+    profile = share / "config" / "fastdds_large_images.xml"
+    if profile.is_file():
+        # Jazzy reads the old name, later distributions the new one.
+        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+            environment.setdefault(name, str(profile))
+    return environment
+
+
+def node_command(model: str, topics: CameraTopics) -> list[str]:
+    """The command line of the perception node for the topics of a recording."""
+    command = [sys.executable, "-m", "vega3d_ros.ros.perception_node", "--ros-args"]
+    for name, topic in (
+        ("image", topics.image),
+        ("camera_info", topics.camera_info),
+        ("depth", topics.depth),
+    ):
+        if topic:
+            command += ["-r", f"{name}:={topic}"]
+    parameters = {
+        "model": model,
+        "autostart": "true",
+        "fixed_frame": topics.fixed_frame or "''",
+        "use_sim_time": "true",
+        **NODE_PARAMETERS,
+    }
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    return command

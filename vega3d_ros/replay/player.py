@@ -1,0 +1,173 @@
+"""Plays a recording on its topics at the pace at which it was recorded."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
+
+_CLOCK_PERIOD_S = 0.02
+_LATCHED = "/tf_static"
+
+
+@dataclass(frozen=True)
+class Playing:
+    """How to play a recording.
+
+    Attributes:
+        rate: Speed; 2 plays twice as fast.
+        start_s: Seconds of the recording to leave out at its beginning.
+        seconds: Stop after so many seconds of the recording; None plays it to the end.
+        loops: How often to play it; the clock goes back each time.
+        paused: Begin paused.
+    """
+
+    rate: float = 1.0
+    start_s: float = 0.0
+    seconds: float | None = None
+    loops: int = 1
+    paused: bool = False
+
+
+class Player:
+    """Publishes the messages of a camera drive, and the recording's time on /clock.
+
+    Messages go out as the bytes that lie in the bag. Images are sent reliably: a reader that asks
+    for best effort gets them all the same.
+
+    Args:
+        node: Owns the publishers.
+        bag: The recording. Nobody else may read it while it plays.
+        topics: What to publish, under its recorded names.
+        playing: How to play it.
+    """
+
+    def __init__(
+        self, node: Node, bag: Bag, topics: CameraTopics, playing: Playing | None = None
+    ) -> None:
+        self._bag = bag
+        self._playing = playing or Playing()
+        self._running = threading.Event()
+        if not self._playing.paused:
+            self._running.set()
+        self._clock = node.create_publisher(Clock, "/clock", 1)
+        self._publishers = {
+            name: node.create_publisher(message_class(bag.topics[name]), name, _qos(name))
+            for name in topics.names
+        }
+        self._image = topics.image
+        self._start_s = 0.0
+        self._now_ns = bag.start_ns
+        self.published: dict[str, int] = dict.fromkeys(topics.names, 0)
+        self.worst_delay_s = 0.0
+
+    @property
+    def now_ns(self) -> int:
+        """Time in the recording, nanoseconds."""
+        return self._now_ns
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of the recording played so far."""
+        return (self._now_ns - self._bag.start_ns) * 1e-9
+
+    def has_listener(self) -> bool:
+        """Whether somebody listens to the images."""
+        return bool(self._publishers[self._image].get_subscription_count())
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return not self._running.is_set()
+
+    def pause(self) -> None:
+        """Stand still; /clock goes on telling the same time."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._running.set()
+
+    def play(self, stop: threading.Event) -> None:
+        """Publish until the end, or until ``stop`` is set.
+
+        Raises:
+            BagError: Where the file turns out to be damaged.
+        """
+        for _ in range(self._playing.loops):
+            self._play_once(stop)
+
+    def _play_once(self, stop: threading.Event) -> None:
+        playing = self._playing
+        end_s = None if playing.seconds is None else playing.start_s + playing.seconds
+        self._start_s = time.monotonic() - playing.start_s / playing.rate
+        for message in self._bag.raw_messages(self._publishers):
+            due_s = (message.stamp_ns - self._bag.start_ns) * 1e-9
+            if due_s < playing.start_s:
+                # What holds for ever holds after a late start too.
+                if message.topic.endswith(_LATCHED):
+                    self._send(message)
+                continue
+            if (end_s is not None and due_s > end_s) or not self._wait_until(due_s, stop):
+                break
+            self._send(message)
+            delay_s = time.monotonic() - self._start_s - due_s / playing.rate
+            self.worst_delay_s = max(self.worst_delay_s, delay_s)
+
+    def _send(self, message: RawMessage) -> None:
+        self._publishers[message.topic].publish(message.data)
+        self.published[message.topic] += 1
+
+    def _wait_until(self, due_s: float, stop: threading.Event) -> bool:
+        """Keep /clock going until it is time; False where playing is to stop."""
+        rate = self._playing.rate
+        while not stop.is_set():
+            played_s = (time.monotonic() - self._start_s) * rate
+            if self.paused:
+                before_s = time.monotonic()
+                self._tick()
+                self._running.wait(_CLOCK_PERIOD_S)
+                self._start_s += time.monotonic() - before_s
+                continue
+            self._now_ns = self._bag.start_ns + round(min(played_s, due_s) * 1e9)
+            self._tick()
+            left_s = (due_s - played_s) / rate
+            if left_s <= 0:
+                return True
+            stop.wait(min(left_s, _CLOCK_PERIOD_S))
+        return False
+
+    def _tick(self) -> None:
+        clock = Clock()
+        clock.clock.sec, clock.clock.nanosec = divmod(self._now_ns, 10**9)
+        self._clock.publish(clock)
+
+
+def message_class(type_name: str) -> type[Any]:
+    """The rclpy class of a message type such as ``sensor_msgs/msg/Image``.
+
+    Raises:
+        ModuleNotFoundError: If its package is not installed.
+    """
+    package, kind, name = type_name.split("/")
+    found: type[Any] = getattr(importlib.import_module(f"{package}.{kind}"), name)
+    return found
+
+
+def _qos(topic: str) -> QoSProfile:
+    latched = topic.endswith(_LATCHED)
+    return QoSProfile(
+        depth=100 if topic.endswith(("/tf", _LATCHED)) else 10,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )

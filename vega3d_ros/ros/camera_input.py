@@ -1,0 +1,128 @@
+"""From camera topics to clips."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from vega3d_ros.ros.adaptive_subscription import Input
+from vega3d_ros.ros.tf import subscribe_transforms
+from vega3d_ros.sensing.clip_builder import ClipMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from vega3d_ros.core.frames import Clip
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.ros.diagnostics import Health
+
+FOLLOW_PERIOD_S = 0.2
+ADVANCE_PERIOD_S = 0.05
+_IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+_INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
+
+
+class Intake:
+    """Subscribes to a camera, depth and transforms, and hands out a clip per new keyframe.
+
+    Everything here runs on the executor's thread.
+
+    Args:
+        node: Owns subscriptions and timers.
+        parameters: Those of the node.
+        health: Told what arrives.
+        submit: Gets every new clip, and when its newest image arrived (steady clock, ns).
+        set_back: Called with a sentence when time was set back, before the image that showed it
+            is taken in. Expected to call ``forget``.
+
+    Attributes:
+        transforms: The transform buffer; None where neither tf2_ros nor tf2_msgs is installed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: Parameters,
+        health: Health,
+        submit: Callable[[Clip, int], None],
+        set_back: Callable[[str], None],
+    ) -> None:
+        self._node = node
+        self._health = health
+        self._submit = submit
+        self.transforms = subscribe_transforms(node, self._advance)
+        self._clips = ClipMaker(
+            parameters,
+            None if self.transforms is None else self.transforms.lookup,
+            set_back,
+            node.get_logger().warning,
+        )
+        qos = parameters.image_qos
+        self._inputs = {
+            "camera_info": Input(node, "camera_info", _INFOS, self._on_camera_info),
+            "depth": Input(node, "depth", _IMAGES, self._on_depth, qos),
+            "image": Input(node, "image", _IMAGES, self._on_image, qos),
+        }
+        # Steady: simulated time may stand still or loop.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            node.create_timer(FOLLOW_PERIOD_S, self._follow, clock=steady),
+            node.create_timer(ADVANCE_PERIOD_S, self._advance, clock=steady),
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of ``health.Facts`` that are known here."""
+        assembler, kind = self._clips.assembler, self._clips.kind
+        return {
+            **{name: item.facts() for name, item in self._inputs.items()},
+            "drops": dict(assembler.drops),
+            "lacks": dict(assembler.lacks),
+            "details": dict(assembler.details),
+            "has_transforms": self.transforms is not None,
+            "posed": None if kind is None else bool(kind[2]),
+            "has_camera": None if kind is None else bool(kind[3]),
+        }
+
+    def forget(self, *, transforms: bool = False) -> None:
+        """Forget frames, and moving transforms too where time was set back."""
+        self._clips.forget()
+        if transforms and self.transforms is not None:
+            self.transforms.clear()
+
+    def close(self) -> None:
+        """End the subscriptions and timers."""
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        for item in self._inputs.values():
+            item.close()
+        if self.transforms is not None:
+            self.transforms.close()
+
+    def _on_camera_info(self, msg: Any) -> None:
+        self._health.tick("camera_info")
+        self._clips.assembler.add_camera_info(msg)
+
+    def _on_depth(self, msg: Any) -> None:
+        self._health.tick("depth")
+        self._clips.assembler.add_depth(msg, time.monotonic_ns())
+        self._advance()
+
+    def _on_image(self, msg: Any) -> None:
+        self._health.tick("images")
+        self._clips.assembler.depth_expected = self._inputs["depth"].is_published
+        self._clips.add_image(msg, time.monotonic_ns())
+        self._advance()
+
+    def _follow(self) -> None:
+        for item in self._inputs.values():
+            item.follow()
+
+    def _advance(self) -> None:
+        for clip, arrival_ns in self._clips.advance(time.monotonic_ns()):
+            self._health.tick("keyframes")
+            self._submit(clip, arrival_ns)

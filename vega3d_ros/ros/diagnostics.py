@@ -1,0 +1,324 @@
+"""Why the node is silent, and how it fares: rates, drops, latencies, memory.
+
+The judgement is a plain function of plain facts; the node fills the facts in and publishes the
+verdicts.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vega3d_ros.perception.worker import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
+WINDOW_S = 10.0
+BUSY_WARNING_S = 10.0
+MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
+_SECOND_NS = 1_000_000_000
+
+LOSS_HINT = (
+    "best-effort images above 512 KB are mostly lost with Fast DDS's defaults: start the camera "
+    "driver with "
+    "FASTRTPS_DEFAULT_PROFILES_FILE=<share/vega3d_ros/config/fastdds_large_images.xml>"
+)
+
+
+class Verdict(NamedTuple):
+    """One status of /diagnostics."""
+
+    name: str
+    level: int
+    message: str
+    values: Mapping[str, str]
+
+
+class Meter:
+    """Counts events and their rate over the last seconds."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_ns: int | None = None
+        self._recent: deque[int] = deque(maxlen=1000)
+
+    def tick(self, now_ns: int) -> None:
+        """Count an event."""
+        self.count += 1
+        self.last_ns = now_ns
+        self._recent.append(now_ns)
+
+    def recent_ns(self, now_ns: int) -> list[int]:
+        """When events happened within the window; of very many, the last ones."""
+        return [at for at in self._recent if now_ns - at <= WINDOW_S * _SECOND_NS]
+
+    def rate_hz(self, now_ns: int) -> float:
+        """Events per second over the window, 0 where fewer than two fell into it."""
+        recent = self.recent_ns(now_ns)
+        if len(recent) < 2:
+            return 0.0
+        return (len(recent) - 1) * _SECOND_NS / max(1, recent[-1] - recent[0])
+
+
+class Health:
+    """What is counted while the node runs. Any thread may record."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.meters: dict[str, Meter] = {}
+        self.counts: Counter[str] = Counter()
+        self.last: dict[str, str] = {}
+
+    def tick(self, name: str) -> None:
+        """Record that something happened now."""
+        with self._lock:
+            self.meters.setdefault(name, Meter()).tick(time.monotonic_ns())
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Count something that should be rare."""
+        with self._lock:
+            self.counts[name] += number
+
+    def note(self, name: str, value: str) -> None:
+        """Keep the last value of something."""
+        with self._lock:
+            self.last[name] = value
+
+    def age_s(self, name: str) -> float | None:
+        """Seconds since something last happened, None where it never did."""
+        with self._lock:
+            meter = self.meters.get(name)
+        if meter is None or meter.last_ns is None:
+            return None
+        return (time.monotonic_ns() - meter.last_ns) / _SECOND_NS
+
+    def times(self, name: str) -> int:
+        """How often something happened."""
+        with self._lock:
+            meter = self.meters.get(name)
+            return 0 if meter is None else meter.count
+
+    def recent(self, name: str) -> int:
+        """How often something happened within the window."""
+        now = time.monotonic_ns()
+        with self._lock:
+            meter = self.meters.get(name)
+            return 0 if meter is None else len(meter.recent_ns(now))
+
+    def rates(self) -> dict[str, str]:
+        """Every meter's rate and count, as text."""
+        now = time.monotonic_ns()
+        with self._lock:
+            return {
+                name: f"{meter.rate_hz(now):.2f} Hz, {meter.count} in all"
+                for name, meter in self.meters.items()
+            }
+
+    def snapshot(self) -> dict[str, str]:
+        """Every count and last value, as text."""
+        with self._lock:
+            return {**{name: str(count) for name, count in self.counts.items()}, **self.last}
+
+    def forget(self) -> None:
+        """Start anew, as on activation."""
+        with self._lock:
+            self.meters.clear()
+            self.counts.clear()
+            self.last.clear()
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What is known of one input topic.
+
+    Attributes:
+        topic: Resolved name.
+        publishers: How many there are.
+        type: Message type subscribed to.
+        reliability: Asked for.
+        mismatch: What the publisher and this node could not agree on; empty: nothing.
+        lost: Messages that the middleware says were lost.
+        age_s: Since the last message; None: there was none.
+    """
+
+    topic: str
+    publishers: int = 0
+    type: str = ""
+    reliability: str = ""
+    mismatch: str = ""
+    lost: int = 0
+    age_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the verdicts are made of."""
+
+    active: bool
+    active_s: float = 0.0
+    image: InputFacts | None = None
+    camera_info: InputFacts | None = None
+    depth: InputFacts | None = None
+    silence_s: float = 3.0
+    drops: Mapping[str, int] = field(default_factory=dict)
+    lacks: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+    status: Status = Status.STOPPED
+    failure: str = ""
+    clip_failure: str = ""  # why the newest clip was not understood
+    model: str = ""
+    device: str = ""
+    loading: str = ""
+    loading_s: float = 0.0
+    busy_s: float = 0.0
+    fixed_frame: str = ""
+    has_transforms: bool = True
+    posed: bool | None = None  # whether the newest frame had a pose; None: no frame yet
+    has_camera: bool | None = None  # whether it had a camera
+    scenes: int = 0
+    jumps_back: int = 0  # how often time was set back within the window
+    rates: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+def judge(facts: Facts) -> list[Verdict]:
+    """The statuses to publish, worst news in the message of each."""
+    return [_input(facts), _transforms(facts), _model(facts), _inference(facts)]
+
+
+def _input(facts: Facts) -> Verdict:
+    values = dict(facts.rates)
+    for name, item in (
+        ("image", facts.image),
+        ("camera_info", facts.camera_info),
+        ("depth", facts.depth),
+    ):
+        if item is not None:
+            values[f"{name} topic"] = item.topic
+            values[f"{name} publishers"] = str(item.publishers)
+            values[f"{name} subscription"] = f"{item.type} {item.reliability}".strip() or "none"
+            values[f"{name} lost by the middleware"] = str(item.lost)
+    values |= {f"dropped: {reason}": str(count) for reason, count in facts.drops.items()}
+    values |= {f"done without: {reason}": str(count) for reason, count in facts.lacks.items()}
+    values |= {f"last {reason}": text for reason, text in facts.details.items()}
+    level, message = _judge_input(facts)
+    return Verdict("input", level, message, values)
+
+
+def _judge_input(facts: Facts) -> tuple[int, str]:
+    image = facts.image
+    if not facts.active or image is None:
+        return OK, "inactive; activate the node to subscribe"
+    if image.publishers == 0:
+        return WARN, f"nobody publishes {image.topic}; remap `image` to the camera's topic"
+    if image.mismatch:
+        return ERROR, f"{image.topic}: {image.mismatch}"
+    silent_s = facts.active_s if image.age_s is None else image.age_s
+    if silent_s > facts.silence_s:
+        hint = f"; {LOSS_HINT}" if image.reliability == "best_effort" else ""
+        return WARN, f"no image on {image.topic} for {silent_s:.0f} s{hint}"
+    if image.lost:
+        return WARN, f"{image.lost} images lost on the way; {LOSS_HINT}"
+    return _judge_images(facts)
+
+
+def _judge_images(facts: Facts) -> tuple[int, str]:
+    """What is wrong with images that do arrive."""
+    for reason in ("unreadable image", "no frame_id", "no stamp"):
+        if reason in facts.details:
+            return ERROR, facts.details[reason]
+    if facts.jumps_back > MANY_JUMPS:
+        return WARN, (
+            f"time was set back {facts.jumps_back} times within {WINDOW_S:.0f} s, and all was "
+            f"forgotten each time: are there two publishers, or two clocks?"
+        )
+    for reason in ("late", "waiting room full"):
+        if reason in facts.details:
+            return WARN, facts.details[reason]
+    if facts.has_camera is False:
+        topic = "camera_info" if facts.camera_info is None else facts.camera_info.topic
+        text = facts.details.get("unusable camera_info", f"no camera_info on {topic}")
+        return WARN, f"{text}: answers only, no 3D objects"
+    for reason in ("unregistered depth", "unreadable depth"):
+        if reason in facts.details:
+            return WARN, facts.details[reason]
+    return OK, "images arrive"
+
+
+def _transforms(facts: Facts) -> Verdict:
+    level, message = OK, "poses are found" if facts.posed else "no frame yet"
+    if not facts.fixed_frame:
+        message = "not wanted: fixed_frame is empty, results are in the camera's optical frame"
+    elif not facts.has_transforms:
+        level, message = (
+            WARN,
+            "neither tf2_ros nor tf2_msgs is installed; results are in the camera's optical frame",
+        )
+    elif facts.posed is False:
+        detail = facts.details.get("no transform", "")
+        level, message = WARN, f"{detail}; results are in the camera's optical frame"
+    elif not facts.active:
+        message = "inactive"
+    return Verdict("transforms", level, message, {"fixed_frame": facts.fixed_frame})
+
+
+def _model(facts: Facts) -> Verdict:
+    values = {"model": facts.model, "device": facts.device}
+    if facts.status is Status.LOADING:
+        now = f" (now: {facts.loading})" if facts.loading else ""
+        text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
+        return Verdict("model", WARN, text, values)
+    if facts.status is Status.FAILED:
+        return Verdict(
+            "model", ERROR, f"{facts.model} could not be loaded: {facts.failure}", values
+        )
+    if facts.status is Status.READY:
+        return Verdict("model", OK, f"{facts.model} is loaded", values)
+    return Verdict("model", OK, "not configured", values)
+
+
+def _inference(facts: Facts) -> Verdict:
+    level, message = OK, f"{facts.scenes} scenes understood"
+    if not facts.active:
+        message = "inactive"
+    elif facts.busy_s > BUSY_WARNING_S:
+        level, message = (
+            WARN,
+            f"the model has been busy with one piece of work for {facts.busy_s:.0f} s",
+        )
+    elif facts.clip_failure:
+        level, message = ERROR, facts.clip_failure
+    elif facts.scenes == 0:
+        message = "no scene yet"
+    values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}
+    held_mib = gpu_mib()
+    if held_mib is not None:
+        values["GPU memory"] = f"{held_mib:.0f} MiB"
+    return Verdict("inference", level, message, values)
+
+
+def gpu_mib() -> float | None:
+    """GPU memory that tensors of this process hold, MiB; None where no GPU is used."""
+    torch = sys.modules.get("torch")  # importing it here would hold up the node for seconds
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.memory_allocated()) / 2**20
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, MiB; NaN where the system does not tell."""
+    try:
+        lines = (
+            Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        )
+    except OSError:
+        return float("nan")
+    size_kib = next((line.split()[1] for line in lines if line.startswith("VmRSS:")), "nan")
+    return float(size_kib) / 1024

@@ -1,0 +1,312 @@
+"""The node's services and its action.
+
+Handlers run on the executor and never touch the model: they hand a request to the worker, await
+its result, and fill the reply. An ``async`` handler that waits holds no thread.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+
+from vega3d_ros.action import AskScene
+from vega3d_ros.msg import ErrorCode
+from vega3d_ros.perception.settings import unfit_queries
+from vega3d_ros.perception.work_item import Request, RequestError, Stage
+from vega3d_ros.ros.messages import (
+    answer_message,
+    duration_message,
+    duration_ns,
+    header_message,
+    object_messages,
+    reframe,
+    relation_message,
+)
+from vega3d_ros.ros.worker_futures import Session, answer
+from vega3d_ros.sensing.transform_buffer import TransformError
+from vega3d_ros.srv import AskSpatial, GroundObject, ListObjects, QueryRelation, SetQueries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rclpy.lifecycle import LifecycleNode
+
+    from vega3d_ros.core.objects import SceneObject
+    from vega3d_ros.perception.worker import SceneState
+
+_FEEDBACK = {
+    Stage.QUEUED: AskScene.Feedback.QUEUED,
+    Stage.WAITING_FOR_SCENE: AskScene.Feedback.WAITING_FOR_SCENE,
+    Stage.ANSWERING: AskScene.Feedback.ANSWERING,
+}
+
+
+class Requests:
+    """Serves questions about the newest scene.
+
+    Args:
+        node: Owns the services and the action.
+        session: Gives what the node works with; raises RequestError(NOT_ACTIVE) before activation,
+            or before configuration where it is called with False.
+        reset: Forgets scenes, objects and caches.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, session: Callable[[bool], Session], reset: Callable[[str], None]
+    ) -> None:
+        self._node = node
+        self._session = session
+        self._reset = reset
+        self._goals: dict[bytes, Request] = {}
+        # Reentrant: in an exclusive group, one waiting handler would hold up all others.
+        group = ReentrantCallbackGroup()
+        for kind, name, handler in (
+            (AskSpatial, "~/ask", self._on_ask),
+            (GroundObject, "~/ground", self._on_ground),
+            (QueryRelation, "~/query_relation", self._on_query_relation),
+            (ListObjects, "~/list_objects", self._on_list_objects),
+            (SetQueries, "~/set_queries", self._on_set_queries),
+            (Trigger, "~/reset", self._on_reset),
+        ):
+            node.create_service(kind, name, handler, callback_group=group)
+        self._action = ActionServer(
+            node,
+            AskScene,
+            "~/ask_scene",
+            self._on_goal,
+            cancel_callback=self._on_cancel,
+            callback_group=group,
+        )
+
+    def close(self) -> None:
+        """Destroy the action server; services go with the node."""
+        self._action.destroy()
+
+    # Handlers.
+
+    async def _on_ask(self, request: Any, reply: Any) -> Any:
+        async def work(started_ns: int) -> None:
+            await self._ask(request, reply, started_ns, wait=False)
+
+        return await self._serve(reply, work)
+
+    async def _on_ground(self, request: Any, reply: Any) -> Any:
+        async def work(_: int) -> None:
+            description = _required("description", request.description)
+            session = self._session(True)
+            state, found = await answer(
+                self._node,
+                session,
+                request,
+                lambda scene: scene.ground(description),
+                ErrorCode.BAD_REQUEST,
+            )
+            least = request.min_score or session.parameters.min_score
+            found = sorted(state.named(found), key=lambda item: -item.score)
+            found = [item for item in found if item.score >= least]
+            self._fill_objects(
+                session, state, request, reply, found[: request.max_objects or None]
+            )
+            if not found:
+                text = (
+                    f"nothing in the newest scene is {description!r} with a score of {least:.2f} "
+                    f"or more"
+                )
+                raise RequestError(ErrorCode.NOT_FOUND, text)
+
+        return await self._serve(reply, work)
+
+    async def _on_query_relation(self, request: Any, reply: Any) -> Any:
+        async def work(_: int) -> None:
+            subject = _required("subject", request.subject)
+            other = _required("object", request.object)
+            viewpoint = request.viewpoint.strip() or "camera"
+            session = self._session(True)
+
+            state, relation = await answer(
+                self._node,
+                session,
+                request,
+                lambda scene: scene.relation(subject, other, viewpoint),
+                ErrorCode.NOT_FOUND,
+            )
+            move = self._mover(session, state, request.frame_id)
+            pair = [move(item) for item in state.named([relation.subject, relation.object])]
+            reply.header = header_message(state.scene.clip, request.frame_id)
+            reply.relation = relation_message(relation, pair, header_message(state.scene.clip))
+            reply.subject, reply.object = (object_messages([item])[0] for item in pair)
+
+        return await self._serve(reply, work)
+
+    async def _on_list_objects(self, request: Any, reply: Any) -> Any:
+        async def work(_: int) -> None:
+            session = self._session(True)
+            state = session.worker.state
+            if state is None:
+                return
+            label, age_ns = request.label.strip().lower(), duration_ns(request.max_age)
+            now_ns = self._node.get_clock().now().nanoseconds
+            frame = state.scene.clip.output_frame
+            found = [
+                item
+                for item in state.remembered
+                if item.frame_id == frame
+                and label in {"", item.label.lower()}
+                and item.score >= request.min_score
+                and (age_ns == 0 or now_ns - item.stamp_ns <= age_ns)
+            ]
+            self._fill_objects(session, state, request, reply, found)
+
+        return await self._serve(reply, work)
+
+    async def _on_set_queries(self, request: Any, reply: Any) -> Any:
+        async def work(_: int) -> None:
+            session = self._session(False)
+            queries = tuple(query.strip() for query in request.queries)
+            try:
+                if why := unfit_queries(queries):
+                    raise RequestError(ErrorCode.BAD_REQUEST, f"queries: {why}")
+                session.worker.set_queries(queries)
+            finally:
+                reply.queries = list(session.worker.queries())
+                if session.worker.state is not None:
+                    reply.header = header_message(session.worker.state.scene.clip)
+
+        return await self._serve(reply, work)
+
+    def _on_reset(self, _: Any, reply: Any) -> Any:
+        try:
+            self._session(True)
+        except RequestError as error:
+            reply.success, reply.message = False, str(error)
+            return reply
+        self._reset("reset by request")
+        reply.success, reply.message = True, "scenes, objects and caches are forgotten"
+        return reply
+
+    async def _on_goal(self, goal: Any) -> Any:
+        reply = AskScene.Result()
+        key = bytes(goal.goal_id.uuid)
+
+        async def work(started_ns: int) -> None:
+            def feedback(request: Request) -> None:
+                self._goals[key] = request
+                if goal.is_cancel_requested:  # before there was a request to settle
+                    self._on_cancel(goal)
+                if request.stage in _FEEDBACK:
+                    elapsed = duration_message(time.monotonic_ns() - started_ns)
+                    goal.publish_feedback(
+                        AskScene.Feedback(state=_FEEDBACK[request.stage], elapsed=elapsed)
+                    )
+
+            await self._ask(goal.request, reply, started_ns, wait=True, on_change=feedback)
+
+        await self._serve(reply, work)
+        self._goals.pop(key, None)
+        if goal.is_cancel_requested:
+            goal.canceled()
+        elif reply.success:
+            goal.succeed()
+        else:
+            goal.abort()
+        return reply
+
+    def _on_cancel(self, goal: Any) -> Any:
+        request = self._goals.get(bytes(goal.goal_id.uuid))
+        if request is not None:
+            request.settle(error=RequestError(ErrorCode.CANCELLED, "cancelled by the client"))
+        return CancelResponse.ACCEPT
+
+    # What the handlers share.
+
+    async def _serve(self, reply: Any, work: Callable[[int], Awaitable[None]]) -> Any:
+        started_ns = time.monotonic_ns()
+        try:
+            await work(started_ns)
+            reply.success, reply.error_code = True, ErrorCode.NONE
+        except RequestError as error:
+            reply.error_code, reply.message = error.code, str(error)
+        except TransformError as error:
+            reply.error_code, reply.message = ErrorCode.NO_TRANSFORM, str(error)
+        except Exception as error:  # noqa: BLE001 (logged, and the client is told)
+            self._node.get_logger().error(f"a request failed: {error}\n{traceback.format_exc()}")
+            reply.error_code, reply.message = ErrorCode.UNKNOWN, str(error) or repr(error)
+        reply.latency = duration_message(time.monotonic_ns() - started_ns)
+        return reply
+
+    async def _ask(
+        self,
+        request: Any,
+        reply: Any,
+        started_ns: int,
+        *,
+        wait: bool,
+        on_change: Callable[[Request], None] | None = None,
+    ) -> None:
+        question = _required("question", request.question)
+        session = self._session(True)
+        state, found = await answer(
+            self._node,
+            session,
+            request,
+            lambda scene: scene.ask(question),
+            ErrorCode.BAD_REQUEST,
+            wait=wait,
+            on_change=on_change,
+        )
+        move = self._mover(session, state, request.frame_id)
+        fit = session.outputs.fit(state.named(found.objects), state.scene.clip.output_frame)
+        moved = replace(found, objects=tuple(move(item) for item in fit))
+        reply.header = header_message(state.scene.clip, request.frame_id)
+        reply.answer = answer_message(
+            state.scene.clip,
+            moved,
+            reply.header,
+            model=session.outputs.model,
+            sequence=state.sequence,
+            latency_ns=time.monotonic_ns() - started_ns,
+        )
+        session.outputs.publish_answer(reply.answer)
+
+    def _mover(
+        self, session: Session, state: SceneState, frame_id: str
+    ) -> Callable[[SceneObject], SceneObject]:
+        """What brings the scene's objects to the requested frame.
+
+        Raises:
+            RequestError: If that frame cannot be reached at the scene's stamp.
+        """
+        clip = state.scene.clip
+        if frame_id in {"", clip.output_frame}:
+            return lambda item: item
+        if session.transforms is None:
+            raise RequestError(
+                ErrorCode.NO_TRANSFORM, "this node has no transforms; leave frame_id empty"
+            )
+        target_from_source = session.transforms.lookup(frame_id, clip.output_frame, clip.stamp_ns)
+        return lambda item: reframe(item, frame_id, target_from_source)
+
+    def _fill_objects(
+        self,
+        session: Session,
+        state: SceneState,
+        request: Any,
+        reply: Any,
+        objects: Sequence[SceneObject],
+    ) -> None:
+        move = self._mover(session, state, request.frame_id)
+        reply.header = header_message(state.scene.clip, request.frame_id)
+        reply.objects = object_messages([move(item) for item in objects])
+
+
+def _required(name: str, text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise RequestError(ErrorCode.BAD_REQUEST, f"{name} is empty; say what is asked for")
+    return text

@@ -1,0 +1,124 @@
+"""Transforms from /tf and /tf_static: by tf2_ros where installed, else by our own buffer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+
+from vega3d_ros.sensing.transform_buffer import (
+    TransformBuffer,
+    TransformError,
+    insert_transforms,
+    to_se3,
+)
+
+try:
+    import tf2_ros
+except ImportError:
+    tf2_ros = None
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from vega3d_ros.core.geometry import SE3
+
+
+class Transforms(Protocol):
+    """What the node needs of a transform buffer. Used from the executor's thread only."""
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
+        """``target`` from ``source`` at a stamp; TransformError where it is not known."""
+
+    def clear(self) -> None:
+        """Forget what moves."""
+
+    def close(self) -> None:
+        """End the subscriptions."""
+
+
+def subscribe_transforms(node: Node, on_update: Callable[[], None]) -> Transforms | None:
+    """Listen to /tf and /tf_static; None where neither tf2_ros nor tf2_msgs is installed.
+
+    Args:
+        node: Owns the subscriptions.
+        on_update: Called when transforms arrived (only without tf2_ros).
+    """
+    if tf2_ros is not None:
+        return Tf2Transforms(node)
+    return None if TFMessage is None else TopicTransforms(node, on_update)
+
+
+class TopicTransforms:
+    """Fills a ``TransformBuffer`` from /tf and /tf_static."""
+
+    def __init__(self, node: Node, on_update: Callable[[], None]) -> None:
+        self._node = node
+        self._on_update = on_update
+        self._buffer = TransformBuffer()
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._subscriptions = [
+            node.create_subscription(TFMessage, "/tf", self._moving, QoSProfile(depth=100)),
+            node.create_subscription(TFMessage, "/tf_static", self._static, latched),
+        ]
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
+        """``target`` from ``source`` at a stamp."""
+        return self._buffer.lookup(target, source, stamp_ns)
+
+    def clear(self) -> None:
+        """Forget what moves."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _moving(self, msg: Any) -> None:
+        self._insert(msg, static=False)
+
+    def _static(self, msg: Any) -> None:
+        self._insert(msg, static=True)
+
+    def _insert(self, msg: Any, *, static: bool) -> None:
+        for refusal in insert_transforms(self._buffer, msg, static=static):
+            self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
+        self._on_update()
+
+
+class Tf2Transforms:
+    """The real tf2 buffer."""
+
+    def __init__(self, node: Node) -> None:
+        self._known_errors: type[Exception] = tf2_ros.TransformException
+        self._extrapolation: type[Exception] = tf2_ros.ExtrapolationException
+        # With the node, the buffer runs on the node's clock and clears itself when that jumps
+        # back.
+        self._buffer = tf2_ros.Buffer(node=node)
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
+        """``target`` from ``source`` at a stamp, without waiting."""
+        try:
+            # The core's lookup: that of Buffer would sleep in the executor's thread.
+            found = self._buffer.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
+        except self._known_errors as error:
+            future = isinstance(error, self._extrapolation) and "future" in str(error)
+            raise TransformError(str(error), may_come=future) from error
+        return to_se3(found.transform)
+
+    def clear(self) -> None:
+        """Forget what moves."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        self._listener.unregister()

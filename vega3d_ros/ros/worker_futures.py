@@ -1,0 +1,148 @@
+"""Has a request answered by the worker while the executor goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rclpy.task import Future
+
+from vega3d_ros.msg import ErrorCode
+from vega3d_ros.perception.work_item import Request, RequestError
+from vega3d_ros.perception.worker import SceneState, Status, Worker
+from vega3d_ros.ros.messages import duration_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import SceneLike
+    from vega3d_ros.ros.publishers import Outputs
+    from vega3d_ros.ros.tf import Transforms
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a configured node works with."""
+
+    parameters: Parameters
+    worker: Worker
+    outputs: Outputs
+    transforms: Transforms | None
+
+
+class _Signal:
+    """Lets a coroutine on the executor wait for another thread, again and again."""
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._future = self._new()
+
+    def set(self) -> None:
+        with self._lock:
+            if not self._future.done():
+                self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await self._future
+        with self._lock:
+            self._future = self._new()
+
+    def _new(self) -> Any:
+        future = Future(executor=self._executor)
+        # A finished future wakes the executor only to run its callbacks (rclpy of Jazzy).
+        future.add_done_callback(lambda _: None)
+        return future
+
+
+async def answer(
+    node: Node,
+    session: Session,
+    request: Any,
+    run: Callable[[SceneLike], Any],
+    refusal: int,
+    *,
+    wait: bool = False,
+    on_change: Callable[[Request], None] | None = None,
+) -> tuple[SceneState, Any]:
+    """Have ``run`` called on the newest scene by the worker; returns the scene and the result.
+
+    Args:
+        node: Its executor runs this coroutine, its clock tells the age of scenes.
+        session: What the node works with.
+        request: Its ``timeout`` and ``max_age`` count.
+        run: What to do with the scene, in the worker's thread.
+        refusal: Error code where it raises ValueError, which is a statement about the request.
+        wait: Wait for a scene that is fresh enough, instead of refusing.
+        on_change: Called on the executor as the request moves on.
+
+    Raises:
+        RequestError: If it cannot be answered.
+    """
+    _require_model(session.worker)
+
+    def run_checked(state: SceneState) -> tuple[SceneState, Any]:
+        try:
+            return state, run(state.scene)
+        except ValueError as error:
+            node.get_logger().warning(f"a request was refused: {error!r}")
+            raise RequestError(refusal, str(error)) from error
+
+    timeout_ns = duration_ns(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
+    ready = _freshness(node, duration_ns(request.max_age), wait=wait)
+    work = Request(run_checked, time.monotonic_ns() + timeout_ns, ready)
+    signal = _Signal(node.executor)
+    work.on_change = signal.set
+    if on_change is not None:
+        on_change(work)
+    if not session.worker.submit(work):
+        limit = session.parameters.max_waiting_queries
+        raise RequestError(
+            ErrorCode.BUSY, f"{limit} requests are waiting already; ask again later"
+        )
+    while not work.done:
+        await signal.wait()
+        if on_change is not None:
+            on_change(work)
+    if isinstance(work.error, RequestError):
+        raise work.error
+    if work.error is not None:
+        text = f"the model failed: {work.error}; see the node's log"
+        raise RequestError(ErrorCode.INFERENCE_FAILED, text)
+    state, result = work.result
+    return state, result
+
+
+def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneState | None], bool]:
+    """Whether a scene is fresh enough; one that is not is waited for, or refused."""
+
+    def ready(state: SceneState | None) -> bool:
+        if state is None:
+            if wait:
+                return False
+            text = "no scene yet; see /diagnostics for what is missing"
+            raise RequestError(ErrorCode.NO_SCENE, text)
+        age_ns = node.get_clock().now().nanoseconds - state.scene.clip.stamp_ns
+        if max_age_ns and age_ns > max_age_ns:
+            if wait:
+                return False
+            text = (
+                f"the newest scene is {age_ns * 1e-9:.1f} s old by the node's clock, "
+                f"{max_age_ns * 1e-9:.1f} s is allowed"
+            )
+            raise RequestError(ErrorCode.SCENE_TOO_OLD, text)
+        return True
+
+    return ready
+
+
+def _require_model(worker: Worker) -> None:
+    if worker.status is Status.FAILED:
+        raise RequestError(ErrorCode.NO_MODEL, f"the model could not be loaded: {worker.failure}")
+    if worker.status is not Status.READY:
+        raise RequestError(ErrorCode.NO_MODEL, "the model is still being loaded; ask again later")

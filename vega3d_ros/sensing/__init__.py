@@ -1,0 +1,1 @@
+"""From camera messages, recordings and videos to frames and clips, without ROS."""

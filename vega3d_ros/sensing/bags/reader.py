@@ -1,0 +1,370 @@
+"""Recordings, read and written without ROS.
+
+Storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message definitions are the
+business of ``rosbags``. Here is what a camera drive needs on top: which topics are its image,
+calibration, depth and transforms, and errors that say what to do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from vega3d_ros.sensing.bags.formats import listing, open_source
+from vega3d_ros.sensing.frame_assembly import FrameAssembler
+from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from typing import Self
+
+    from rosbags.interfaces import Connection, Qos
+
+    from vega3d_ros.core.frames import Frame
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+
+_END_NS = 10**10  # longer than any frame waits
+_DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
+_COLOR_ENCODINGS = ("rgb", "bgr", "mono8", "8UC", "bayer", "yuv", "nv12", "nv21", "uyvy", "yuyv")
+
+
+class BagError(ValueError):
+    """A recording that cannot be used as asked; the message says what is wrong and what to do."""
+
+
+class RawMessage(NamedTuple):
+    """One message as it lies in the bag.
+
+    Attributes:
+        topic: Its topic.
+        type: For example ``sensor_msgs/msg/Image``.
+        stamp_ns: When it was recorded, nanoseconds.
+        data: CDR, with its 4 byte header; ready for a raw publisher.
+    """
+
+    topic: str
+    type: str
+    stamp_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """The topics of one camera drive; an empty name means that the bag has none.
+
+    Attributes:
+        image: Colour or grey images, Image or CompressedImage.
+        camera_info: Their calibration.
+        depth: Depth registered to them.
+        tf: Topics of transforms.
+        frame_id: The camera's optical frame, as the images name it.
+        fixed_frame: The root of the transforms above ``frame_id``; empty where none lead there.
+        notes: For people: what was chosen among several, or left out, and why.
+    """
+
+    image: str
+    camera_info: str = ""
+    depth: str = ""
+    tf: tuple[str, ...] = ()
+    frame_id: str = ""
+    fixed_frame: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every topic that there is."""
+        return tuple(name for name in (self.image, self.camera_info, self.depth, *self.tf) if name)
+
+
+class Bag:
+    """An opened recording. Use ``open_bag`` in a ``with`` statement.
+
+    Attributes:
+        path: The folder or storage file.
+        topics: Type of every topic.
+        counts: Messages of every topic.
+        start_ns: Recording time of the first message, nanoseconds.
+        duration_s: From the first to the last message.
+        notes: For people: how it had to be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        with _reading(path):
+            self._source = open_source(path)
+            self._connections = list(self._source.connections)
+            self._source.register_types(self._store)
+            self.topics: Mapping[str, str] = {c.topic: c.msgtype for c in self._connections}
+            self.counts: Counter[str] = Counter()
+            for connection in self._connections:  # a topic has one for each of its publishers
+                self.counts[connection.topic] += connection.msgcount
+            self.start_ns = self._source.start_ns
+            self.duration_s = self._source.duration_ns * 1e-9
+            self.notes = tuple(self._source.notes)
+            count = self._source.count
+        if count == 0:
+            self.close()
+            msg = f"{path} is empty: it holds no message"
+            raise BagError(msg)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._source.close()
+
+    def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        """Messages of the topics as they lie in the bag, in the order of recording.
+
+        Raises:
+            BagError: If a topic is not in the bag, or where the file turns out to be damaged.
+        """
+        if missing := set(topics) - set(self.topics):
+            has = listing(self.topics, self.counts)
+            msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {has}"
+            raise BagError(msg)
+        wanted = [c for c in self._connections if c.topic in set(topics)]
+        if not wanted:
+            return  # to the reader, no connections would mean all of them
+        with _reading(self.path):
+            for connection, stamp_ns, data in self._source.messages(wanted):
+                yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
+
+    def decode(self, message: RawMessage) -> Any:
+        """The message as an object with the fields of its ROS type; arrays are NumPy's.
+
+        Raises:
+            BagError: If its bytes do not fit its type.
+        """
+        with _reading(self.path):
+            return self._store.deserialize_cdr(message.data, message.type)
+
+    def first(self, topic: str) -> Any:
+        """The first message of a topic, decoded; None where the topic has no message."""
+        message = next(self.raw_messages([topic]), None)
+        return None if message is None else self.decode(message)
+
+    def find_topics(
+        self, *, image: str = "", camera_info: str = "", depth: str = ""
+    ) -> CameraTopics:
+        """Choose the topics of one camera by type, encoding, frame and name.
+
+        Args:
+            image: Take this one; empty to choose.
+            camera_info: As ``image``.
+            depth: As ``image``.
+
+        Raises:
+            BagError: If a named topic is not there, or no topic holds colour or grey images.
+        """
+        has = listing(self.topics, self.counts)
+        for name in (image, camera_info, depth):
+            if name and name not in self.topics:
+                msg = f"{self.path} has no topic {name}; {has}"
+                raise BagError(msg)
+        notes: list[str] = []
+        colors, depths = self._image_topics()
+        if not image and not colors:
+            msg = f"{self.path} has no topic with colour or grey images; {has}"
+            raise BagError(msg)
+        image = image or max(colors, key=self._image_rank)
+        if others := sorted(set(colors) - {image}):
+            notes.append(f"image: took {image}, not {', '.join(others)}")
+        frame_id = self._frame_id(image)
+        camera_info = camera_info or self._nearest(self._of_type(CAMERA_INFO), image)
+        if not camera_info:
+            notes.append("no camera_info: nothing can be placed in 3D")
+        registered = [name for name in depths if self._frame_id(name) == frame_id]
+        if not depth and depths and not registered:
+            notes.append(
+                f"left out {', '.join(depths)}: its frame is not the image's {frame_id!r}, "
+                "so it is not registered to the colour camera"
+            )
+        depth = depth or self._nearest(registered, image)
+        tf = tuple(self._of_type(TF_MESSAGE))
+        fixed_frame = self._root_above(frame_id, tf)
+        if not fixed_frame:
+            notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
+        return CameraTopics(image, camera_info, depth, tf, frame_id, fixed_frame, tuple(notes))
+
+    def _of_type(self, *types: str) -> list[str]:
+        return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])
+
+    def _image_topics(self) -> tuple[list[str], list[str]]:
+        colors, depths = [], []
+        for name in self._of_type(IMAGE, COMPRESSED_IMAGE):
+            message = self.first(name)
+            compressed = self.topics[name] == COMPRESSED_IMAGE
+            encoding = message.format if compressed else message.encoding
+            if encoding.startswith(_DEPTH_ENCODINGS) or "compressedDepth" in encoding:
+                depths.append(name)
+            elif compressed or encoding.startswith(_COLOR_ENCODINGS):
+                colors.append(name)
+        return colors, depths
+
+    def _image_rank(self, name: str) -> tuple[bool, bool, int, str]:
+        frame_id = self._frame_id(name)
+        calibrated = any(self._frame_id(info) == frame_id for info in self._of_type(CAMERA_INFO))
+        return calibrated, self.topics[name] == IMAGE, self.counts[name], name
+
+    def _nearest(self, names: Sequence[str], image: str) -> str:
+        """The topic most likely an image's own: of its frame, then the most alike in name."""
+        frame_id = self._frame_id(image)
+
+        def kinship(name: str) -> tuple[bool, int]:
+            same = zip(name.split("/"), image.split("/"), strict=False)
+            alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], same))
+            return self._frame_id(name) == frame_id, alike
+
+        return max(names, key=kinship, default="")
+
+    def _frame_id(self, topic: str) -> str:
+        message = self.first(topic)
+        return "" if message is None else str(message.header.frame_id)
+
+    def _root_above(self, frame_id: str, tf: Sequence[str]) -> str:
+        parents: dict[str, str] = {}
+        for message in self.raw_messages(tf):
+            for transform in self.decode(message).transforms:
+                parents[transform.child_frame_id] = transform.header.frame_id
+        frame, seen = frame_id, {frame_id}
+        while frame in parents and parents[frame] not in seen:
+            frame = parents[frame]
+            seen.add(frame)
+        return frame if frame != frame_id else ""
+
+
+def open_bag(path: str | Path) -> Bag:
+    """Open a rosbag2 folder, a single .mcap or .db3 file, or a .bag of ROS 1.
+
+    What is cut off is opened as far as it goes; ``Bag.notes`` says so.
+
+    Raises:
+        BagError: If it is missing, damaged, empty or of an unknown kind.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"there is no bag at {path}"
+        raise BagError(msg)
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        files = sorted(f.name for f in path.iterdir() if f.suffix in {".mcap", ".db3", ".bag"})
+        if len(files) != 1 or files[0].endswith(".bag"):
+            remedy = (
+                f"run `ros2 bag reindex {path}`, or give the file {path / files[0]}"
+                if files
+                else "give the folder that `ros2 bag record` wrote"
+            )
+            msg = f"{path} is no rosbag2 folder (no metadata.yaml): {remedy}"
+            raise BagError(msg)
+    return Bag(path)
+
+
+def read_frames(
+    bag: Bag, topics: CameraTopics, wanted: Callable[[int], bool] | None = None
+) -> Iterator[Frame]:
+    """Every usable frame of a drive, decoded, with calibration, depth and pose where known.
+
+    Pairing and transforms are the node's own, so what is read here is what the node sees; only
+    waiting is measured in the recording's time instead of a steady clock.
+
+    Args:
+        bag: The recording.
+        topics: Of its camera.
+        wanted: Asked with the stamp of every image; those it refuses are not decoded. None: all.
+
+    Raises:
+        BagError: Where the file turns out to be damaged.
+    """
+    transforms = TransformBuffer()
+    assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
+    assembler.depth_expected = bool(topics.depth)
+    now_ns = 0
+    for message in bag.raw_messages(topics.names):
+        decoded, now_ns = bag.decode(message), message.stamp_ns
+        if message.topic == topics.image:
+            assembler.add_image(decoded, now_ns)
+        elif message.topic == topics.depth:
+            assembler.add_depth(decoded, now_ns)
+        elif message.topic == topics.camera_info:
+            assembler.add_camera_info(decoded)
+        else:
+            insert_transforms(transforms, decoded, static=message.topic.endswith("/tf_static"))
+        for assembled in assembler.poll(now_ns, wanted):
+            yield assembled.frame
+    for assembled in assembler.poll(now_ns + _END_NS, wanted):
+        yield assembled.frame
+
+
+class BagWriter:
+    """Writes an mcap recording of CDR messages, with the definitions of their types.
+
+    Args:
+        path: Folder to make; it must not exist yet.
+        definitions: ``.msg`` texts of types that ROS itself does not bring, by type name. Types
+            that they hold must be among them or be ROS's.
+    """
+
+    def __init__(self, path: Path, definitions: Mapping[str, str] | None = None) -> None:
+        if path.exists():
+            msg = f"{path} exists already; remove it or give another folder"
+            raise BagError(msg)
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        types: dict[str, Any] = {}
+        for name, text in (definitions or {}).items():
+            types |= get_types_from_msg(text, name)
+        self._store.register(types)
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._connections: dict[str, Connection] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_topic(self, topic: str, type_name: str, qos: Sequence[Qos] = ()) -> None:
+        """Announce a topic. ``qos`` is what players offer it with, for example latched."""
+        self._connections[topic] = self._writer.add_connection(
+            topic, type_name, typestore=self._store, offered_qos_profiles=qos
+        )
+
+    def write(self, topic: str, stamp_ns: int, data: bytes | memoryview) -> None:
+        """Add a message in CDR; ``stamp_ns`` is the time of recording."""
+        self._writer.write(self._connections[topic], stamp_ns, data)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever damaged bytes set off in parsers and decompressors into one error."""
+    try:
+        yield
+    except BagError:
+        raise
+    except Exception as error:
+        msg = (
+            f"{path} is damaged or cut off ({type(error).__name__}: {error}); record or copy it "
+            "again, or try `ros2 bag reindex` and the mcap tool's `mcap recover`"
+        )
+        raise BagError(msg) from error

@@ -1,0 +1,120 @@
+"""From the messages of a camera to clips, for the node and the offline evaluation alike.
+
+Knows no ROS: messages are read by their fields, so that those of rclpy and of rosbags serve alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vega3d_ros.core.frames import ClipBuffer
+from vega3d_ros.sensing.frame_assembly import FrameAssembler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.perception.settings import Parameters
+
+USED = "used"
+TOO_SOON = "too soon after a keyframe"
+HARDLY_MOVED = "the camera had hardly moved"
+
+
+class NewClip(NamedTuple):
+    """A clip whose newest image has just become a keyframe, and when that image arrived, ns."""
+
+    clip: Clip
+    arrival_ns: int
+
+
+class ClipMaker:
+    """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
+
+    Times called ``now_ns`` are those of a steady clock; they only bound waiting.
+
+    Args:
+        parameters: Those of the node.
+        lookup: As in ``FrameAssembler``.
+        set_back: Called with a sentence when time was set back, before the image that showed it
+            is taken in. Expected to call ``forget``.
+        on_change: Called with a sentence when frame or calibration of the results change.
+        on_fate: Told of every image, by its stamp, what became of it: ``USED``, or why not.
+
+    Attributes:
+        assembler: Counts what was dropped or lacked.
+        kind: Image size, camera, fixed frame and calibration of the last frame; None before it.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lookup: Callable[[str, str, int], SE3] | None,
+        set_back: Callable[[str], None],
+        on_change: Callable[[str], None] | None = None,
+        on_fate: Callable[[int, str], None] | None = None,
+    ) -> None:
+        self._set_back, self._on_change, self._on_fate = set_back, on_change, on_fate
+        self._keyframe_ns: int | None = None
+        self._buffer = ClipBuffer(
+            parameters.clip_length, parameters.clip_capacity, parameters.keyframe_policy
+        )
+        self.kind: tuple[Any, ...] | None = None
+        self.assembler = FrameAssembler(
+            parameters.fixed_frame,
+            lookup,
+            int(parameters.pair_tolerance_s * 1e9),
+            int(parameters.wait_s * 1e9),
+            on_fate,
+        )
+
+    def add_image(self, msg: Any, now_ns: int) -> None:
+        """Take in an image."""
+        if self.assembler.jumps_back(msg):
+            self._set_back("an image is older than the one before")
+        self.assembler.add_image(msg, now_ns)
+
+    def forget(self) -> None:
+        """Forget all frames."""
+        self._buffer.clear()
+        self.assembler.clear()
+        self.kind = self._keyframe_ns = None
+
+    def advance(self, now_ns: int) -> Iterator[NewClip]:
+        """Clips of the images that are complete, or have waited long enough."""
+        for frame, arrival_ns in self.assembler.poll(now_ns, self._wants):
+            if self._take(frame):
+                clip = self._buffer.clip()
+                assert clip is not None
+                yield NewClip(clip, arrival_ns)
+
+    def _wants(self, stamp: int) -> bool:
+        """Whether an image could become a keyframe at all; only such images are decoded."""
+        soon = self._buffer.policy.min_interval_s * 1e9
+        if self._keyframe_ns is None or stamp - self._keyframe_ns >= soon:
+            return True
+        self._tell(stamp, TOO_SOON)
+        return False
+
+    def _take(self, frame: Frame) -> bool:
+        has_camera = frame.camera is not None
+        kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera)
+        if kind != self.kind:
+            if self.kind is not None and self._on_change is not None:
+                self._on_change(
+                    f"results are now in {frame.fixed_frame or frame.frame_id!r}, "
+                    f"{'with' if has_camera else 'without'} 3D objects"
+                )
+            # One clip has one camera, one frame and one image size.
+            self._buffer.clear()
+            self.kind = kind
+        kept = self._buffer.add(frame)
+        if kept:
+            self._keyframe_ns = frame.stamp_ns
+        self._tell(frame.stamp_ns, USED if kept else HARDLY_MOVED)
+        return kept
+
+    def _tell(self, stamp: int, fate: str) -> None:
+        if self._on_fate is not None:
+            self._on_fate(stamp, fate)

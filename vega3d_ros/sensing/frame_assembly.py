@@ -1,0 +1,322 @@
+"""Puts images, calibrations, depth and poses together into frames.
+
+Pairs by acquisition stamp and never by arrival. An image waits a short, bounded time for its depth
+and its pose; what does not come is left out or the image is dropped, counted by reason. Messages
+are read by their fields, so that those of rclpy and of rosbags serve alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from vega3d_ros.core.frames import Camera, Frame, FrameError
+from vega3d_ros.sensing.image_decoding import (
+    ImageError,
+    camera_from_info,
+    depth_to_metres,
+    image_to_rgb,
+)
+from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.core.geometry import SE3
+
+MAX_WAITING = 32
+_SECOND_NS = 1_000_000_000
+STALE_NS = 2 * _SECOND_NS  # depth or camera_info that stopped arriving is not waited for
+POSE_LOST_NS = 5 * _SECOND_NS
+
+
+def stamp_ns(msg: Any) -> int:
+    """Acquisition stamp of a message, nanoseconds."""
+    return int(msg.header.stamp.sec) * _SECOND_NS + int(msg.header.stamp.nanosec)
+
+
+class Assembled(NamedTuple):
+    """A frame, and when its image arrived by the steady clock, nanoseconds."""
+
+    frame: Frame
+    arrival_ns: int
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    msg: Any
+    stamp_ns: int
+    arrival_ns: int
+
+
+class FrameAssembler:
+    """Makes frames of one camera.
+
+    Times called ``now_ns`` are those of a steady clock; they only bound waiting.
+
+    Args:
+        fixed_frame: Frame that poses are wanted in; empty: none are wanted.
+        lookup: Gives ``fixed_frame`` from a frame at a stamp, or raises TransformError. None where
+            transforms are not available.
+        tolerance_ns: Largest difference between the stamps of an image and its depth.
+        wait_ns: Longest time that an image is held for its depth, calibration or pose.
+        on_drop: Told the stamp of every image that is lost, and why.
+
+    Attributes:
+        depth_expected: Whether somebody publishes depth, so that the first image waits for it too.
+        drops: Images that were lost, by reason.
+        lacks: What frames had to do without, by reason.
+        details: What is wrong at present, by reason.
+    """
+
+    def __init__(
+        self,
+        fixed_frame: str = "",
+        lookup: Callable[[str, str, int], SE3] | None = None,
+        tolerance_ns: int = 20_000_000,
+        wait_ns: int = 300_000_000,
+        on_drop: Callable[[int, str], None] | None = None,
+    ) -> None:
+        self.fixed_frame = fixed_frame
+        self.depth_expected = False
+        self.drops: Counter[str] = Counter()
+        self.lacks: Counter[str] = Counter()
+        self.details: dict[str, str] = {}
+        self._lookup = lookup
+        self._tolerance_ns = tolerance_ns
+        self._wait_ns = wait_ns
+        self._on_drop = on_drop
+        self._info: Any = None
+        self._depth_arrival_ns: int | None = None
+        self._first_image_ns: int | None = None
+        self._pose_ns: int | None = None  # when a pose was last found
+        self._images: deque[_Waiting] = deque()
+        self._depths: deque[Any] = deque(maxlen=MAX_WAITING)
+        self._newest_ns: int | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Images being held."""
+        return len(self._images)
+
+    @property
+    def has_camera_info(self) -> bool:
+        """Whether a calibration was received."""
+        return self._info is not None
+
+    def jumps_back(self, msg: Any) -> bool:
+        """Whether an image is so old that time was set back (a bag that loops)."""
+        return self._newest_ns is not None and stamp_ns(msg) < self._newest_ns - JUMP_BACK_NS
+
+    def clear(self) -> None:
+        """Forget what waits and all stamps; calibration and counts stay."""
+        if self._on_drop is not None:
+            for image in self._images:
+                self._on_drop(image.stamp_ns, "forgotten while it waited")
+        self._images.clear()
+        self._depths.clear()
+        self._newest_ns = None
+
+    def add_camera_info(self, msg: Any) -> None:
+        """Take in a calibration; the newest serves all images, since it hardly ever changes."""
+        self._info = msg
+
+    def add_depth(self, msg: Any, now_ns: int) -> None:
+        """Take in a depth image."""
+        self._depth_arrival_ns = now_ns
+        self._depths.append(msg)
+
+    def add_image(self, msg: Any, now_ns: int) -> None:
+        """Take in an image; ``poll`` hands it out when it is complete."""
+        stamp = stamp_ns(msg)
+        if not msg.header.frame_id:
+            self._drop(
+                stamp,
+                "no frame_id",
+                "header.frame_id of the image is empty; set it in the camera driver",
+            )
+        elif stamp <= 0:
+            self._drop(
+                stamp,
+                "no stamp",
+                "header.stamp of the image is zero; the camera driver must set it",
+            )
+        elif self._newest_ns is not None and stamp <= self._newest_ns:
+            self._drop(
+                stamp,
+                "late",
+                f"an image of {stamp} ns came after one of {self._newest_ns} ns; the camera "
+                f"driver must give every image a later stamp",
+            )
+        else:
+            self._newest_ns = stamp
+            if self._first_image_ns is None:
+                self._first_image_ns = now_ns
+            if len(self._images) == MAX_WAITING:
+                oldest = self._images.popleft()
+                self._drop(
+                    oldest.stamp_ns,
+                    "waiting room full",
+                    f"more than {MAX_WAITING} images wait for depth or transforms",
+                )
+            self._images.append(_Waiting(msg, stamp, now_ns))
+
+    def poll(
+        self, now_ns: int, wanted: Callable[[int], bool] | None = None
+    ) -> Iterator[Assembled]:
+        """Hand out the frames that are complete or have waited long enough, oldest first.
+
+        Args:
+            now_ns: Steady clock.
+            wanted: Asked with an image's stamp before it is decoded; images it refuses are
+                skipped.
+        """
+        while self._images:
+            image = self._images[0]
+            if wanted is not None and not wanted(image.stamp_ns):
+                self._images.popleft()
+                continue
+            patient = now_ns - image.arrival_ns < self._wait_ns
+            if patient and (self._awaits_info(now_ns) or self._awaits_depth(image, now_ns)):
+                return
+            pose: SE3 | None = None
+            if self.fixed_frame and self._lookup is not None:
+                try:
+                    pose = self._lookup(
+                        self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
+                    )
+                    self._pose_ns = now_ns
+                    self._cured("no transform")
+                except TransformError as error:
+                    if patient and (error.may_come or self._poses_may_begin(now_ns)):
+                        return
+                    if self._pose_ns is not None and now_ns - self._pose_ns < POSE_LOST_NS:
+                        # A clip with some poses missing is worth less than one frame fewer.
+                        self._drop(image.stamp_ns, "no transform", str(error))
+                        self._images.popleft()
+                        continue
+                    self.details["no transform"] = str(error)
+                    self.lacks["no transform"] += 1
+            self._images.popleft()
+            frame = self._frame(image, pose)
+            if frame is not None:
+                yield Assembled(frame, image.arrival_ns)
+
+    def _awaits_info(self, now_ns: int) -> bool:
+        return self._info is None and self._just_began(now_ns)
+
+    def _awaits_depth(self, image: _Waiting, now_ns: int) -> bool:
+        if self._depth_arrival_ns is None:
+            return self.depth_expected and self._just_began(now_ns)
+        if now_ns - self._depth_arrival_ns > STALE_NS:
+            return False
+        newest = max((stamp_ns(depth) for depth in self._depths), default=0)
+        return self._match(image.stamp_ns) is None and newest < image.stamp_ns
+
+    def _just_began(self, now_ns: int) -> bool:
+        began = self._first_image_ns
+        return began is not None and now_ns - began < self._wait_ns
+
+    def _poses_may_begin(self, now_ns: int) -> bool:
+        """Whether images only just began, so that frames unknown so far may still become known."""
+        began = self._first_image_ns
+        return self._pose_ns is None and began is not None and now_ns - began < POSE_LOST_NS
+
+    def _match(self, stamp: int) -> Any:
+        """The depth image nearest to a stamp, within the tolerance."""
+        nearest = min(self._depths, key=lambda depth: abs(stamp_ns(depth) - stamp), default=None)
+        if nearest is None or abs(stamp_ns(nearest) - stamp) > self._tolerance_ns:
+            return None
+        return nearest
+
+    def _drop(self, stamp: int, reason: str, detail: str) -> None:
+        self.drops[reason] += 1
+        self.details[reason] = detail
+        if self._on_drop is not None:
+            self._on_drop(stamp, reason)
+
+    def _lack(self, reason: str, detail: str) -> None:
+        self.lacks[reason] += 1
+        self.details[reason] = detail
+
+    def _cured(self, *reasons: str) -> None:
+        for reason in reasons:
+            self.details.pop(reason, None)
+
+    def _frame(self, image: _Waiting, pose: SE3 | None) -> Frame | None:
+        try:
+            rgb = image_to_rgb(image.msg)
+        except ImageError as error:
+            self._drop(image.stamp_ns, "unreadable image", str(error))
+            return None
+        self._cured("unreadable image", "no frame_id", "no stamp", "late", "waiting room full")
+        height, width = rgb.shape[:2]
+        return Frame(
+            image.stamp_ns,
+            rgb,
+            image.msg.header.frame_id,
+            camera=self._camera(width, height),
+            depth_m=self._depth(image, width, height),
+            pose=pose,
+            fixed_frame=self.fixed_frame if pose is not None else "",
+        )
+
+    def _camera(self, width: int, height: int) -> Camera | None:
+        if self._info is None:
+            self._lack(
+                "no camera_info", "no camera_info was received: answers only, no 3D objects"
+            )
+            return None
+        try:
+            camera = camera_from_info(self._info, (width, height))
+        except (ImageError, FrameError) as error:
+            self._lack("unusable camera_info", str(error))
+            return None
+        self._cured("no camera_info", "unusable camera_info")
+        return camera
+
+    def _depth(self, image: _Waiting, width: int, height: int) -> NDArray[np.float32] | None:
+        if self._depth_arrival_ns is None:
+            return None
+        msg = self._match(image.stamp_ns)
+        if msg is None:
+            tolerance_ms = self._tolerance_ns * 1e-6
+            self._lack(
+                "no depth", f"no depth image within {tolerance_ms:.0f} ms of the image's stamp"
+            )
+            return None
+        if msg.header.frame_id != image.msg.header.frame_id:
+            detail = (
+                f"depth is in {msg.header.frame_id!r}, the image in "
+                f"{image.msg.header.frame_id!r}; "
+                "use depth registered to the colour camera (aligned_depth_to_color, "
+                "depth_image_proc register)"
+            )
+            self._lack("unregistered depth", detail)
+            return None
+        try:
+            depth = depth_to_metres(msg)
+        except ImageError as error:
+            self._lack("unreadable depth", str(error))
+            return None
+        if depth.shape[0] * width != depth.shape[1] * height:
+            detail = (
+                f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {width}x{height}; "
+                "use registered depth"
+            )
+            self._lack("unregistered depth", detail)
+            return None
+        self._cured("no depth", "unregistered depth", "unreadable depth")
+        if depth.shape == (height, width):
+            return depth
+        # Registered depth at another resolution. Nearest: interpolation would invent surfaces at
+        # edges.
+        return np.asarray(
+            cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST), np.float32
+        )

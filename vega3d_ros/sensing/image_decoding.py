@@ -1,0 +1,295 @@
+"""Images and calibrations between ROS messages and NumPy, without copies where the memory allows.
+
+Messages are read by their fields alone, so that those of rclpy and of rosbags serve alike.
+Encodings that are not handled here go through the real ``cv_bridge`` where it is installed.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, cast
+
+import cv2
+import numpy as np
+
+from vega3d_ros.core.frames import Camera
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 depth quantization A, B
+_PNG = b"\x89PNG"
+
+
+class ImageError(ValueError):
+    """An image message that cannot be read; the message names the field and the remedy."""
+
+
+class ImageLike(Protocol):
+    """The fields of sensor_msgs/Image that are read."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: Any
+    step: int
+    data: Any
+
+
+class CompressedImageLike(Protocol):
+    """The fields of sensor_msgs/CompressedImage that are read."""
+
+    format: str
+    data: Any
+
+
+class CameraInfoLike(Protocol):
+    """The fields of sensor_msgs/CameraInfo that are read."""
+
+    height: int
+    width: int
+    k: Any
+    p: Any
+    binning_x: int
+    binning_y: int
+    roi: Any
+
+
+class _Layout(NamedTuple):
+    channels: int
+    dtype: str
+    to_rgb: int | None  # OpenCV conversion code; None: the pixels are RGB already
+
+
+_COLOR = {
+    "rgb8": _Layout(3, "u1", None),
+    "bgr8": _Layout(3, "u1", cv2.COLOR_BGR2RGB),
+    "rgba8": _Layout(4, "u1", cv2.COLOR_RGBA2RGB),
+    "bgra8": _Layout(4, "u1", cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout(1, "u1", cv2.COLOR_GRAY2RGB),
+}
+_DEPTH = {"16UC1": _Layout(1, "u2", None), "32FC1": _Layout(1, "f4", None)}
+
+
+def image_to_rgb(msg: ImageLike | CompressedImageLike) -> NDArray[np.uint8]:
+    """A colour or grey image as [H, W, 3] uint8 RGB.
+
+    An rgb8 image is a view of the message's memory, whatever its ``step``; keep the message
+    unchanged while it is used. Other encodings are converted once.
+
+    Raises:
+        ImageError: If the encoding is not one of colour, or the data do not match the fields.
+    """
+    if not _is_raw(msg):
+        return _decode_color(cast("CompressedImageLike", msg))
+    layout = _COLOR.get(msg.encoding)
+    if layout is None:
+        if msg.encoding in _DEPTH:
+            text = (
+                f"a {msg.encoding} image holds depth, not colour; remap the topics `image` and "
+                f"`depth`"
+            )
+            raise ImageError(text)
+        return _through_cv_bridge(msg)
+    pixels = _pixels(msg, layout)
+    if layout.to_rgb is None:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), np.uint8)
+
+
+def depth_to_metres(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]:
+    """A depth image as [H, W] float32, metres along the optical axis, NaN where unknown.
+
+    Units follow the encoding (REP-118): 16UC1 is millimetres with 0 for unknown, 32FC1 metres.
+
+    Raises:
+        ImageError: If the encoding is not one of depth, or the data do not match the fields.
+    """
+    if not _is_raw(msg):
+        return _decode_depth(cast("CompressedImageLike", msg))
+    layout = _DEPTH.get(msg.encoding)
+    if layout is None:
+        text = (
+            f"depth encoding {msg.encoding!r} is not 16UC1 (mm) or 32FC1 (m), see REP-118; "
+            f"publish one of these"
+        )
+        raise ImageError(text)
+    return _metres(_pixels(msg, layout))
+
+
+def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) -> Camera:
+    """The pinhole camera of a rectified image.
+
+    P is used where it is set, else K; region of interest and binning are applied, as CameraInfo
+    defines them for the full-resolution matrices.
+
+    Args:
+        info: The calibration.
+        size: Width and height of the image it is for; None: those that the calibration implies.
+
+    Raises:
+        ImageError: If the camera is not calibrated, or the calibration is for another size.
+        FrameError: If the values are no camera.
+    """
+    p, k = np.asarray(info.p, np.float64).reshape(-1), np.asarray(info.k, np.float64).reshape(-1)
+    fx, fy, cx, cy = (
+        (p[0], p[5], p[2], p[6]) if p.size == 12 and p[0] > 0 else (k[0], k[4], k[2], k[5])
+    )
+    if fx == 0:
+        text = (
+            "camera_info is all zeros: the camera is not calibrated (ros2 run "
+            "camera_calibration cameracalibrator)"
+        )
+        raise ImageError(text)
+    bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
+    width, height = info.width, info.height
+    if info.roi.width and info.roi.height:
+        width, height = info.roi.width, info.roi.height
+        cx, cy = cx - info.roi.x_offset, cy - info.roi.y_offset
+    full = Camera(int(width), int(height), float(fx), float(fy), float(cx), float(cy))
+    camera = full.resized(width // bin_x, height // bin_y) if bin_x * bin_y > 1 else full
+    if size is not None and size != (camera.width, camera.height):
+        text = (
+            f"camera_info is for {camera.width}x{camera.height}, the image is "
+            f"{size[0]}x{size[1]}; "
+            "use the camera_info that belongs to this image topic"
+        )
+        raise ImageError(text)
+    return camera
+
+
+def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
+    """Write an array [H, W] or [H, W, C] into an empty sensor_msgs/Image, in one copy."""
+    pixels = np.ascontiguousarray(pixels)
+    msg.height, msg.width = pixels.shape[:2]
+    msg.encoding = encoding
+    msg.is_bigendian = int(pixels.dtype.str[0] == ">")
+    msg.step = pixels.strides[0]
+    # The setter of `data` copies byte by byte; appending to its array is a single memcpy.
+    msg.data.frombytes(pixels.data.cast("B"))
+
+
+def _is_raw(msg: ImageLike | CompressedImageLike) -> TypeGuard[ImageLike]:
+    return hasattr(msg, "encoding")
+
+
+def _buffer(data: Any) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
+def _pixels(msg: ImageLike, layout: _Layout) -> NDArray[Any]:
+    """A view [H, W] or [H, W, C] of the message's memory, honouring step and byte order."""
+    dtype = np.dtype(layout.dtype).newbyteorder(">" if msg.is_bigendian else "<")
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)
+    if height < 1 or width < 1:
+        text = f"the image is {width}x{height}; it must not be empty"
+        raise ImageError(text)
+    row = width * layout.channels * dtype.itemsize
+    if step < row:
+        text = (
+            f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes); "
+            f"the publisher must set it"
+        )
+        raise ImageError(text)
+    data = _buffer(msg.data)
+    needed = step * (height - 1) + row
+    if data.size < needed:
+        text = (
+            f"data holds {data.size} bytes, {width}x{height} {msg.encoding} with step {step} "
+            f"needs {needed}"
+        )
+        raise ImageError(text)
+    shape: Sequence[int] = (height, width, layout.channels)[: 3 if layout.channels > 1 else 2]
+    strides = (step, layout.channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
+    return np.ndarray(shape, dtype, buffer=data, strides=strides)
+
+
+def _metres(depth: NDArray[Any]) -> NDArray[np.float32]:
+    millimetres = depth.dtype.kind == "u"
+    metres = depth.astype(np.float32)
+    if millimetres:
+        metres *= np.float32(0.001)
+    metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
+    return metres
+
+
+def _decode(data: Any, flags: int, what: str) -> NDArray[Any]:
+    buffer = _buffer(data)
+    pixels = None
+    if buffer.size:
+        try:
+            pixels = cv2.imdecode(buffer, flags)
+        except cv2.error as error:
+            text = f"cannot decode the {what} image of {buffer.size} bytes: {error}"
+            raise ImageError(text) from error
+    if pixels is None:
+        text = f"cannot decode the {what} image of {buffer.size} bytes; is it truncated?"
+        raise ImageError(text)
+    return np.asarray(pixels)
+
+
+def _decode_color(msg: CompressedImageLike) -> NDArray[np.uint8]:
+    if "compressedDepth" in msg.format:
+        text = (
+            f"a {msg.format!r} image holds depth, not colour; remap the topics `image` and `depth`"
+        )
+        raise ImageError(text)
+    # Orientation tags must not turn the image: the camera's calibration is for the pixels as they
+    # are.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = _decode(msg.data, flags, msg.format or "compressed")
+    if re.search(r"compressed rgba?8", msg.format):
+        return np.asarray(pixels, np.uint8)  # image_transport stored the channels in RGB order
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
+    if "compressedDepth" not in msg.format:
+        pixels = _decode(msg.data, cv2.IMREAD_UNCHANGED, msg.format or "compressed")
+        if pixels.dtype != np.uint16 or pixels.ndim != 2:
+            text = (
+                f"a {msg.format!r} image of {pixels.dtype} is not depth; use 16-bit PNG or "
+                f"compressedDepth"
+            )
+            raise ImageError(text)
+        return _metres(pixels)
+    raw = bytes(_buffer(msg.data)[: COMPRESSED_DEPTH_HEADER + len(_PNG)])
+    if raw[COMPRESSED_DEPTH_HEADER:] != _PNG:
+        text = (
+            f"compressedDepth {msg.format!r} is not PNG inside; set the publisher's "
+            f"compressed_depth format to png"
+        )
+        raise ImageError(text)
+    pixels = _decode(msg.data[COMPRESSED_DEPTH_HEADER:], cv2.IMREAD_UNCHANGED, msg.format)
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        text = f"compressedDepth {msg.format!r} holds {pixels.dtype}, not 16-bit values"
+        raise ImageError(text)
+    if not msg.format.startswith("32FC1"):
+        return _metres(pixels)
+    _, scale, offset = struct.unpack_from("<iff", raw)
+    # compressed_depth_image_transport stores A / z + B, and 0 for unknown.
+    with np.errstate(divide="ignore"):
+        metres = np.float32(scale) / (pixels.astype(np.float32) - np.float32(offset))
+    metres[pixels == 0] = np.nan
+    return _metres(metres)
+
+
+def _through_cv_bridge(msg: ImageLike) -> NDArray[np.uint8]:
+    known = ", ".join(_COLOR)
+    try:
+        # Not above: built for NumPy 1, it may fail noisily, and hardly anyone needs it.
+        from cv_bridge import CvBridge, CvBridgeError  # noqa: PLC0415
+    except ImportError as error:
+        text = (
+            f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge is not installed; "
+            "convert the topic to rgb8 (image_proc) or install ros-<distro>-cv-bridge"
+        )
+        raise ImageError(text) from error
+    try:
+        return np.asarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"), np.uint8)
+    except CvBridgeError as error:
+        text = f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge says: {error}"
+        raise ImageError(text) from error

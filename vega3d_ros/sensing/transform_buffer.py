@@ -1,0 +1,192 @@
+"""Transforms between frames over time, for machines where tf2_ros is not installed.
+
+Same semantics as tf2: translation along the line and rotation along the shorter arc between the
+two samples around a stamp, chains through the common ancestor, never an extrapolation.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+from vega3d_ros.core.geometry import SE3, GeometryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CACHE_NS = 10_000_000_000  # as tf2's default
+JUMP_BACK_NS = 500_000_000  # stamps this much older than the one before: time was set back
+_NORM_TOLERANCE = 10e-3  # of a quaternion's squared length, as tf2
+_SOON_NS = 2_000_000_000  # samples later than this are not on their way any more
+_MAX_DEPTH = 1000  # as tf2; only a loop of frames is this deep
+
+
+class TransformError(RuntimeError):
+    """A transform that is not known at the wanted stamp.
+
+    Attributes:
+        may_come: Whether transforms still on their way could make it known.
+    """
+
+    def __init__(self, message: str, *, may_come: bool) -> None:
+        super().__init__(message)
+        self.may_come = may_come
+
+
+class _Edge:
+    """Samples of ``parent`` from ``child``, ordered by stamp; or one that holds for ever."""
+
+    def __init__(self, parent: str) -> None:
+        self.parent = parent
+        self.fixed: SE3 | None = None
+        self.stamps: list[int] = []
+        self.samples: list[SE3] = []
+
+    def insert(self, stamp_ns: int, sample: SE3) -> None:
+        if self.stamps and stamp_ns < self.stamps[-1] - CACHE_NS:
+            return  # tf2 ignores what is older than its cache
+        index = bisect_left(self.stamps, stamp_ns)
+        if index < len(self.stamps) and self.stamps[index] == stamp_ns:
+            self.samples[index] = sample
+            return
+        self.stamps.insert(index, stamp_ns)
+        self.samples.insert(index, sample)
+        # Forgetting in blocks keeps an insertion cheap.
+        oldest = bisect_left(self.stamps, self.stamps[-1] - CACHE_NS)
+        if oldest > len(self.stamps) // 2:
+            del self.stamps[:oldest], self.samples[:oldest]
+
+    def at(self, child: str, stamp_ns: int) -> SE3:
+        if self.fixed is not None:
+            return self.fixed
+        oldest = bisect_left(self.stamps, self.stamps[-1] - CACHE_NS)
+        index = bisect_left(self.stamps, stamp_ns, oldest)
+        if index < len(self.stamps) and self.stamps[index] == stamp_ns:
+            return self.samples[index]
+        late = index == len(self.stamps)
+        if index == oldest or late:
+            side, near = ("after", self.stamps[-1]) if late else ("before", self.stamps[oldest])
+            away_s = abs(stamp_ns - near) * 1e-9
+            sample = "newest" if late else "oldest"
+            message = (
+                f"{self.parent!r} from {child!r} is wanted {away_s:.3f} s {side} its {sample} "
+                f"sample"
+            )
+            raise TransformError(message, may_come=late and stamp_ns - near < _SOON_NS)
+        before, after = self.stamps[index - 1], self.stamps[index]
+        fraction = (stamp_ns - before) / (after - before)
+        return self.samples[index - 1].interpolate(self.samples[index], fraction)
+
+
+class TransformBuffer:
+    """The tree of frames over the last ten seconds. Not thread safe."""
+
+    def __init__(self) -> None:
+        self._edges: dict[str, _Edge] = {}
+
+    def insert(
+        self, parent: str, child: str, stamp_ns: int, sample: SE3, *, static: bool = False
+    ) -> None:
+        """Take in ``parent`` from ``child``.
+
+        A child that changes its parent, or from static to moving, starts a new history.
+        """
+        edge = self._edges.get(child)
+        if edge is None or edge.parent != parent or (edge.fixed is not None) != static:
+            edge = self._edges[child] = _Edge(parent)
+        if static:
+            edge.fixed = sample
+        else:
+            edge.insert(stamp_ns, sample)
+
+    def newest_ns(self, child: str) -> int | None:
+        """Stamp of the newest moving sample of a frame, None where there is none."""
+        edge = self._edges.get(child)
+        return edge.stamps[-1] if edge is not None and edge.stamps else None
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
+        """``target`` from ``source`` at a stamp.
+
+        Raises:
+            TransformError: If the frames are not connected or a sample around the stamp is
+                missing.
+        """
+        if target == source:
+            return SE3.identity()
+        sources, targets = list(self._ancestors(source)), list(self._ancestors(target))
+        common = next((name for name in sources if name in targets), None)
+        if common is None:
+            known = {*self._edges, *(edge.parent for edge in self._edges.values())}
+            missing = [name for name in (target, source) if name not in known]
+            reason = (
+                f"frame {missing[0]!r} is unknown" if missing else "the frames are not connected"
+            )
+            message = f"no transform {target!r} from {source!r}: {reason}"
+            raise TransformError(message, may_come=False)
+        common_from_source = self._climb(sources[: sources.index(common)], stamp_ns)
+        common_from_target = self._climb(targets[: targets.index(common)], stamp_ns)
+        return common_from_target.inverse() @ common_from_source
+
+    def clear(self) -> None:
+        """Forget what moves; call it when time jumps back. Static transforms hold at any time."""
+        self._edges = {name: edge for name, edge in self._edges.items() if edge.fixed is not None}
+
+    def _ancestors(self, name: str) -> Iterator[str]:
+        for _ in range(_MAX_DEPTH):
+            yield name
+            edge = self._edges.get(name)
+            if edge is None:
+                return
+            name = edge.parent
+        message = f"the frames above {name!r} form a loop; each frame must have one parent"
+        raise TransformError(message, may_come=False)
+
+    def _climb(self, names: list[str], stamp_ns: int) -> SE3:
+        """From the first name's frame up to the parent of the last one."""
+        result = SE3.identity()
+        for name in names:
+            result = self._edges[name].at(name, stamp_ns) @ result
+        return result
+
+
+def to_se3(transform: Any) -> SE3:
+    """A geometry_msgs/Transform.
+
+    Raises:
+        GeometryError: If it is not a rigid transform.
+    """
+    q, t = transform.rotation, transform.translation
+    return SE3.from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+
+
+def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
+    """Take the transforms of a tf2_msgs/TFMessage into a buffer, which begins anew on a time jump.
+
+    Returns:
+        Why transforms were refused, one sentence each; tf2 refuses the same ones.
+    """
+    refusals = []
+    for item in message.transforms:
+        parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
+        stamp_ns = item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec
+        try:
+            sample = _checked(parent, child, item.transform)
+        except GeometryError as error:
+            refusals.append(f"transform {parent!r} from {child!r} refused: {error}")
+            continue
+        newest = buffer.newest_ns(child)
+        if not static and newest is not None and stamp_ns < newest - JUMP_BACK_NS:
+            buffer.clear()  # what is kept is the future
+        buffer.insert(parent, child, stamp_ns, sample, static=static)
+    return refusals
+
+
+def _checked(parent: str, child: str, transform: Any) -> SE3:
+    if not parent or not child or parent == child:
+        msg = "it must lead from one named frame to another"
+        raise GeometryError(msg)
+    q = transform.rotation
+    if not abs(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w - 1) < _NORM_TOLERANCE:
+        msg = f"its rotation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion"
+        raise GeometryError(msg)
+    return to_se3(transform)

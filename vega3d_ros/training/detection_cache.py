@@ -1,0 +1,136 @@
+"""What a model finds in the clips it is trained on, to be told of in the last stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from vega3d_ros.core.frames import Clip
+from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
+from vega3d_ros.perception.keyframe_cache import FusedFrame
+from vega3d_ros.perception.perceiver import Perceiver, Scene
+from vega3d_ros.training.object_records import Notes, Told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.simulation.dataset import ClipDataset
+    from vega3d_ros.training.clip_samples import Lesson
+    from vega3d_ros.training.token_cache import StoredTokens
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything found in some clips; N objects.
+
+    Attributes:
+        labels: Known labels.
+        depth: Whether each clip was shown with depth, [clips].
+        poses: Whether it was shown with poses, [clips].
+        clip: Clip of each object, ascending, [N].
+        label: Index of its label, [N].
+        values: [N, VALUES].
+        tokens: [N, S], tokens that show it, -1 behind the last.
+        weights: [N, S], how much.
+        visual_tokens: Visual tokens of a clip.
+    """
+
+    labels: list[str]
+    depth: NDArray[np.bool_]
+    poses: NDArray[np.bool_]
+    clip: NDArray[np.int64]
+    label: NDArray[np.int64]
+    values: NDArray[np.float32]
+    tokens: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    visual_tokens: int
+
+    def shown(self, clip: int) -> tuple[bool, bool]:
+        """Whether a clip was shown with depth and with poses."""
+        return bool(self.depth[clip]), bool(self.poses[clip])
+
+    def told(self, clip: int) -> Told:
+        """What was found in a clip."""
+        first, last = np.searchsorted(self.clip, [clip, clip + 1])
+        rows = np.arange(first, last)
+        if not len(rows):
+            return Told.nothing(self.visual_tokens)
+        shown = np.zeros((len(rows), self.visual_tokens), np.float32)
+        at, slot = np.nonzero(self.tokens[rows] >= 0)
+        shown[at, self.tokens[rows][at, slot]] = self.weights[rows][at, slot]
+        names = [self.labels[i] for i in self.label[rows]]
+        return Told(Notes(names, np.full(len(rows), -1), self.values[rows]), shown)
+
+    def save(self, file: Path) -> None:
+        """Write everything to an ``.npz``; the file is never half written."""
+        partial = file.with_suffix(".partial.npz")
+        np.savez(partial, **vars(self))
+        partial.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Findings:
+        """Read what ``save`` wrote."""
+        with np.load(file, allow_pickle=False) as data:
+            arrays: dict[str, Any] = {key: data[key] for key in data.files}
+        arrays["labels"] = [str(label) for label in arrays["labels"]]
+        arrays["visual_tokens"] = int(arrays["visual_tokens"])
+        return cls(**arrays)
+
+
+@torch.inference_mode()
+def find(
+    modules: Modules, clips: ClipDataset, tokens: StoredTokens, lesson: Lesson, seed: int
+) -> Findings:
+    """Look for every known label in every clip whose tokens are stored.
+
+    Args:
+        modules: The model.
+        clips: Simulated clips.
+        tokens: Their tokens.
+        lesson: How many are shown without depth and without poses.
+        seed: Which ones.
+    """
+    perceiver = Perceiver(modules)
+    labels = list(perceiver.queries)
+    hidden = np.random.default_rng(seed).random((len(tokens), 2)) < lesson.hidden
+    rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]] = []
+    visual_tokens = 0
+    for i in track(range(len(tokens)), description="find"):
+        semantic, generative = tokens.batch([i], str(modules.language.model.device))
+        scene = Scene(perceiver, _hidden(clips.frames(i), *hidden[i]))
+        scene.take([FusedFrame(t, None) for t in modules.bridge(semantic, generative).tokens])
+        values, shown = scene.told(scene.findings)
+        visual_tokens = shown.shape[1]
+        for k, item in enumerate(scene.findings):
+            rows.append((i, labels.index(item.object.label), values[k], shown[k]))
+    width = max((np.count_nonzero(shown) for *_, shown in rows), default=1)
+    where = np.full((len(rows), width), -1)
+    weights = np.zeros((len(rows), width), np.float32)
+    for k, (*_, shown) in enumerate(rows):
+        at = np.flatnonzero(shown)
+        where[k, : len(at)], weights[k, : len(at)] = at, shown[at]
+    return Findings(
+        labels,
+        ~hidden[:, 0],
+        ~hidden[:, 1],
+        np.array([clip for clip, *_ in rows], np.int64),
+        np.array([label for _, label, *_ in rows], np.int64),
+        np.array([values for *_, values, _ in rows], np.float32).reshape(-1, VALUES),
+        where,
+        weights,
+        visual_tokens,
+    )
+
+
+def _hidden(clip: Clip, no_depth: bool, no_poses: bool) -> Clip:
+    changes: dict[str, Any] = {"depth_m": None} if no_depth else {}
+    if no_poses:
+        changes |= {"pose": None, "fixed_frame": ""}
+    return Clip(tuple(replace(frame, **changes) for frame in clip.frames))

@@ -1,0 +1,186 @@
+"""The language model learns to look things up: questions about rooms that it is only told of.
+
+Nothing is rendered or seen. The objects of a clip's truth stand as object tokens before its
+questions, turned, mirrored, renamed and recoloured at random, so that nothing but looking answers
+them. Later stages put found objects in their place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast
+
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.token_grid import level
+from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
+from vega3d_ros.simulation.questions import make_questions
+from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.training.loop import Schedule, optimise
+from vega3d_ros.training.nano import new_language
+from vega3d_ros.training.object_records import COLOR_NAMES, noticed, placed, true_notes
+from vega3d_ros.training.packed_prompts import (
+    PackedBatch,
+    Recall,
+    Suffixes,
+    answer_losses,
+    object_tokens,
+    read,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
+    from vega3d_ros.training.object_records import Notes
+
+LANGUAGE_FILE = "language.safetensors"
+OBJECTS_FILE = "objects.safetensors"
+_FEWEST_OBJECTS = 3
+
+
+@dataclass(frozen=True)
+class LanguageTraining:
+    """Settings of the stage.
+
+    Attributes:
+        batch: Rooms per step.
+        questions: Questions per room.
+        renamed: Share of rooms whose labels are swapped at random.
+        recall_weight: Of recalling what is named, beside answering.
+        seed: Of rooms, questions and new weights.
+        device: "cpu" or "cuda".
+        schedule: Steps and rates.
+    """
+
+    batch: int = 8
+    questions: int = 14
+    renamed: float = 0.5
+    recall_weight: float = 3.0
+    seed: int = 0
+    device: str = "cpu"
+    schedule: Schedule = field(default_factory=lambda: Schedule(4500, 1e-3))
+
+
+def retold(
+    truth: Mapping[str, Any], renamed: float, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """The noticed objects of a clip, seen from a random frame, some left out, in random order.
+
+    Half of the rooms are mirrored. Colours are always swapped at random, labels in a share
+    ``renamed`` of the rooms. Boxes are in the frame's levelled camera.
+    """
+    pose = SE3.from_matrix(truth["poses"][rng.integers(len(truth["poses"]))])
+    fixed_from_level = level(pose)[1] or SE3.identity()
+    objects = [placed(item, fixed_from_level.inverse()) for item in noticed(truth["objects"])]
+    side = -1.0 if rng.random() < 0.5 else 1.0
+    labels = {label: label for label in LABELS}
+    if rng.random() < renamed:
+        labels = dict(zip(LABELS, map(str, rng.permutation(LABELS)), strict=True))
+    colors = dict(zip(COLOR_NAMES, map(str, rng.permutation(COLOR_NAMES)), strict=True))
+    for item in objects:
+        item["center"] = item["center"] * (1.0, side, 1.0)
+        item["yaw"] *= side
+        item["label"] = labels[item["label"]]
+        item["color"] = colors.get(item["color"])
+    kept = int(rng.integers(_FEWEST_OBJECTS, max(len(objects), _FEWEST_OBJECTS) + 1))
+    return [objects[i] for i in rng.permutation(len(objects))[:kept]]
+
+
+class LanguageObjective:
+    """The losses of a step.
+
+    Args:
+        language: The language model, trained in place.
+        objects: Makes object tokens, trained in place.
+        recall: Reads what mentions bring back, trained in place.
+        truths: Truth records of clips.
+        settings: What to ask.
+    """
+
+    def __init__(
+        self,
+        language: SceneLanguage,
+        objects: ObjectTokens,
+        recall: Recall,
+        truths: Sequence[Mapping[str, Any]],
+        settings: LanguageTraining,
+    ) -> None:
+        self.language, self.objects, self.recall = language, objects, recall
+        self.truths, self.settings = truths, settings
+        self._padding = int(language.model.config.text_config.pad_token_id)
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """Losses of a step; rooms and questions depend on nothing but its number."""
+        settings, language = self.settings, self.language
+        rng = np.random.default_rng([settings.seed, step])
+        rooms: list[Notes] = []
+        asked: list[Suffixes] = []
+        while len(rooms) < settings.batch:
+            truth = self.truths[int(rng.integers(len(self.truths)))]
+            room = retold(truth, settings.renamed, rng)
+            count = settings.questions
+            suffixes = Suffixes()
+            for q in make_questions(room, rng, (count, count)) if room else ():
+                suffixes.question(language, q.question, q.answer, room)
+            if suffixes.ids:
+                rooms.append(true_notes(room))
+                asked.append(suffixes)
+        batch = PackedBatch.of(asked, [len(notes) for notes in rooms], 0, self._padding)
+        device = settings.device
+        with torch.autocast(device, torch.bfloat16):
+            colors = [
+                functional.one_hot(torch.from_numpy(n.colors).to(device), len(COLOR_NAMES) + 1)
+                for n in rooms
+            ]
+            tokens = object_tokens(self.objects, language, rooms, [c.float() for c in colors])
+            heard = read(language, None, None, tokens, batch)
+            losses = answer_losses(language, heard.hidden, batch)
+            losses["recall"] = self.recall(heard.mentions, batch.brought.to(device))
+        losses["loss"] = losses["answer"] + settings.recall_weight * losses["recall"]
+        return losses
+
+
+def train_language(
+    language: SceneLanguage,
+    truths: Sequence[Mapping[str, Any]],
+    settings: LanguageTraining,
+    out: Path,
+    *,
+    resume: bool,
+) -> None:
+    """Train a new language model in place; its weights and its tokenizer go to ``out``."""
+    torch.manual_seed(settings.seed)
+    model: nn.Module = language.model.model.language_model
+    dim = language.model.config.text_config.hidden_size
+    objects = ObjectTokens(dim, len(COLOR_NAMES)).to(settings.device)
+    recall = Recall(dim).to(settings.device)
+    # Nothing is seen in this stage, so that no colour is read off visual tokens.
+    objects.color.requires_grad_(requires_grad=False)
+    modules = {"language": model, "objects": objects, "recall": recall}
+    objective = LanguageObjective(language, objects, recall, truths, settings)
+    optimise("language", modules, objective, settings.schedule, out, resume=resume)
+    for module, file in ((model, LANGUAGE_FILE), (objects, OBJECTS_FILE)):
+        save_file({k: v.cpu() for k, v in module.state_dict().items()}, out / file)
+    language.tokenizer.save_pretrained(out)
+
+
+def load_language(out: Path) -> tuple[SceneLanguage, ObjectTokens]:
+    """The language model and the object tokens of a finished run."""
+    language = new_language(PreTrainedTokenizerFast.from_pretrained(out, local_files_only=True))
+    model: nn.Module = language.model.model.language_model
+    model.load_state_dict(load_file(out / LANGUAGE_FILE))
+    dim = language.model.config.text_config.hidden_size
+    objects = ObjectTokens(dim, len(COLOR_NAMES))
+    objects.load_state_dict(load_file(out / OBJECTS_FILE))
+    objects.color.requires_grad_(requires_grad=True)
+    return language, objects
