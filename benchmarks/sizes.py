@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros.models.checkpoints.load import Modules
-from vega3d_ros.models.fusion.fusion_module import Bridge, BridgeConfig, PositionEncoding
+from vega3d_ros.models.fusion.fusion_module import FusionConfig, FusionModule, PositionEncoding
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat, SceneLanguage
 from vega3d_ros.models.priors.base import PriorConfig
@@ -157,7 +157,7 @@ def build_modules(
     with torch.device(device):
         model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)  # noqa: SLF001
         dim = config.text_config.hidden_size
-        bridge = Bridge(BridgeConfig("token_gated_residual", dim, prior.dim, "merger"))
+        bridge = FusionModule(FusionConfig("token_gated_residual", dim, prior.dim, "merger"))
         rest = (bridge, PositionEncoding(dim), GroundingHead(dim))
     modules = Modules(
         prior,

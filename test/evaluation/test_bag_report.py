@@ -20,7 +20,7 @@ from support.official_folder import write_checkpoint
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
 from vega3d_ros.evaluation.bag_report import cell
-from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, Rows
+from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
 from vega3d_ros.evaluation.summary import (
     MEAN,
     METRES,
@@ -197,7 +197,7 @@ def test_blind_knows_the_words_and_the_other_recordings_alone():
 
 
 def test_blind_stands_beside_answers_to_the_same_questions_only():
-    rows = Rows([answer(0), answer(1, bag="b"), answer(2, "size", "90", "90")])
+    rows = ResultRows([answer(0), answer(1, bag="b"), answer(2, "size", "90", "90")])
     answers = summarise(rows).answers
     assert answers["count"].blind.value == 1.0
     assert not answers["size"].blind.count
@@ -217,7 +217,7 @@ def test_the_baselines_claim_the_typical_place_of_the_others():
 
 
 def test_figures_of_known_rows():
-    rows = Rows(
+    rows = ResultRows(
         [answer(0), answer(1, "yes_no", "yes", "no", 0.0), answer(2, "size", "unknown", "9", 0.0)],
         [sighting("a", 0.6), sighting("b", 0.3, at_s=12), sighting("c", 0.0, at_s=23)],
         [ClaimRow("a", 5, 1.0, "chair", 0.9, True), ClaimRow("a", 5, 1.0, "bed", 0.9, False)],
@@ -233,24 +233,24 @@ def test_figures_of_known_rows():
 
 
 def test_one_part_of_a_drive_has_no_interval():
-    figure = summarise(Rows([answer(0)], [sighting("a", 0.6)])).objects["Acc@0.25"]
+    figure = summarise(ResultRows([answer(0)], [sighting("a", 0.6)])).objects["Acc@0.25"]
     assert np.isnan(figure.model.low)
     assert cell("Acc@0.25", figure.model) == "100.0"
     assert cell(METRES, figure.model) == "1.00"
     assert cell("Acc@0.25", figure.constant) == "0.0"
-    changes, _ = comparing.compare(Rows([answer(0)]), Rows([answer(0, score=0.0)]))
+    changes, _ = comparing.compare(ResultRows([answer(0)]), ResultRows([answer(0, score=0.0)]))
     assert changes["answers: count"].verdict == "no clear difference"
 
 
 def test_figures_of_nothing():
-    summary = summarise(Rows())
+    summary = summarise(ResultRows())
     assert summary.answers == summary.objects == summary.by == {}
 
 
 def test_compare_names_what_flipped():
     twice = [sighting("x", 0.6), sighting("x", 0.6, at_s=12)]
-    a = Rows([answer(0), answer(1, said="1", score=0.0)], twice)
-    b = Rows([answer(0), answer(1)], [sighting("x", 0.0), sighting("x", 0.0, at_s=12)])
+    a = ResultRows([answer(0), answer(1, said="1", score=0.0)], twice)
+    b = ResultRows([answer(0), answer(1)], [sighting("x", 0.0), sighting("x", 0.0, at_s=12)])
     changes, flips = comparing.compare(a, b)
     assert changes["answers: count"].difference.value == 0.5
     assert changes["objects: Acc@0.25"].verdict == "worse"
@@ -331,7 +331,9 @@ def test_names_of_bags_do_not_collide(tmp_path):
 
 
 def test_rows_survive_being_written():
-    rows = Rows([answer(0)], [sighting("a", 0.5)], [ClaimRow("a", 5, 1.0, "chair", 0.9, True)])
-    again = Rows.read(json.loads(json.dumps(rows.json())))
+    rows = ResultRows(
+        [answer(0)], [sighting("a", 0.5)], [ClaimRow("a", 5, 1.0, "chair", 0.9, True)]
+    )
+    again = ResultRows.read(json.loads(json.dumps(rows.json())))
     assert again == rows
     assert replace(rows.answers[0], index=3).case == "q003"

@@ -14,10 +14,10 @@ from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
     PARTIAL,
+    BagRun,
     Interrupted,
-    Job,
     is_done,
-    run_job,
+    run_bag,
 )
 from vega3d_ros.evaluation.run_log import read_log
 from vega3d_ros.perception.settings import Parameters, load_parameters
@@ -30,7 +30,7 @@ PARAMETERS = Parameters(keyframe_translation_m=0.079)
 
 @pytest.fixture
 def job(drive_bag, tmp_path):
-    return Job(drive_bag.path, "bag", tmp_path / "out", "0", PARAMETERS)
+    return BagRun(drive_bag.path, "bag", tmp_path / "out", "0", PARAMETERS)
 
 
 def silent(_done_s, _all_s):
@@ -49,7 +49,7 @@ def rewritten(source, target, change):
 
 
 def test_every_frame_is_accounted_for(job):
-    record = run_job(job, FakePerceiver(), silent)
+    record = run_bag(job, FakePerceiver(), silent)
     frames = record["frames"]
     assert record["status"] == COMPLETE
     assert frames["in_bag"] == frames["read"] == 30 == sum(frames["by_fate"].values())
@@ -62,12 +62,12 @@ def test_every_frame_is_accounted_for(job):
 
 def test_frames_that_cannot_become_keyframes_are_named(job):
     quick = replace(PARAMETERS, keyframe_min_interval_s=0.1, keyframe_max_interval_s=0.1)
-    record = run_job(replace(job, parameters=quick), FakePerceiver(), silent)
+    record = run_bag(replace(job, parameters=quick), FakePerceiver(), silent)
     assert record["frames"]["by_fate"][TOO_SOON] == 15
 
 
 def test_questions_are_asked_of_the_scene_that_was_newest(job, drive_bag):
-    run_job(job, FakePerceiver(), silent)
+    run_bag(job, FakePerceiver(), silent)
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
     for reply in log.replies:
@@ -77,7 +77,7 @@ def test_questions_are_asked_of_the_scene_that_was_newest(job, drive_bag):
 
 
 def test_answers_and_objects_are_scored_against_the_truth(job):
-    run_job(job, FakePerceiver(), silent)
+    run_bag(job, FakePerceiver(), silent)
     rows = json.loads((job.folder / "rows.json").read_text())
     by_kind = {row["kind"]: row for row in rows["answers"]}
     assert by_kind["count"]["score"] == 1.0
@@ -93,13 +93,13 @@ def test_answers_and_objects_are_scored_against_the_truth(job):
 
 def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):
     whole = replace(job, folder=tmp_path / "whole")
-    run_job(whole, FakePerceiver(), silent)
+    run_bag(whole, FakePerceiver(), silent)
 
     def interrupt(done_s, _all_s):
         if done_s > 1.2:
             raise Interrupted
 
-    first = run_job(job, FakePerceiver(), interrupt)
+    first = run_bag(job, FakePerceiver(), interrupt)
     assert first["status"] == PARTIAL
     assert not is_done(job)
     assert 0 < first["figures"]["scenes"] < 8
@@ -107,7 +107,7 @@ def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):
     with (job.folder / "log.jsonl").open("a") as file:
         file.write('{"scene": {"stamp')  # as when the process dies while it writes
     again = FakePerceiver()
-    second = run_job(job, again, silent)
+    second = run_bag(job, again, silent)
     assert is_done(job)
     assert second["resumed_scenes"] == first["figures"]["scenes"]
     # The last one may be looked at again, where a question is still to be asked of it.
@@ -129,7 +129,7 @@ def test_damage_costs_what_is_damaged(job, drive_bag, tmp_path):
         yield raw.topic, raw.stamp_ns, raw.data[:40] if broken else raw.data
 
     bag = rewritten(drive_bag.path, tmp_path / "broken", change)
-    record = run_job(replace(job, bag=bag), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=bag), FakePerceiver(), silent)
     broken = record["frames"]["unreadable_messages"]["/cam/image_raw"]
     assert 0 < broken < 30
     assert record["frames"]["by_fate"]["unreadable message"] == broken
@@ -141,7 +141,7 @@ def test_a_cut_off_file_gives_what_it_has(job, tmp_path):
     write_drive(tmp_path / "bag", frames=30, size=(256, 192))
     file = tmp_path / "bag" / "bag.mcap"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    record = run_job(replace(job, bag=tmp_path / "bag"), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=tmp_path / "bag"), FakePerceiver(), silent)
     assert record["status"] == COMPLETE
     assert "cut off" in record["notes"][0]
     assert record["figures"]["scenes"] > 1
@@ -156,17 +156,17 @@ def test_sqlite_that_breaks_in_the_middle_keeps_what_was_read(job, drive_bag, tm
     data = bytearray(file.read_bytes())
     data[-len(data) // 3 :] = bytes(len(data[-len(data) // 3 :]))
     file.write_bytes(data)
-    record = run_job(replace(job, bag=target), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=target), FakePerceiver(), silent)
     assert "damaged" in (record.get("error") or record["damage"])
 
 
 def test_what_nothing_can_be_had_from_is_one_clear_failure(job, tmp_path):
     with BagWriter(tmp_path / "empty") as writer:
         writer.add_topic("/cam/image_raw", IMAGE)
-    empty = run_job(replace(job, bag=tmp_path / "empty"), FakePerceiver(), silent)
+    empty = run_bag(replace(job, bag=tmp_path / "empty"), FakePerceiver(), silent)
     assert (empty["status"], "is empty" in empty["error"]) == (FAILED, True)
     (tmp_path / "noise.mcap").write_bytes(b"noise" * 99)
-    noise = run_job(replace(job, bag=tmp_path / "noise.mcap"), FakePerceiver(), silent)
+    noise = run_bag(replace(job, bag=tmp_path / "noise.mcap"), FakePerceiver(), silent)
     assert "damaged" in noise["error"]
 
 
@@ -176,7 +176,7 @@ def test_a_bag_without_images_says_what_it_has(job, drive_bag, tmp_path):
             yield raw.topic, raw.stamp_ns, raw.data
 
     bag = rewritten(drive_bag.path, tmp_path / "tf_only", change)
-    record = run_job(replace(job, bag=bag), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=bag), FakePerceiver(), silent)
     assert record["status"] == FAILED
     assert "no topic with colour or grey images" in record["error"]
     assert "/tf (" in record["error"]
@@ -190,7 +190,7 @@ def test_without_transforms_results_stay_in_the_cameras_frame(job, drive_bag, tm
 
     bag = rewritten(drive_bag.path, tmp_path / "no_tf", change)
     slow = replace(PARAMETERS, keyframe_max_interval_s=0.4)
-    record = run_job(replace(job, bag=bag, parameters=slow), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=bag, parameters=slow), FakePerceiver(), silent)
     assert record["status"] == COMPLETE
     assert any("camera's frame" in note for note in record["topics"]["notes"])
     assert record["figures"]["scenes"] == 5
@@ -214,7 +214,7 @@ def test_a_recording_that_jumps_back_begins_anew(job, drive_bag, tmp_path):
                 writer.write(*message)
         for message in again:
             writer.write(*message)
-    record = run_job(replace(job, bag=tmp_path / "loop"), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=tmp_path / "loop"), FakePerceiver(), silent)
     assert record["frames"]["time_set_back"] == 1
     assert sum(record["frames"]["by_fate"].values()) == 60
     log = read_log(job.folder / "log.jsonl")
@@ -236,7 +236,7 @@ def test_images_out_of_order_are_dropped_and_named(job, drive_bag, tmp_path):
             yield raw.topic, raw.stamp_ns, held[0].data
 
     bag = rewritten(drive_bag.path, tmp_path / "swapped", change)
-    record = run_job(replace(job, bag=bag), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=bag), FakePerceiver(), silent)
     assert record["frames"]["by_fate"]["late"] == 1
     assert sum(record["frames"]["by_fate"].values()) == 30
 
@@ -244,7 +244,7 @@ def test_images_out_of_order_are_dropped_and_named(job, drive_bag, tmp_path):
 def test_a_model_that_fails_at_a_question_goes_on(job, tmp_path):
     asked = {"questions": [{"question": q} for q in ("explode?", "colour?", "How many?")]}
     (tmp_path / "mine.json").write_text(json.dumps(asked))
-    record = run_job(replace(job, questions=tmp_path / "mine.json"), FakePerceiver(), silent)
+    record = run_bag(replace(job, questions=tmp_path / "mine.json"), FakePerceiver(), silent)
     rows = json.loads((job.folder / "rows.json").read_text())["answers"]
     assert [row["error"][:15] for row in rows] == ["the model faile", "no colours here", ""]
     assert len(record["failures"]) == 1
@@ -266,14 +266,14 @@ def test_a_topic_of_objects_serves_as_truth(job, drive_bag, tmp_path):
         writer.write("/truth", bag.start_ns, _truth_message(writer._store, bag.start_ns))
         for raw in bag.raw_messages(bag.topics):
             writer.write(raw.topic, raw.stamp_ns, raw.data)
-    record = run_job(replace(job, bag=target), FakePerceiver(), silent)
+    record = run_bag(replace(job, bag=target), FakePerceiver(), silent)
     assert record["truth"] == "topic /truth"
     rows = json.loads((job.folder / "rows.json").read_text())
     assert {row["id"] for row in rows["objects"]} == {"the_chair"}
     assert all(row["iou"] > 0.8 for row in rows["objects"])
-    none = run_job(replace(job, bag=target, truth="none"), FakePerceiver(), silent)
+    none = run_bag(replace(job, bag=target, truth="none"), FakePerceiver(), silent)
     assert none["truth"].startswith("none")
-    wrong = run_job(replace(job, bag=target, truth="/tf"), FakePerceiver(), silent)
+    wrong = run_bag(replace(job, bag=target, truth="/tf"), FakePerceiver(), silent)
     assert "--truth /tf" in wrong["error"]
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vega3d_ros.evaluation.question_file import DriveError, default_plan, load_plan, load_truth
+from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan, load_truth
 
 
 def test_truth_beside_a_bag(drive_bag):
@@ -28,7 +28,7 @@ def test_no_truth_is_none(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"objects": [{"id": "a"}]}', '{"objects": 3}'])
 def test_damaged_truth_is_one_clear_error(tmp_path, text):
     (tmp_path / "truth.json").write_text(text)
-    with pytest.raises(DriveError, match=r"truth\.json"):
+    with pytest.raises(RunError, match=r"truth\.json"):
         load_truth(tmp_path)
 
 
@@ -54,7 +54,7 @@ def test_an_answer_that_is_scored_as_a_number_must_be_one(tmp_path):
     path = tmp_path / "questions.json"
     asked = {"question": "How many?", "kind": "count", "answer": "two"}
     path.write_text(json.dumps({"questions": [asked]}))
-    with pytest.raises(DriveError, match=r"could not convert string to float: 'two'"):
+    with pytest.raises(RunError, match=r"could not convert string to float: 'two'"):
         load_plan(path, 10.0)
     for answer in ("2", "unknown"):
         path.write_text(json.dumps({"questions": [asked | {"answer": answer}]}))
@@ -82,10 +82,10 @@ def test_own_questions(tmp_path):
 def test_unusable_questions_name_the_form(tmp_path, text):
     path = tmp_path / "questions.json"
     path.write_text(text)
-    with pytest.raises(DriveError, match=r"questions\.json"):
+    with pytest.raises(RunError, match=r"questions\.json"):
         load_plan(path, 10.0)
 
 
 def test_missing_questions(tmp_path):
-    with pytest.raises(DriveError, match="cannot be read"):
+    with pytest.raises(RunError, match="cannot be read"):
         load_plan(tmp_path / "none.json", 10.0)

@@ -15,7 +15,7 @@ from support.fake_perceiver import load
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import workers
-from vega3d_ros.evaluation.bag_run import COMPLETE, FAILED, Job, read_record
+from vega3d_ros.evaluation.bag_run import COMPLETE, FAILED, BagRun, read_record
 from vega3d_ros.evaluation.ray_workers import gpus_of_a_task
 from vega3d_ros.evaluation.workers import run_in_workers
 from vega3d_ros.models.checkpoints import device_memory as capacity
@@ -30,7 +30,9 @@ def jobs(drive_bag, tmp_path):
     write_drive(tmp_path / "deadly", frames=20, size=(100, 75))
     (tmp_path / "bad.mcap").write_bytes(b"no bag" * 9)
     bags = {"good": drive_bag.path, "bad": tmp_path / "bad.mcap", "deadly": tmp_path / "deadly"}
-    return [Job(bag, name, tmp_path / "out" / name, "0", PARAMETERS) for name, bag in bags.items()]
+    return [
+        BagRun(bag, name, tmp_path / "out" / name, "0", PARAMETERS) for name, bag in bags.items()
+    ]
 
 
 def ended(jobs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vega3d_ros.models.checkpoints.device_memory import CapacityError
+from vega3d_ros.models.checkpoints.device_memory import DeviceError
 from vega3d_ros.perception.settings import Parameters
 from vega3d_ros.ros.perception_node import load_perceiver
 
@@ -22,5 +22,5 @@ def test_the_parameters_reach_the_model_and_what_happens_is_told():
 
 
 def test_a_device_that_is_not_here_is_named():
-    with pytest.raises(CapacityError, match="cuda:99"):
+    with pytest.raises(DeviceError, match="cuda:99"):
         load_perceiver(Parameters(device="cuda:99"), lambda _: None, lambda _: None)

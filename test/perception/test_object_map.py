@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.perception.object_map import Memory, MemoryOrderError, fuse
+from vega3d_ros.perception.object_map import ObjectMap, ObjectMapOrderError, fuse
 
 
 def thing(label="chair", center=(0.0, 0.0, 0.5), size=(0.5, 0.6, 1.0), yaw=0.0, **changes):
@@ -32,7 +32,7 @@ def ids(objects):
 
 
 def test_names_count_per_label_and_stay():
-    memory = Memory()
+    memory = ObjectMap()
     first = memory.update(
         [thing(), thing(center=(3, 0, 0.5)), thing("coffee table", (0, 2, 0.2))], 0
     )
@@ -52,7 +52,7 @@ def test_names_count_per_label_and_stay():
 
 def test_assignment_is_joint_not_greedy():
     # Both sightings are nearest to the first track; only one can be it.
-    memory = Memory()
+    memory = ObjectMap()
     memory.update([thing(center=(0, 0, 0.5)), thing(center=(0.9, 0, 0.5))], 0)
     found = memory.update(
         [thing(center=(0.42, 0, 0.5), stamp_ns=1), thing(center=(0.1, 0, 0.5), stamp_ns=1)], 1
@@ -61,7 +61,7 @@ def test_assignment_is_joint_not_greedy():
 
 
 def test_another_label_or_place_is_another_object():
-    memory = Memory()
+    memory = ObjectMap()
     memory.update([thing()], 0)
     found = memory.update([thing("table", stamp_ns=1), thing(center=(2.0, 0, 0.5), stamp_ns=1)], 1)
     assert ids(found) == ["table-1", "chair-2"]
@@ -71,7 +71,7 @@ def test_another_label_or_place_is_another_object():
 def test_uncertain_sightings_reach_farther_but_not_beyond_the_limit():
     vague = {"covariance": np.eye(6) * 4.0, "size": (0.1, 0.1, 0.1)}
     for shift, same in ((0.9, True), (1.1, False)):
-        memory = Memory(max_shift_m=1.0)
+        memory = ObjectMap(max_shift_m=1.0)
         memory.update([thing(**vague)], 0)
         found = memory.update([thing(center=(shift, 0, 0.5), stamp_ns=1, **vague)], 1)
         assert (found[0].id == "chair-1") is same
@@ -86,7 +86,7 @@ def test_pose_moves_toward_the_better_known():
 
 def test_many_sightings_settle_between_and_stay_honest():
     # Clips share frames: a thousand sightings of one camera must not claim more than one of them.
-    memory = Memory()
+    memory = ObjectMap()
     noise = np.random.default_rng(0).normal(0, 0.05, (1000, 3))
     for stamp, shift in enumerate(noise):
         (found,) = memory.update(
@@ -143,7 +143,7 @@ def test_an_unknown_heading_does_not_turn_a_known_one():
 
 
 def test_the_same_clip_twice_changes_nothing():
-    memory = Memory()
+    memory = ObjectMap()
     (before,) = memory.update([thing(stamp_ns=5)], 5)
     (again,) = memory.update([thing(center=(0.1, 0, 0.5), stamp_ns=5)], 5)
     assert again.id == before.id
@@ -152,7 +152,7 @@ def test_the_same_clip_twice_changes_nothing():
 
 
 def test_without_a_fixed_frame_names_are_fresh_and_nothing_is_kept():
-    memory = Memory()
+    memory = ObjectMap()
     first = memory.update([thing(frame_id="camera_optical_frame")], 0)
     second = memory.update([thing(frame_id="camera_optical_frame", stamp_ns=1)], 1)
     assert ids(first) == ["chair-1"]
@@ -163,14 +163,14 @@ def test_without_a_fixed_frame_names_are_fresh_and_nothing_is_kept():
 
 
 def test_bounded_by_forgetting_the_longest_unseen():
-    memory = Memory(max_objects=3)
+    memory = ObjectMap(max_objects=3)
     for stamp in range(6):
         memory.update([thing(center=(3.0 * stamp, 0, 0.5), stamp_ns=stamp)], stamp)
     assert ids(memory.objects) == ["chair-4", "chair-5", "chair-6"]
 
 
 def test_two_tracks_that_come_to_lie_on_one_another_become_the_older():
-    memory = Memory()
+    memory = ObjectMap()
     memory.update([thing(center=(0, 0, 0.5)), thing(center=(0.7, 0, 0.5))], 0)
     names = set()
     for stamp in range(1, 30):  # one chair, seen where the second was, then where the first was
@@ -182,16 +182,16 @@ def test_two_tracks_that_come_to_lie_on_one_another_become_the_older():
 
 
 def test_objects_seen_side_by_side_stay_two():
-    memory = Memory()
+    memory = ObjectMap()
     for stamp in range(5):
         pair = [thing(stamp_ns=stamp), thing(center=(0.1, 0, 0.5), stamp_ns=stamp)]
         assert ids(memory.update(pair, stamp)) == ["chair-1", "chair-2"]
 
 
 def test_time_must_not_run_back_until_cleared():
-    memory = Memory()
+    memory = ObjectMap()
     memory.update([thing(stamp_ns=10)], 10)
-    with pytest.raises(MemoryOrderError, match="clear"):
+    with pytest.raises(ObjectMapOrderError, match="clear"):
         memory.update([thing(stamp_ns=9)], 9)
     memory.clear()
     assert memory.objects == ()
@@ -200,7 +200,7 @@ def test_time_must_not_run_back_until_cleared():
 
 def test_updates_are_deterministic():
     centers = np.random.default_rng(1).uniform(-3, 3, (20, 6, 3))
-    one, other = Memory(), Memory()
+    one, other = ObjectMap(), ObjectMap()
     for stamp, row in enumerate(centers):
         clip = [thing(center=center, stamp_ns=stamp) for center in row]
         for a, b in zip(one.update(clip, stamp), other.update(clip, stamp), strict=True):
@@ -211,4 +211,4 @@ def test_updates_are_deterministic():
 
 def test_refuses_no_room():
     with pytest.raises(ValueError, match="max_objects"):
-        Memory(max_objects=0)
+        ObjectMap(max_objects=0)

@@ -112,7 +112,7 @@ def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkey
     clip = make_clip(3)
     expected = Perceiver(shared_modules()).observe(clip)
     encode, told = perceiver._encode, []
-    perceiver.on_shortage = told.append
+    perceiver.on_out_of_memory = told.append
     perceiver.observe(make_clip(2, first=7))
 
     def short(frames):
@@ -123,7 +123,7 @@ def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkey
     monkeypatch.setattr(perceiver, "_encode", short)
     scene = perceiver.observe(clip)
     assert np.allclose(scene.gate, expected.gate, atol=1e-5)
-    assert perceiver.shortages == 1
+    assert perceiver.out_of_memory_count == 1
     assert told == [
         "CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"
     ]
@@ -145,7 +145,7 @@ def test_a_shortage_while_reading_leaves_the_newest_half(perceiver, monkeypatch)
     assert scene.clip.frames == clip.frames[1:]
     assert scene.gate.shape[0] == 2
     assert isinstance(scene.ask(QUESTIONS[0]).text, str)
-    assert perceiver.shortages == 1
+    assert perceiver.out_of_memory_count == 1
 
 
 def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
@@ -163,7 +163,7 @@ def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
 
     monkeypatch.setattr(layer, "forward", short)
     found = scene.ask_all(QUESTIONS), scene.ground_all(["the chair"] * 9)[8]
-    assert perceiver.shortages == 2
+    assert perceiver.out_of_memory_count == 2
     for mine, theirs in zip(found[0], expected[0], strict=True):
         assert mine.text == theirs.text
         assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
@@ -181,7 +181,7 @@ def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch
         monkeypatch.setattr(perceiver, "_encode", fail)
         with pytest.raises(RuntimeError, match=str(error)):
             perceiver.observe(make_clip(2))
-    assert perceiver.shortages == 1
+    assert perceiver.out_of_memory_count == 1
 
 
 def fused(perceiver, clip):

@@ -9,8 +9,8 @@ import pytest
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.perception.object_map import Memory
-from vega3d_ros.perception.work_item import Request, RequestError, Stage
+from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 from vega3d_ros.perception.worker import Status, Worker
 
 DEADLINE_S = 10.0
@@ -76,7 +76,7 @@ def start(perceiver):
 
     def make(load=lambda: perceiver, **how):
         scenes, failures = [], []
-        worker = Worker(load, Memory(), scenes.append, lambda *f: failures.append(f), **how)
+        worker = Worker(load, ObjectMap(), scenes.append, lambda *f: failures.append(f), **how)
         worker.scenes, worker.failures = scenes, failures
         worker.start()
         workers.append(worker)
@@ -98,7 +98,7 @@ def until(condition):
 def request(
     run=lambda state: state.sequence, ready=lambda state: state is not None, deadline_s=60
 ):
-    return Request(run, time.monotonic_ns() + int(deadline_s * 1e9), ready)
+    return WorkItem(run, time.monotonic_ns() + int(deadline_s * 1e9), ready)
 
 
 def test_loading_and_its_failure_are_told(start):
@@ -168,7 +168,7 @@ def test_a_request_that_is_refused_or_fails_is_settled(start):
     worker = start()
 
     def refuse(state):
-        raise RequestError(7, "no")
+        raise WorkError(7, "no")
 
     def break_down(state):
         raise ZeroDivisionError("oh")
@@ -190,7 +190,7 @@ def test_deadlines_hold_while_the_model_is_busy(start, perceiver):
     late, patient = request(deadline_s=0), request()
     assert worker.submit(late)
     assert worker.submit(patient)
-    worker.expire(time.monotonic_ns(), RequestError(5, "late"))
+    worker.expire(time.monotonic_ns(), WorkError(5, "late"))
     assert late.done
     assert late.error.code == 5
     assert not patient.done
@@ -229,7 +229,7 @@ def test_reset_forgets_and_what_was_at_work_is_thrown_away(start, perceiver):
     assert perceiver.entered.wait(DEADLINE_S)
     waiting = request(ready=lambda state: False)
     worker.submit(waiting)
-    worker.reset(RequestError(6, "reset"))
+    worker.reset(WorkError(6, "reset"))
     assert waiting.error.code == 6
     assert worker.state is None
     perceiver.gate.set()
@@ -238,7 +238,7 @@ def test_reset_forgets_and_what_was_at_work_is_thrown_away(start, perceiver):
     assert [state.scene.clip.stamp_ns for state in worker.scenes] == [100, 3]
     assert perceiver.resets == 1
     assert not worker.failures
-    worker.reset(RequestError(6, "reset"))
+    worker.reset(WorkError(6, "reset"))
     worker.restart_count()
     worker.submit_clip(clip(4), 0)
     until(lambda: len(worker.scenes) == 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vega3d_ros.evaluation.question_file import DriveError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,
@@ -70,14 +70,14 @@ def test_process_is_stopped_when_the_demo_fails(tmp_path):
     with pytest.raises(KeyError), run(OBEYS, tmp_path) as process:  # noqa: PT012
         wait_for(lambda: "up" in process.log_tail(), "process did not start")
         raise KeyError
-    with pytest.raises(DriveError):
+    with pytest.raises(RunError):
         process.check()
 
 
 def test_death_is_reported_with_the_last_words(tmp_path):
     with run("import sys; print('no model here'); sys.exit(5)", tmp_path) as process:
         wait_for(lambda: process._process.poll() is not None, "process did not end")
-        with pytest.raises(DriveError, match=r"status 5(.|\n)*no model here"):
+        with pytest.raises(RunError, match=r"status 5(.|\n)*no model here"):
             process.check()
 
 
@@ -85,7 +85,7 @@ def test_share_folder_is_found_or_named(monkeypatch, tmp_path):
     (tmp_path / "share" / "my_msgs" / "msg").mkdir(parents=True)
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere{os.pathsep}{tmp_path}")
     assert share_folder("my_msgs") == tmp_path / "share" / "my_msgs"
-    with pytest.raises(DriveError, match="other_msgs is not installed"):
+    with pytest.raises(RunError, match="other_msgs is not installed"):
         share_folder("other_msgs")
 
 

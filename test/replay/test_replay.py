@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from vega3d_ros.evaluation.live_adapter import differences
-from vega3d_ros.evaluation.run_log import DriveLog, read_log
+from vega3d_ros.evaluation.run_log import RunLog, read_log
 from vega3d_ros.sensing.bags.reader import open_bag
 
 pytestmark = pytest.mark.ros
@@ -121,17 +121,17 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
 
     from support.fake_perceiver import FakePerceiver
 
-    from vega3d_ros.evaluation.bag_run import Job, run_job
+    from vega3d_ros.evaluation.bag_run import BagRun, run_bag
     from vega3d_ros.perception.settings import Parameters
 
-    job = Job(drive_bag.path, "bag", tmp_path, "0", Parameters())
-    run_job(job, FakePerceiver(), lambda *_: None)
+    job = BagRun(drive_bag.path, "bag", tmp_path, "0", Parameters())
+    run_bag(job, FakePerceiver(), lambda *_: None)
     log = read_log(tmp_path / "log.jsonl")
     assert differences(log, log) == []
     first = log.scenes[0]
     moved = replace(first, objects=tuple(replace(o, score=0.5) for o in first.objects))
     reply = replace(log.replies[0], reply=replace(log.replies[0].reply, text="3"))
-    other = DriveLog([moved, *log.scenes[1:-1]], [reply, *log.replies[1:]])
+    other = RunLog([moved, *log.scenes[1:-1]], [reply, *log.replies[1:]])
     said = differences(log, other)
     assert len(said) == 3
     words = ("other objects", "only live", "'3'")

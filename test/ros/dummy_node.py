@@ -86,7 +86,7 @@ class DummyPerceiver:
         pass
 
 
-def make(parameters, progress, on_shortage):
+def make(parameters, progress, on_out_of_memory):
     model = parameters.model
     progress("nothing of weight")
     if model == "missing":

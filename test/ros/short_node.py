@@ -15,8 +15,8 @@ import torch
 from vega3d_ros.ros.perception_node import load_perceiver, main
 
 
-def make(parameters, progress, on_shortage):
-    perceiver = load_perceiver(parameters, progress, on_shortage)
+def make(parameters, progress, on_out_of_memory):
+    perceiver = load_perceiver(parameters, progress, on_out_of_memory)
     left, calls = (Path(os.environ["SHORTAGES"]).with_suffix(end) for end in (".left", ".calls"))
     prior = perceiver.modules.prior
     encode = prior.encode

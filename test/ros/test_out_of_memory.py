@@ -11,15 +11,15 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ENDED, WHY, FAILED = "times memory ended", "last time memory ended", "clips and requests failed"
 
 
-def come(shortages, count):
+def come(out_of_memory_count, count):
     """So many of the next calls end memory."""
-    new = shortages.with_suffix(".new")
+    new = out_of_memory_count.with_suffix(".new")
     new.write_text(str(count))
-    new.replace(shortages.with_suffix(".left"))  # at once: the node may be reading it
+    new.replace(out_of_memory_count.with_suffix(".left"))  # at once: the node may be reading it
 
 
 @pytest.fixture(scope="module")
-def shortages(tmp_path_factory):
+def out_of_memory_count(tmp_path_factory):
     path = tmp_path_factory.mktemp("shortages") / "memory"
     come(path, 0)
     path.with_suffix(".calls").write_text("")
@@ -27,9 +27,9 @@ def shortages(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def node(domain, logs, shortages):
+def node(domain, logs, out_of_memory_count):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHORTAGES", str(shortages))
+        patch.setenv("SHORTAGES", str(out_of_memory_count))
         node = NodeProcess(
             logs, domain, script=[HERE / "short_node.py"], autostart=True, device="cpu",
             clip_length=3, keyframe_max_interval_s=0.1,
@@ -39,9 +39,9 @@ def node(domain, logs, shortages):
 
 
 @pytest.fixture
-def camera(node, robot, shortages):
+def camera(node, robot, out_of_memory_count):
     """A camera in motion, whose clips are full and were understood."""
-    come(shortages, 0)
+    come(out_of_memory_count, 0)
     if robot.state() == "active":
         assert robot.change_state("deactivate")
     assert robot.change_state("activate"), node.output
@@ -69,10 +69,10 @@ def publishes_again(robot, camera):
                    period_s=0.3)  # fmt: skip
 
 
-def test_one_shortage_costs_nothing_but_time(robot, camera, shortages):
-    calls = shortages.with_suffix(".calls")
+def test_one_shortage_costs_nothing_but_time(robot, camera, out_of_memory_count):
+    calls = out_of_memory_count.with_suffix(".calls")
     calls.write_text("")
-    come(shortages, 1)
+    come(out_of_memory_count, 1)
     robot.until(lambda: inference(robot, ENDED) == "1", "diagnostics", step=camera.publish,
                 period_s=0.3)  # fmt: skip
     assert "keyframes are encoded one by one" in inference(robot, WHY)
@@ -83,14 +83,16 @@ def test_one_shortage_costs_nothing_but_time(robot, camera, shortages):
     assert inference(robot, FAILED) == "0"
 
 
-def test_a_clip_that_cannot_be_understood_at_all_is_left_out(node, robot, camera, shortages):
+def test_a_clip_that_cannot_be_understood_at_all_is_left_out(
+    node, robot, camera, out_of_memory_count
+):
     before = int(inference(robot, FAILED) or 0)
-    come(shortages, 1000)
+    come(out_of_memory_count, 1000)
     robot.until(lambda: int(inference(robot, FAILED) or 0) >= before + 2, "two failed clips",
                 step=camera.publish, period_s=0.3)  # fmt: skip
     assert node.process.poll() is None
     reply = robot.call("ask", AskSpatial.Request(question="How many chairs are there?"))
     assert reply.success, reply.message  # of the last scene that was understood
-    come(shortages, 0)
+    come(out_of_memory_count, 0)
     publishes_again(robot, camera)
     assert int(inference(robot, ENDED)) >= 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.simulation.camera_path import TICK_S, TourError, drive
+from vega3d_ros.simulation.camera_path import TICK_S, CameraPathError, drive
 from vega3d_ros.simulation.planning import plan_home
 from vega3d_ros.simulation.rooms import Room
 
@@ -32,5 +32,5 @@ def test_same_seed_same_drive():
 
 
 def test_no_floor_to_drive_on():
-    with pytest.raises(TourError, match="another seed"):
+    with pytest.raises(CameraPathError, match="another seed"):
         drive(Room(0.5, 0.5, 2.5, (), furniture=False), np.random.default_rng(0), 5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vega3d_ros.simulation.question_sampling import CLIP_LENGTH, LAG_S, keyframes, make_interview
+from vega3d_ros.simulation.question_sampling import CLIP_LENGTH, LAG_S, keyframes, sample_questions
 from vega3d_ros.simulation.questions import GLIMPSED_PIXELS, SEEN_PIXELS
 
 RATE_HZ = 10.0
@@ -71,7 +71,7 @@ def test_keyframes_follow_the_policy_of_the_clip_buffer(drive):
 
 
 def test_every_question_holds_for_every_clip_that_may_be_newest(drive):
-    interview = make_interview(drive, np.random.default_rng(0))
+    interview = sample_questions(drive, np.random.default_rng(0))
     known = {item["id"]: item for item in drive["objects"]}
     assert len(interview["questions"]) >= 8
     for question in interview["questions"]:
@@ -94,7 +94,7 @@ def test_every_question_holds_for_every_clip_that_may_be_newest(drive):
 
 
 def test_relations_name_things_seen_together(drive):
-    interview = make_interview(drive, np.random.default_rng(0))
+    interview = sample_questions(drive, np.random.default_rng(0))
     known = {item["id"]: item for item in drive["objects"]}
     assert len(interview["relations"]) >= 3
     for relation in interview["relations"]:
@@ -105,7 +105,7 @@ def test_relations_name_things_seen_together(drive):
 
 
 def test_nothing_is_asked_while_the_view_changes(drive):
-    interview = make_interview(drive, np.random.default_rng(0))
+    interview = sample_questions(drive, np.random.default_rng(0))
     times = [item["ask_at_s"] for kind in interview.values() for item in kind]
     # At 14 s the second room comes into view, and some clips that may be the newest lack it.
     assert not [at for at in times if 14.1 < at < 15.1]
@@ -114,7 +114,7 @@ def test_nothing_is_asked_while_the_view_changes(drive):
 
 
 def test_times_and_topics_do_not_repeat(drive):
-    interview = make_interview(drive, np.random.default_rng(1))
+    interview = sample_questions(drive, np.random.default_rng(1))
     times = sorted(item["ask_at_s"] for kind in interview.values() for item in kind)
     assert min(np.diff(times)) >= 0.5
     texts = [question["question"] for question in interview["questions"]]
@@ -122,10 +122,10 @@ def test_times_and_topics_do_not_repeat(drive):
 
 
 def test_same_seed_same_interview(drive):
-    first = make_interview(drive, np.random.default_rng(5))
-    assert first == make_interview(drive, np.random.default_rng(5))
+    first = sample_questions(drive, np.random.default_rng(5))
+    assert first == sample_questions(drive, np.random.default_rng(5))
 
 
 def test_drive_that_shows_nothing_gets_no_questions(drive):
     drive["objects"] = [thing("chair_1", "chair", [1.0, 0.0, 0.5], 99, 100)]
-    assert make_interview(drive, np.random.default_rng(0)) == {"questions": [], "relations": []}
+    assert sample_questions(drive, np.random.default_rng(0)) == {"questions": [], "relations": []}

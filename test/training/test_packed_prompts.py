@@ -8,9 +8,9 @@ from vega3d_ros.models.mllms.qwen2_5_vl.language import Branches, Prefix
 from vega3d_ros.training.object_records import RECALLED, RELATED, Notes
 from vega3d_ros.training.packed_prompts import (
     IGNORED,
+    ObjectRecallHead,
     PackedBatch,
-    Recall,
-    Suffixes,
+    PackedPrompts,
     answer_losses,
     object_tokens,
     read,
@@ -33,7 +33,7 @@ def modules():
 
 
 def asked_of(language, *questions, query=None):
-    suffixes = Suffixes()
+    suffixes = PackedPrompts()
     for question, answer in questions:
         suffixes.question(language, question, answer, [BED])
     if query:
@@ -120,7 +120,7 @@ def test_a_clip_of_which_nothing_is_told(modules):
 
 def test_recall_counts_only_what_is_asked():
     torch.manual_seed(0)
-    recall = Recall(8)
+    recall = ObjectRecallHead(8)
     early, late = torch.randn(2, 2, 8)
     wanted = torch.full((2, RECALLED + RELATED), torch.nan)
     assert recall((early, late), wanted) == 0

@@ -6,7 +6,7 @@ from support.tiny_models import WORDS
 from vega3d_ros.training.loop import Schedule
 from vega3d_ros.training.nano import new_language
 from vega3d_ros.training.object_records import COLOR_NAMES
-from vega3d_ros.training.packed_prompts import Recall
+from vega3d_ros.training.packed_prompts import ObjectRecallHead
 from vega3d_ros.training.tokenizer import train_tokenizer
 from vega3d_ros.training.train_language import (
     LanguageObjective,
@@ -70,7 +70,7 @@ def language():
 
 
 def test_a_step_depends_on_its_number_alone(language):
-    objects, recall = ObjectTokens(256, len(COLOR_NAMES)), Recall(256)
+    objects, recall = ObjectTokens(256, len(COLOR_NAMES)), ObjectRecallHead(256)
     settings = LanguageTraining(batch=2, questions=4)
     objective = LanguageObjective(language, objects, recall, [room(0), room(1)], settings)
     first, second, again = (objective(step) for step in (0, 1, 0))

@@ -12,28 +12,28 @@ from rich.console import Console
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 from vega3d_ros.evaluation.question_file import (
-    DriveError,
     Plan,
+    RunError,
     Truth,
     default_plan,
     load_plan,
     load_truth,
 )
 from vega3d_ros.evaluation.recorded_outputs import (
-    Outcome,
-    read_drive,
+    RecordedOutputs,
     read_gate_images,
-    read_outcome,
+    read_recorded_outputs,
+    read_run_outputs,
 )
 from vega3d_ros.replay.node_process import node_command
-from vega3d_ros.replay.session import drive_live, interruptible
+from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 
 if TYPE_CHECKING:
     import argparse
 
     from vega3d_ros.core.geometry import SE3
-    from vega3d_ros.evaluation.replies import DriveResult
+    from vega3d_ros.evaluation.replies import RunResult
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with interruptible():
             return _Demo(args, console).run()
-    except (DriveError, BagError) as error:
+    except (RunError, BagError) as error:
         console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ class _Demo:
         args = self._args
         if args.rate <= 0 or (args.seconds is not None and args.seconds <= 0):
             msg = "--rate and --seconds must be positive"
-            raise DriveError(msg)
+            raise RunError(msg)
         path = args.bag or shipped_bag()
         truth = load_truth(path)
         with open_bag(path) as bag:
@@ -96,7 +96,7 @@ class _Demo:
             plan = self._plan(truth, bag.duration_s)
             self._introduce(path, bag, topics, truth)
             out = _prepared(args.out)
-            result = drive_live(
+            result = run_live(
                 bag,
                 topics,
                 plan,
@@ -107,7 +107,7 @@ class _Demo:
                 command=node_command(args.model, topics),
             )
             self._console.print("reading the recording back, drawing ...")
-            outcome = read_outcome(out / "output_bag")
+            outcome = read_recorded_outputs(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
             camera_path = self._draw(bag, topics, truth, result, outcome, until_ns, out)
         wall_s = time.monotonic() - self._begin_s
@@ -121,7 +121,7 @@ class _Demo:
         self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
         if not outcome.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
-            raise DriveError(msg)
+            raise RunError(msg)
         return 0
 
     def _plan(self, truth: Truth | None, duration_s: float) -> Plan:
@@ -151,12 +151,12 @@ class _Demo:
         bag: Bag,
         topics: CameraTopics,
         truth: Truth | None,
-        result: DriveResult,
-        outcome: Outcome,
+        result: RunResult,
+        outcome: RecordedOutputs,
         until_ns: int,
         out: Path,
     ) -> dict[int, SE3]:
-        frames, camera_path = read_drive(bag, topics, outcome.sample_stamps(), until_ns)
+        frames, camera_path = read_run_outputs(bag, topics, outcome.sample_stamps(), until_ns)
         scenes = pictures.choose_scenes(outcome, frames, {} if truth is None else truth.shown)
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
         picture = pictures.frames_picture(scenes, frames, gates, bag.start_ns)
@@ -182,7 +182,7 @@ def shipped_bag() -> Path:
         return folder
     remedy = "give one with --bag, or make one with `vega3d simulate bag`"
     msg = f"the demo's recording is not at {folder}; {remedy}"
-    raise DriveError(msg)
+    raise RunError(msg)
 
 
 def _prepared(out: Path) -> Path:
@@ -197,8 +197,8 @@ def _prepared(out: Path) -> Path:
                 shutil.rmtree(path)
             else:
                 msg = f"{path} is no recording of an earlier demo; give another folder with --out"
-                raise DriveError(msg)
+                raise RunError(msg)
     except OSError as error:
         msg = f"cannot write to {out}: {error}"
-        raise DriveError(msg) from error
+        raise RunError(msg) from error
     return out

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.recorded_outputs import Outcome, PublishedScene
+    from vega3d_ros.evaluation.recorded_outputs import PublishedScene, RecordedOutputs
     from vega3d_ros.viz.floor_plan import TrueObject
 
     Image = NDArray[np.uint8]
@@ -29,7 +29,7 @@ _WIDTH_PX = 448
 
 
 def choose_scenes(
-    outcome: Outcome,
+    outcome: RecordedOutputs,
     frames: Mapping[int, Frame],
     shown: Mapping[int, float],
     count: int = COLUMNS,

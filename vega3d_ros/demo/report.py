@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.evaluation.question_file import Truth
-    from vega3d_ros.evaluation.recorded_outputs import Outcome
-    from vega3d_ros.evaluation.replies import DriveResult, RelationReply, Reply
+    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
+    from vega3d_ros.evaluation.replies import RelationReply, Reply, RunResult
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
@@ -119,8 +119,8 @@ class Report:
 
 def make_report(
     model: str,
-    result: DriveResult,
-    outcome: Outcome,
+    result: RunResult,
+    outcome: RecordedOutputs,
     path: Mapping[int, SE3],
     truth: Truth | None,
     wall_s: float,
@@ -254,7 +254,7 @@ def _object_table(comparison: Comparison, truth: Truth) -> Table:
     return Table(title, columns, rows)
 
 
-def _found_table(result: DriveResult) -> Table:
+def _found_table(result: RunResult) -> Table:
     rows = []
     for item in surest(result.remembered):
         x, y, z = item.box.center
@@ -280,7 +280,7 @@ def _found_table(result: DriveResult) -> Table:
 
 
 def _figures(
-    result: DriveResult, outcome: Outcome, comparison: Comparison | None, truth: Truth | None
+    result: RunResult, outcome: RecordedOutputs, comparison: Comparison | None, truth: Truth | None
 ) -> dict[str, Any]:
     latencies = [reply.latency_ms for reply in result.replies if not reply.error]
     figures: dict[str, Any] = {
@@ -318,7 +318,7 @@ def _figures(
     return figures
 
 
-def _figure_table(figures: Mapping[str, Any], outcome: Outcome) -> Table:
+def _figure_table(figures: Mapping[str, Any], outcome: RecordedOutputs) -> Table:
     def shown(value: Any, unit: str = "") -> str:
         return "unknown" if value is None else f"{value}{unit}"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_run import ROWS, read_record
-from vega3d_ros.evaluation.results import Rows
+from vega3d_ros.evaluation.results import ResultRows
 from vega3d_ros.evaluation.sections import RECORDING, Section
 from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
 
@@ -75,14 +75,14 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     return results
 
 
-def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], Rows]:
+def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
     """The records of a run's recordings by name, and all their rows."""
-    records, rows = {}, Rows()
+    records, rows = {}, ResultRows()
     for path in sorted((folder / BAGS).iterdir()) if (folder / BAGS).is_dir() else ():
         record = read_record(path)
         if record is not None:
             records[path.name] = record
-            rows.extend(Rows.read(json.loads((path / ROWS).read_text(encoding="utf-8"))))
+            rows.extend(ResultRows.read(json.loads((path / ROWS).read_text(encoding="utf-8"))))
     return records, rows
 
 
@@ -279,8 +279,8 @@ def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
     rows = []
     for name, record in records.items():
         frames = record.get("frames", {})
-        for fate, count in frames.get("by_fate", {}).items():
-            rows.append((name, fate, str(count), frames["details"].get(fate, "")))
+        for status, count in frames.get("by_fate", {}).items():
+            rows.append((name, status, str(count), frames["details"].get(status, "")))
         for lack, count in frames.get("lacks", {}).items():
             rows.append(
                 (name, f"used without: {lack}", str(count), frames["details"].get(lack, ""))

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
-from vega3d_ros.evaluation.failure_images import draw_drive
-from vega3d_ros.evaluation.figures import drive_figures
-from vega3d_ros.evaluation.offline import Interview, OfflineDrive
-from vega3d_ros.evaluation.question_file import DriveError, Plan, default_plan, load_plan
-from vega3d_ros.evaluation.results import Rows, score_drive
-from vega3d_ros.evaluation.run_log import LOG, DriveLog, LogWriter, read_log
+from vega3d_ros.evaluation.failure_images import draw_run
+from vega3d_ros.evaluation.figures import run_figures
+from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
+from vega3d_ros.evaluation.question_file import Plan, RunError, default_plan, load_plan
+from vega3d_ros.evaluation.results import ResultRows, score_run
+from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
@@ -39,7 +39,7 @@ class Interrupted(BaseException):
 
 
 @dataclass(frozen=True)
-class Job:
+class BagRun:
     """What is to be done with a recording.
 
     Attributes:
@@ -99,14 +99,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def is_done(job: Job) -> bool:
+def is_done(job: BagRun) -> bool:
     """Whether an earlier run did the very same to the end."""
     record = read_record(job.folder)
     return record is not None and record["status"] == COMPLETE and _same_settings(job)
 
 
-def run_job(
-    job: Job, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
+def run_bag(
+    job: BagRun, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
     """Do a job; nothing that is wrong with a recording is raised.
 
@@ -124,23 +124,23 @@ def run_job(
         with open_bag(job.bag) as bag:
             record["notes"] = list(bag.notes)
             record |= _run(job, bag, perceiver, on_progress)
-    except (BagError, DriveError) as error:
+    except (BagError, RunError) as error:
         record["error"] = str(error)
     return write_record(job, record)
 
 
-def write_record(job: Job, record: dict[str, Any]) -> dict[str, Any]:
+def write_record(job: BagRun, record: dict[str, Any]) -> dict[str, Any]:
     """Write the record of a job, and empty rows where it came to none."""
     job.folder.mkdir(parents=True, exist_ok=True)
     record = {"name": job.name, "bag": str(job.bag), **record}
     if "error" in record:
-        _write(job.folder / ROWS, Rows().json())
+        _write(job.folder / ROWS, ResultRows().json())
     _write(job.folder / RECORD, record)
     return record
 
 
 def _run(
-    job: Job, bag: Bag, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
+    job: BagRun, bag: Bag, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
     topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
     truth, source = find_truth(bag, job.truth)
@@ -149,19 +149,25 @@ def _run(
     parameters = replace(job.parameters, fixed_frame=fixed_frame)
     resume = _same_settings(job)
     _write(job.folder / KEY, job.settings())
-    done = read_log(job.folder / LOG) if resume else DriveLog()
+    done = read_log(job.folder / LOG) if resume else RunLog()
     status = COMPLETE
     with LogWriter(job.folder / LOG, fresh=not resume) as out:
-        drive = OfflineDrive(
-            bag, topics, perceiver, parameters, Interview.by_time(plan.by_time, bag.start_ns),
-            out, done=done, on_progress=lambda done_s: on_progress(done_s, bag.duration_s),
-        )  # fmt: skip
+        drive = OfflineRun(
+            bag,
+            topics,
+            perceiver,
+            parameters,
+            QuestionSchedule.by_time(plan.by_time, bag.start_ns),
+            out,
+            done=done,
+            on_progress=lambda done_s: on_progress(done_s, bag.duration_s),
+        )
         try:
             drive.run()
         except (KeyboardInterrupt, Interrupted):
             status = PARTIAL
     account = drive.account
-    _write_fates(job.folder / FRAMES, account.fates)
+    _write_frame_statuses(job.folder / FRAMES, account.frame_statuses)
     return {
         "status": status,
         "truth": source,
@@ -178,23 +184,23 @@ def _run(
         "damage": account.damage,
         "failures": account.failures,
         "resumed_scenes": min(len(done.scenes), len(drive.log.scenes)),
-        **finish_drive(job.folder, job.name, bag, topics, drive.log, truth, account.read_s,
+        **finish_run(job.folder, job.name, bag, topics, drive.log, truth, account.read_s,
                        account.wall_s, account.remembered, fixed_frame),
     }  # fmt: skip
 
 
-def finish_drive(
-    folder: Path, name: str, bag: Bag, topics: CameraTopics, log: DriveLog,
+def finish_run(
+    folder: Path, name: str, bag: Bag, topics: CameraTopics, log: RunLog,
     truth: TruthSource | None, read_s: float, wall_s: float, remembered: Any, fixed_frame: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Score and draw what a drive gave, offline or live; returns the fields of its record."""
-    rows = score_drive(name, bag.start_ns, log, truth)
+    rows = score_run(name, bag.start_ns, log, truth)
     _write(folder / ROWS, rows.json())
     placed = [item for item in remembered if item.frame_id == fixed_frame]
-    cases = draw_drive(folder, bag, topics, log, rows, truth, placed, fixed_frame)
+    cases = draw_run(folder, bag, topics, log, rows, truth, placed, fixed_frame)
     return {
         "start_ns": bag.start_ns,
-        "figures": drive_figures(log, read_s, wall_s)
+        "figures": run_figures(log, read_s, wall_s)
         | {"remembered": len(remembered), "fixed_frame": fixed_frame},
         "cases": cases,
     }
@@ -209,7 +215,7 @@ def make_plan(questions: Path | None, truth: TruthSource | None, duration_s: flo
     return default_plan(duration_s)
 
 
-def _same_settings(job: Job) -> bool:
+def _same_settings(job: BagRun) -> bool:
     path = job.folder / KEY
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == job.settings()
 
@@ -233,8 +239,8 @@ def _files(bag: Path) -> list[list[Any]]:
     return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.exists()]
 
 
-def _write_fates(path: Path, fates: list[tuple[int, str]]) -> None:
-    lines = [f"{stamp},{fate}" for stamp, fate in fates]
+def _write_frame_statuses(path: Path, frame_statuses: list[tuple[int, str]]) -> None:
+    lines = [f"{stamp},{status}" for stamp, status in frame_statuses]
     path.write_text("stamp_ns,fate\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 

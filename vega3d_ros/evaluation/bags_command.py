@@ -16,14 +16,14 @@ from vega3d_ros.evaluation.bag_run import (
     FAILED,
     PARTIAL,
     ROWS,
-    Job,
+    BagRun,
     is_done,
     read_record,
 )
 from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
-from vega3d_ros.evaluation.results import Rows
+from vega3d_ros.evaluation.results import ResultRows
 from vega3d_ros.evaluation.summary import Figure
 from vega3d_ros.evaluation.workers import (
     check_memory,
@@ -92,13 +92,13 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
 
 def _jobs(
     args: argparse.Namespace, bags: Sequence[Path], parameters: Parameters, sha256: str
-) -> list[Job]:
+) -> list[BagRun]:
     fixed_frame = args.fixed_frame
     if fixed_frame is None and args.params is not None:
         fixed_frame = parameters.fixed_frame
     names = _names(bags)
     return [
-        Job(
+        BagRun(
             bag, name, args.out / BAGS / name, sha256, parameters,
             args.image, args.camera_info, args.depth, args.truth, args.questions, fixed_frame,
         )
@@ -121,7 +121,7 @@ def _names(bags: Sequence[Path]) -> list[str]:
     return names
 
 
-def _introduce(job: Job, console: Console) -> None:
+def _introduce(job: BagRun, console: Console) -> None:
     """Say what was found in a recording; what is wrong with it comes in the report."""
     say: Callable[[str], None] = lambda text: console.print(text, highlight=False)  # noqa: E731
     say(f"[bold]{job.name}[/]: {job.bag}")
@@ -144,7 +144,7 @@ def _introduce(job: Job, console: Console) -> None:
 
 
 def _do(
-    todo: Sequence[Job], args: argparse.Namespace, parameters: Parameters, console: Console
+    todo: Sequence[BagRun], args: argparse.Namespace, parameters: Parameters, console: Console
 ) -> None:
     if not todo:
         return
@@ -170,7 +170,7 @@ def _do(
             run_here(todo, load_model(parameters), progress)
 
 
-def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, out: Path) -> int:
+def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console, out: Path) -> int:
     table = Table(title="recordings")
     for column in ("recording", "status", "scenes", "answers", "objects seen", "remarks"):
         table.add_column(column, overflow="fold")
@@ -178,7 +178,11 @@ def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, ou
     for job in jobs:
         record = read_record(job.folder) or {"status": "not begun"}
         statuses.append(record["status"])
-        rows = Rows.read(_rows(job)) if record["status"] in (COMPLETE, PARTIAL) else Rows()
+        rows = (
+            ResultRows.read(_rows(job))
+            if record["status"] in (COMPLETE, PARTIAL)
+            else ResultRows()
+        )
         remark = record.get("error") or record.get("damage") or ""
         table.add_row(
             job.name,
@@ -197,7 +201,7 @@ def _conclude(jobs: Sequence[Job], results: dict[str, Any], console: Console, ou
     return 0 if all(status == COMPLETE for status in statuses) else INTERRUPTED
 
 
-def _rows(job: Job) -> Any:
+def _rows(job: BagRun) -> Any:
     return json.loads((job.folder / ROWS).read_text(encoding="utf-8"))
 
 

@@ -15,7 +15,7 @@ from vega3d_ros.core.token_grid import level
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.text_prior import Habits, Known, labels
+from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer, labels
 from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
@@ -51,7 +51,7 @@ class Constant:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Candidate``."""
+        """See ``Respondent``."""
         answers = [self._answers.get(q.kind, UNKNOWN) for q in questions]
         grounding = self._place.grounding(record.truth)
         return Responses(answers, [grounding] * len(texts), self._grid)
@@ -60,8 +60,8 @@ class Constant:
 class Blind:
     """Reads the question, never looks.
 
-    Answers are those of ``Habits``; a description gets its label's most frequent token and median
-    box.
+    Answers are those of ``TextPrior``; a description gets its label's most frequent token and
+    median box.
 
     Args:
         records: Training clips.
@@ -72,8 +72,8 @@ class Blind:
 
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
         self._grid = grid
-        self._habits = Habits(
-            Known(q["kind"], q["question"], q["answer"])
+        self._habits = TextPrior(
+            TrainingAnswer(q["kind"], q["question"], q["answer"])
             for record in records
             for q in record.truth["questions"]
         )
@@ -84,7 +84,7 @@ class Blind:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Candidate``."""
+        """See ``Respondent``."""
         groundings = []
         for text in texts:
             named = labels(text)

@@ -19,7 +19,7 @@ from vega3d_ros.simulation.dataset import ClipDataset
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.sim_eval import Candidate, Results
+    from vega3d_ros.evaluation.sim_eval import Respondent, Results
     from vega3d_ros.perception.perceiver import Perceiver
 
 # The baselines' habits settle with far fewer clips than a model learns from.
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         folder = getattr(args, f"{name}_model")
         if folder:
             perceivers[name.replace("_", " ")] = _load(folder, args.device)
-    candidates: list[Candidate] = []
+    candidates: list[Respondent] = []
     for name, perceiver in perceivers.items():
         heading = name or Path(args.model).name
         candidates += [

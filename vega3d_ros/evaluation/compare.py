@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, Rows
+    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
 
 _SHOWN = 24
 _RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def compare(a: Rows, b: Rows) -> tuple[dict[str, Change], list[Flip]]:
+def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]]:
     """Paired differences of every figure, and the cases that flipped."""
     parts = Parts({row.bag for row in (*a.answers,)} | {row.bag for row in (*a.objects,)})
     answers = [
@@ -210,7 +210,7 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
     return list(flips.values())
 
 
-def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], Rows]:
+def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
     if not (folder / BAGS).is_dir():
         msg = f"{folder} is no run of `vega3d evaluate BAG...` or `vega3d replay`"
         raise CompareError(msg)
@@ -257,7 +257,7 @@ class _Side:
     """A run's pictures of flipped cases: its own, and those that are drawn for the comparison."""
 
     def __init__(
-        self, name: str, folder: Path, records: Mapping[str, Any], rows: Rows, out: Path
+        self, name: str, folder: Path, records: Mapping[str, Any], rows: ResultRows, out: Path
     ) -> None:
         self.name, self._folder, self._records = name, folder, records
         self._objects = {(row.bag, row.case): row for row in rows.objects}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vega3d_ros.evaluation.question_file import DriveError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.run_log import LOG, read_log
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.sensing.bags.reader import BagError, open_bag, read_frames
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, Rows
-    from vega3d_ros.evaluation.run_log import DriveLog, SceneRecord
+    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
+    from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
     from vega3d_ros.evaluation.truth import Sight, TruthSource
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
     from vega3d_ros.viz.drawing import Rect
@@ -50,12 +50,12 @@ _JPEG_QUALITY = 80
 _MAP_OBJECTS = 20
 
 
-def draw_drive(
+def draw_run(
     folder: Path,
     bag: Bag,
     topics: CameraTopics,
-    log: DriveLog,
-    rows: Rows,
+    log: RunLog,
+    rows: ResultRows,
     truth: TruthSource | None,
     remembered: Sequence[SceneObject],
     fixed_frame: str,
@@ -112,7 +112,7 @@ def draw_again(
             truth, _ = find_truth(bag, "none" if wish.startswith("none") else wish)
             scenes = {scene.stamp_ns: scene for scene in read_log(folder / LOG).scenes}
             frames = _frames(bag, topics, set(wanted.values()) & scenes.keys())
-    except (BagError, DriveError):
+    except (BagError, RunError):
         return {}
     out.mkdir(parents=True, exist_ok=True)
     drawn = {}
@@ -187,7 +187,7 @@ def _picture(frame: Frame, scene: SceneRecord, truth: TruthSource | None) -> Ima
 def _map(
     remembered: Sequence[SceneObject],
     truth: TruthSource | None,
-    log: DriveLog,
+    log: RunLog,
     path: Sequence[SE3],
 ) -> Image:
     true: dict[str, TrueObject] = {}

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from vega3d_ros.evaluation.run_log import DriveLog, SceneRecord
+    from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
 
 PERCENTILES = (50, 90, 95, 99, 100)
 UNDERSTOOD = "scene"
 ANSWERED = "question to answer"
 
 
-def drive_figures(log: DriveLog, read_s: float, wall_s: float) -> dict[str, Any]:
+def run_figures(log: RunLog, read_s: float, wall_s: float) -> dict[str, Any]:
     """Everything that a drive says of itself.
 
     Args:
@@ -43,7 +43,7 @@ def drive_figures(log: DriveLog, read_s: float, wall_s: float) -> dict[str, Any]
     }
 
 
-def latencies(log: DriveLog) -> dict[str, list[float]]:
+def latencies(log: RunLog) -> dict[str, list[float]]:
     """Milliseconds of every stage, of every whole scene, and of every answer."""
     found: dict[str, list[float]] = defaultdict(list)
     for scene in log.scenes:

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.evaluation.offline import Interview
-from vega3d_ros.evaluation.recorded_outputs import read_drive
+from vega3d_ros.evaluation.offline import QuestionSchedule
+from vega3d_ros.evaluation.recorded_outputs import read_run_outputs
 from vega3d_ros.evaluation.replies import Reply
-from vega3d_ros.evaluation.run_log import DriveLog, ReplyRecord, SceneRecord
+from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.evaluation.question_file import Plan
-    from vega3d_ros.evaluation.recorded_outputs import Outcome, PublishedScene
-    from vega3d_ros.evaluation.replies import DriveResult, RelationReply
+    from vega3d_ros.evaluation.recorded_outputs import PublishedScene, RecordedOutputs
+    from vega3d_ros.evaluation.replies import RelationReply, RunResult
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _FOREVER_NS = 2**62
@@ -26,8 +26,8 @@ _SAME_SCORE = 1e-5
 
 
 def live_log(
-    bag: Bag, topics: CameraTopics, plan: Plan, result: DriveResult, outcome: Outcome
-) -> DriveLog:
+    bag: Bag, topics: CameraTopics, plan: Plan, result: RunResult, outcome: RecordedOutputs
+) -> RunLog:
     """What a node published while a recording was played to it, the first time through.
 
     Args:
@@ -42,7 +42,7 @@ def live_log(
         if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
             break  # the recording began anew
         scenes.append(scene)
-    frames, _ = read_drive(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
+    frames, _ = read_run_outputs(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
     records = []
     for scene in scenes:
         frame = frames.get(scene.stamp_ns)
@@ -60,10 +60,10 @@ def live_log(
                 camera_frame="" if frame is None else frame.frame_id,
             )
         )
-    return DriveLog(records, _numbered(plan, [*result.replies, *result.relations]))
+    return RunLog(records, _numbered(plan, [*result.replies, *result.relations]))
 
 
-def as_live(plan: Plan, log: DriveLog) -> Interview:
+def as_live(plan: Plan, log: RunLog) -> QuestionSchedule:
     """The interview that asks, offline, every question of the scene that the live node had."""
     stamps = {reply.index: reply.stamp_ns for reply in log.replies}
     asked = [
@@ -71,15 +71,15 @@ def as_live(plan: Plan, log: DriveLog) -> Interview:
         for index, item in enumerate(plan.by_time)
         if (stamp := stamps.get(index)) is not None
     ]
-    return Interview(asked, of_scenes=True)
+    return QuestionSchedule(asked, of_scenes=True)
 
 
-def differences(live: DriveLog, offline: DriveLog) -> list[str]:
+def differences(live: RunLog, offline: RunLog) -> list[str]:
     """What a live drive and the same drive offline say differently, in words; empty: nothing.
 
     Args:
         live: What the node published and replied.
-        offline: The same scenes and questions (``OfflineDrive`` with ``only`` and ``as_live``).
+        offline: The same scenes and questions (``OfflineRun`` with ``only`` and ``as_live``).
     """
     found = []
     scenes = {scene.stamp_ns: scene for scene in offline.scenes}

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from vega3d_ros.core.objects import publishable
 from vega3d_ros.evaluation.question_file import Question
 from vega3d_ros.evaluation.replies import RelationReply, Reply
-from vega3d_ros.evaluation.run_log import DriveLog, ReplyRecord, SceneRecord
-from vega3d_ros.perception.object_map import Memory
+from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
+from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.sensing.bags.reader import BagError
-from vega3d_ros.sensing.clip_builder import ClipMaker
+from vega3d_ros.sensing.clip_builder import ClipBuilder
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ UNDECODABLE = "unreadable message"
 
 
 @dataclass
-class Account:
+class FrameCounts:
     """What became of everything on the way.
 
     Attributes:
@@ -56,7 +56,7 @@ class Account:
     """
 
     images: int = 0
-    fates: list[tuple[int, str]] = field(default_factory=list)
+    frame_statuses: list[tuple[int, str]] = field(default_factory=list)
     lacks: dict[str, int] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
@@ -69,11 +69,11 @@ class Account:
 
     def tally(self) -> dict[str, int]:
         """Images by what became of them."""
-        return dict(Counter(fate for _, fate in self.fates).most_common())
+        return dict(Counter(status for _, status in self.frame_statuses).most_common())
 
 
 @dataclass(frozen=True)
-class Interview:
+class QuestionSchedule:
     """What to ask, and when.
 
     Attributes:
@@ -88,13 +88,15 @@ class Interview:
     of_scenes: bool = False
 
     @classmethod
-    def by_time(cls, items: Sequence[Question | RelationQuestion], start_ns: int) -> Interview:
+    def by_time(
+        cls, items: Sequence[Question | RelationQuestion], start_ns: int
+    ) -> QuestionSchedule:
         """Ask each at its own time."""
         moments = [start_ns + round(item.ask_at_s * 1e9) for item in items]
         return cls(list(zip(range(len(items)), items, moments, strict=True)), start_ns)
 
 
-class OfflineDrive:
+class OfflineRun:
     """Runs one recording through a model.
 
     Args:
@@ -116,16 +118,16 @@ class OfflineDrive:
         topics: CameraTopics,
         perceiver: PerceiverLike,
         parameters: Parameters,
-        interview: Interview,
+        interview: QuestionSchedule,
         out: LogWriter,
         *,
-        done: DriveLog | None = None,
+        done: RunLog | None = None,
         only: Collection[int] | None = None,
         start_s: float = 0.0,
         on_progress: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self.account = Account()
-        self.log = DriveLog()
+        self.account = FrameCounts()
+        self.log = RunLog()
         self._bag, self._topics, self._out = bag, topics, out
         self._perceiver, self._parameters = perceiver, parameters
         self._queries = parameters.queries or tuple(perceiver.queries)
@@ -136,10 +138,13 @@ class OfflineDrive:
         self._only = only
         self._start_ns = bag.start_ns + round(start_s * 1e9)
         self._on_progress = on_progress
-        self._memory = Memory(parameters.fixed_frame or "map", parameters.max_objects)
+        self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
         self._transforms = TransformBuffer()
-        self._clips = ClipMaker(
-            parameters, self._transforms.lookup, self._set_back, on_fate=self._on_fate
+        self._clips = ClipBuilder(
+            parameters,
+            self._transforms.lookup,
+            self._on_rewind,
+            on_frame_status=self._on_frame_status,
         )
         self._clips.assembler.depth_expected = bool(topics.depth)
         self._clip: Clip | None = None
@@ -189,7 +194,7 @@ class OfflineDrive:
             self.account.unreadable[message.topic] += 1
             self.account.details[UNDECODABLE] = str(error)
             if is_image:
-                self._on_fate(message.stamp_ns, UNDECODABLE)
+                self._on_frame_status(message.stamp_ns, UNDECODABLE)
             return
         if is_image:
             self._clips.add_image(decoded, now_ns)
@@ -290,7 +295,7 @@ class OfflineDrive:
         predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
         return RelationReply(item, at_s, tuple(predicates), apart_m, spent_ms, stamp, error)
 
-    def _set_back(self, _what: str) -> None:
+    def _on_rewind(self, _what: str) -> None:
         """As the node: whatever was seen is forgotten when time jumps back."""
         self.account.resets += 1
         self._clips.forget()
@@ -300,5 +305,5 @@ class OfflineDrive:
         self._clip = self._scene = None
         self._was_reset = True
 
-    def _on_fate(self, stamp: int, fate: str) -> None:
-        self.account.fates.append((stamp, fate))
+    def _on_frame_status(self, stamp: int, status: str) -> None:
+        self.account.frame_statuses.append((stamp, status))

@@ -19,7 +19,7 @@ SEEN_PIXELS = 150
 COUNTED_PIXELS = 224 * 168
 
 
-class DriveError(RuntimeError):
+class RunError(RuntimeError):
     """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
 
 
@@ -127,7 +127,7 @@ def load_truth(bag: Path) -> Truth | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
-        raise DriveError(msg) from error
+        raise RunError(msg) from error
 
 
 def load_plan(path: Path, duration_s: float) -> Plan:
@@ -155,7 +155,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
             '{"questions": [{"question": "..."}], '
             '"relations": [{"subject": "...", "object": "..."}]}'
         )
-        raise DriveError(msg) from error
+        raise RunError(msg) from error
 
 
 def default_plan(duration_s: float) -> Plan:
@@ -189,7 +189,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return read_object(path)
     except JsonError as error:
-        raise DriveError(str(error)) from error
+        raise RunError(str(error)) from error
 
 
 def _question(item: Mapping[str, Any], at_s: float) -> Question:

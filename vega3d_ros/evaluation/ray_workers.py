@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from vega3d_ros.evaluation.bag_run import FAILED, run_job, write_record
+from vega3d_ros.evaluation.bag_run import FAILED, run_bag, write_record
 from vega3d_ros.evaluation.workers import WorkersError, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.evaluation.bag_run import Job
+    from vega3d_ros.evaluation.bag_run import BagRun
     from vega3d_ros.evaluation.workers import Load, Progress
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
@@ -27,7 +27,7 @@ _loaded: dict[Parameters, PerceiverLike] = {}
 
 
 def run_on_ray(
-    jobs: Sequence[Job],
+    jobs: Sequence[BagRun],
     address: str,
     workers: int,
     progress: Progress,
@@ -102,10 +102,10 @@ def _environment() -> dict[str, str]:
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
-def _do(job: Job, load: Load, environment: dict[str, str]) -> str:
+def _do(job: BagRun, load: Load, environment: dict[str, str]) -> str:
     parameters = job.parameters
     if parameters not in _loaded:
         os.environ.update(environment)  # before torch is imported
         _loaded[parameters] = load(parameters)
-    run_job(job, _loaded[parameters], lambda _done, _all: None)
+    run_bag(job, _loaded[parameters], lambda _done, _all: None)
     return job.name

@@ -52,7 +52,7 @@ class PublishedScene:
 
 
 @dataclass
-class Outcome:
+class RecordedOutputs:
     """What the node published.
 
     Attributes:
@@ -110,13 +110,13 @@ class Outcome:
         }
 
 
-def read_outcome(path: Path, node: str = NODE) -> Outcome:
+def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
     """Read the recording of a node's output.
 
     Raises:
         BagError: If it holds no message or is damaged.
     """
-    outcome = Outcome()
+    outcome = RecordedOutputs()
     with open_bag(path) as bag:
         objects, gates = f"{node}/objects", f"{node}/gate_image"
         topics = [name for name in (objects, gates, DIAGNOSTICS) if name in bag.topics]
@@ -159,7 +159,7 @@ def read_gate_images(
     return pictures
 
 
-def read_drive(
+def read_run_outputs(
     bag: Bag, topics: CameraTopics, stamps: set[int], until_ns: int
 ) -> tuple[dict[int, Frame], dict[int, SE3]]:
     """The frames of some stamps, and the camera's pose at every stamp, up to a time."""

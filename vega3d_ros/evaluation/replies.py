@@ -63,7 +63,7 @@ class RelationReply:
 
 
 @dataclass
-class DriveResult:
+class RunResult:
     """Everything that a drive gave.
 
     Attributes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from vega3d_ros.evaluation.replies import RelationReply
-    from vega3d_ros.evaluation.run_log import DriveLog, ReplyRecord, SceneRecord
+    from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
     from vega3d_ros.evaluation.truth import Sight, TruthSource
 
 RIGHT_IOU = 0.25
@@ -131,14 +131,14 @@ class ClaimRow:
 
 
 @dataclass
-class Rows:
+class ResultRows:
     """All rows of one or several drives."""
 
     answers: list[AnswerRow] = field(default_factory=list)
     objects: list[ObjectRow] = field(default_factory=list)
     claims: list[ClaimRow] = field(default_factory=list)
 
-    def extend(self, other: Rows) -> None:
+    def extend(self, other: ResultRows) -> None:
         """Add those of another drive."""
         self.answers += other.answers
         self.objects += other.objects
@@ -153,7 +153,7 @@ class Rows:
         }
 
     @classmethod
-    def read(cls, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> Rows:
+    def read(cls, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> ResultRows:
         """Rows from plain values."""
         return cls(
             [AnswerRow(**row) for row in plain["answers"]],
@@ -162,7 +162,7 @@ class Rows:
         )
 
 
-def score_drive(bag: str, start_ns: int, log: DriveLog, truth: TruthSource | None) -> Rows:
+def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:
     """Score everything that a drive gave.
 
     Args:
@@ -171,7 +171,7 @@ def score_drive(bag: str, start_ns: int, log: DriveLog, truth: TruthSource | Non
         log: What the drive gave.
         truth: None where unknown; then answers are listed, but not scored.
     """
-    rows = Rows()
+    rows = ResultRows()
     by_stamp = {scene.stamp_ns: scene for scene in log.scenes}
     record = None if truth is None else truth.record
     for reply in log.replies:
@@ -229,7 +229,7 @@ def _score_relation(
 
 
 def _score_objects(
-    rows: Rows,
+    rows: ResultRows,
     bag: str,
     at_s: float,
     scene: SceneRecord,

@@ -87,7 +87,7 @@ class ReplyRecord:
 
 
 @dataclass
-class DriveLog:
+class RunLog:
     """All scenes and replies of a drive, in order."""
 
     scenes: list[SceneRecord] = field(default_factory=list)
@@ -120,12 +120,12 @@ class LogWriter:
         self._file.flush()
 
 
-def read_log(path: Path) -> DriveLog:
+def read_log(path: Path) -> RunLog:
     """Read a log as far as it was written.
 
     A last line that was cut off is taken off the file too, so that it can be continued.
     """
-    log = DriveLog()
+    log = RunLog()
     if not path.is_file():
         return log
     whole = 0

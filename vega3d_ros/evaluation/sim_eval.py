@@ -75,7 +75,7 @@ class Responses:
     grid: tuple[int, int] = (0, 0)
 
 
-class Candidate(Protocol):
+class Respondent(Protocol):
     """Whoever is evaluated."""
 
     @property
@@ -159,7 +159,7 @@ class SceneModel:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Candidate``."""
+        """See ``Respondent``."""
         clip = to_clip(record)
         if not self._depth:
             clip = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))
@@ -200,7 +200,7 @@ def queries(truth: Mapping[str, Any]) -> list[Query]:
 
 
 def evaluate(
-    candidates: Sequence[Candidate], records: Iterable[ClipRecord]
+    candidates: Sequence[Respondent], records: Iterable[ClipRecord]
 ) -> Iterator[list[Results]]:
     """Ask every candidate about every clip.
 

@@ -19,13 +19,13 @@ from vega3d_ros.evaluation.metrics.intervals import (
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.results import RIGHT_IOU, claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
-from vega3d_ros.evaluation.text_prior import Habits, Known
+from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vega3d_ros.core.geometry import Box3D
-    from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, Rows
+    from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
 
 # Below so many recordings, parts of each are what is resampled.
 _ENOUGH_BAGS = 5
@@ -101,7 +101,7 @@ class Parts:
         return "recordings" if self.whole else f"parts of {_PART_S:.0f} s of each recording"
 
 
-def summarise(rows: Rows) -> Summary:
+def summarise(rows: ResultRows) -> Summary:
     """All figures of some drives."""
     parts = Parts([*(row.bag for row in rows.answers), *(row.bag for row in rows.objects)])
     sides = (rows.objects, blind_objects(rows.objects), constant_objects(rows.objects))
@@ -138,8 +138,8 @@ def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
     Those of the same recording would not be blind: it asks about one thing more than once.
     """
     known = {
-        bag: Habits(
-            Known(row.kind, row.question, row.truth)
+        bag: TextPrior(
+            TrainingAnswer(row.kind, row.question, row.truth)
             for row in rows
             if row.bag != bag and row.truth is not None
         )
@@ -298,7 +298,7 @@ def _bin_name(name: str, low: float, high: float) -> str:
     return f"{shown(low)} to {shown(high)} {unit}"
 
 
-def _calibration(rows: Rows, parts: Parts) -> dict[str, list[Bin]]:
+def _calibration(rows: ResultRows, parts: Parts) -> dict[str, list[Bin]]:
     claims = [(c.score, float(c.right), parts(c.bag, c.at_s)) for c in rows.claims]
     answers = [
         (row.confidence, row.score, parts(row.bag, row.asked_at_s))

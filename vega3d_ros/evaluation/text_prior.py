@@ -21,7 +21,7 @@ _CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
 _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
 
 
-class Known(NamedTuple):
+class TrainingAnswer(NamedTuple):
     """A question and its true answer."""
 
     kind: str
@@ -35,7 +35,7 @@ def labels(text: str) -> tuple[str, ...]:
     return tuple(mention.label for mention in mentions(text))
 
 
-class Habits:
+class TextPrior:
     """Answers by habit.
 
     The typical answer to questions of the kind about the same labels, where there were enough;
@@ -46,7 +46,7 @@ class Habits:
         known: What the habits are learnt from.
     """
 
-    def __init__(self, known: Iterable[Known]) -> None:
+    def __init__(self, known: Iterable[TrainingAnswer]) -> None:
         answers: dict[tuple[Any, ...], list[str]] = defaultdict(list)
         wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for kind, question, answer in known:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, SEEN_PIXELS, DriveError, load_truth
+from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, SEEN_PIXELS, RunError, load_truth
 from vega3d_ros.sensing.frame_assembly import stamp_ns
 from vega3d_ros.viz.floor_plan import TrueObject
 
@@ -131,7 +131,7 @@ def find_truth(bag: Bag, wish: str = "auto") -> tuple[TruthSource | None, str]:
         kind = bag.topics.get(wish)
         if kind not in (DETECTIONS, OBJECTS):
             msg = f"--truth {wish} is {kind or 'not in the bag'}; give {DETECTIONS} or {OBJECTS}"
-            raise DriveError(msg)
+            raise RunError(msg)
         return TopicTruth(bag, wish), f"topic {wish}"
     record = load_truth(bag.path)
     if record is not None:

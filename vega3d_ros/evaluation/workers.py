@@ -14,14 +14,14 @@ from vega3d_ros.evaluation.bag_run import (
     FAILED,
     PARTIAL,
     Interrupted,
-    run_job,
+    run_bag,
     write_record,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vega3d_ros.evaluation.bag_run import Job
+    from vega3d_ros.evaluation.bag_run import BagRun
     from vega3d_ros.models.priors.wan.acceleration import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
@@ -92,7 +92,7 @@ def check_memory(workers: int, parameters: Parameters) -> None:
 
 
 def run_here(
-    jobs: Sequence[Job], perceiver: PerceiverLike, progress: Progress
+    jobs: Sequence[BagRun], perceiver: PerceiverLike, progress: Progress
 ) -> list[dict[str, Any]]:
     """One after the other, in this process; an interrupt ends the job it meets and the rest."""
     records = []
@@ -101,7 +101,7 @@ def run_here(
         def told(done_s: float, all_s: float, name: str = job.name) -> None:
             progress(name, done_s, all_s)
 
-        records.append(run_job(job, perceiver, told))
+        records.append(run_bag(job, perceiver, told))
         if records[-1]["status"] == PARTIAL:
             break
         if records[-1]["status"] == COMPLETE:
@@ -110,7 +110,7 @@ def run_here(
 
 
 def run_in_workers(
-    jobs: Sequence[Job], workers: int, progress: Progress, load: Load = load_model
+    jobs: Sequence[BagRun], workers: int, progress: Progress, load: Load = load_model
 ) -> None:
     """All jobs on a number of processes. A job whose process dies is tried once more, alone.
 
@@ -131,7 +131,7 @@ def run_in_workers(
         write_record(job, {"status": FAILED, "error": error})
 
 
-def _run_pool(group: Sequence[Job], workers: int, progress: Progress, load: Load) -> list[str]:
+def _run_pool(group: Sequence[BagRun], workers: int, progress: Progress, load: Load) -> list[str]:
     """Names of the jobs that ended, well or not; those whose process died are missing."""
     context = multiprocessing.get_context("spawn")
     stop, queue = context.Event(), context.Queue()
@@ -169,14 +169,14 @@ class _Worker:
     perceiver: PerceiverLike
 
 
-def _begin(stop: Any, queue: Any, load: Load, job: Job) -> None:
+def _begin(stop: Any, queue: Any, load: Load, job: BagRun) -> None:
     # The first process ends the others in order; Ctrl-C reaches all of them at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop, _Worker.queue = stop, queue
     _Worker.perceiver = load(job.parameters)
 
 
-def _do(job: Job) -> str:
+def _do(job: BagRun) -> str:
     told_s = 0.0
 
     def progress(done_s: float, all_s: float) -> None:
@@ -187,5 +187,5 @@ def _do(job: Job) -> str:
             told_s = time.monotonic()
             _Worker.queue.put((job.name, done_s, all_s))
 
-    run_job(job, _Worker.perceiver, progress)
+    run_bag(job, _Worker.perceiver, progress)
     return job.name

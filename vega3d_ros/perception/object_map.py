@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _GATE = 11.345
 
 
-class MemoryOrderError(ValueError):
+class ObjectMapOrderError(ValueError):
     """An update older than the one before; the message says what to do."""
 
 
-class Memory:
+class ObjectMap:
     """Remembers the objects of a place and gives each a name that stays ("chair-3").
 
     Tracks live in ``fixed_frame`` alone. Objects in any other frame (the camera's, where TF is
@@ -94,7 +94,7 @@ class Memory:
                 f"update at {stamp_ns} ns comes after one at {self._stamp_ns} ns; "
                 "call clear() when time jumps back"
             )
-            raise MemoryOrderError(msg)
+            raise ObjectMapOrderError(msg)
         self._stamp_ns = stamp_ns
         fixed = [i for i, found in enumerate(objects) if found.frame_id == self.fixed_frame]
         match = self._associate([objects[i] for i in fixed])

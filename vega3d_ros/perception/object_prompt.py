@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.models.grounders.merging import Sighting
+    from vega3d_ros.models.grounders.merging import Candidate
 
 
-class Finding(NamedTuple):
+class Detection(NamedTuple):
     """An object and the sightings it was merged from."""
 
     object: SceneObject
-    sightings: list[Sighting]
+    sightings: list[Candidate]
 
 
 def told(
-    findings: Sequence[Finding], reference_from_output: SE3, frames: int, tokens: int
+    findings: Sequence[Detection], reference_from_output: SE3, frames: int, tokens: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the language model is told of findings beside their names.
 

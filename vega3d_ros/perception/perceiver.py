@@ -47,8 +47,8 @@ class Perceiver:
         self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
-        self.shortages = 0
-        self.on_shortage: Callable[[str], None] = lambda _: None
+        self.out_of_memory_count = 0
+        self.on_out_of_memory: Callable[[str], None] = lambda _: None
         self._kept = KeyframeCache(keyframes)
         self._newest: weakref.ref[Scene] | None = None
 
@@ -141,8 +141,8 @@ class Perceiver:
         self.reset()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self.shortages += 1
-        self.on_shortage(what)
+        self.out_of_memory_count += 1
+        self.on_out_of_memory(what)
 
     def _encode(
         self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None

@@ -15,10 +15,10 @@ from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.objects import LONGEST_TEXT, Answer, SceneObject
 from vega3d_ros.core.token_grid import TokenGeometry, features, level, token_geometry
 from vega3d_ros.models.checkpoints.device_memory import retried
-from vega3d_ros.models.grounders.merging import Sighting, distinct, group, merge, promising
+from vega3d_ros.models.grounders.merging import Candidate, distinct, group, merge, promising
 from vega3d_ros.models.grounders.token_head.box_coding import decode
 from vega3d_ros.models.grounders.token_head.head import presence
-from vega3d_ros.perception.object_prompt import Finding, told
+from vega3d_ros.perception.object_prompt import Detection, told
 from vega3d_ros.perception.relations import Relation, relate
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PerceiverError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
+class PointedToken:
     """The token that a query points at, before boxes are merged.
 
     Attributes:
@@ -151,13 +151,13 @@ class Scene:
         return tuple(sure[i] for i in distinct(sure))
 
     @cached_property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Detection]:
         """What the language model is told of: all that may be here, best first."""
         every = self._everything
         return [every[i] for i in distinct([item.object for item in every])][:_MOST_TOLD]
 
     @cached_property
-    def _everything(self) -> list[Finding]:
+    def _everything(self) -> list[Detection]:
         """All that may be here of what the model knows by name and of what is looked for."""
         if not self._perceiver.grounds:
             return []
@@ -181,13 +181,13 @@ class Scene:
             for found in self._find(texts, self._perceiver.threshold)
         ]
 
-    def _find(self, texts: Sequence[str], threshold: float) -> list[list[Finding]]:
+    def _find(self, texts: Sequence[str], threshold: float) -> list[list[Detection]]:
         return [
             self._merge(text, sightings, threshold)
             for text, _, sightings in self._search(texts, threshold)
         ]
 
-    def locate_all(self, texts: Sequence[str]) -> list[Located]:
+    def locate_all(self, texts: Sequence[str]) -> list[PointedToken]:
         """The token that each description points at, whether or not it is thought to be here."""
         self._tell()
         located = []
@@ -198,7 +198,7 @@ class Scene:
             found = [item.object for item in self._merge(text, sightings, 0.0)]
             sure = [item for item in found if item.score >= self._perceiver.threshold]
             located.append(
-                Located(
+                PointedToken(
                     frame,
                     *divmod(cell, columns),
                     float(scores[best]),
@@ -255,7 +255,9 @@ class Scene:
             )
             self._prefix = language.tell(self._prefix, tokens)
 
-    def told(self, findings: Sequence[Finding]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def told(
+        self, findings: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the language model is told of findings; see :func:`telling.told`."""
         newest = self._geometry[-1]
         reference = SE3.identity()
@@ -301,7 +303,7 @@ class Scene:
     @torch.inference_mode()
     def _search(
         self, texts: Sequence[str], threshold: float
-    ) -> list[tuple[str, NDArray[np.float32], list[Sighting]]]:
+    ) -> list[tuple[str, NDArray[np.float32], list[Candidate]]]:
         """For each text: presence of every token [T], and placed proposals of the promising ones.
 
         Where no token reaches the threshold, none is promising.
@@ -330,14 +332,14 @@ class Scene:
             numbers = torch.tensor(pairs, dtype=torch.long, device=states.device).view(-1, 2)
             queries, tokens = numbers[:, 0], numbers[:, 1]
             raw = head.boxes(self._tokens[tokens], self._features[tokens], states[queries])
-            sightings: list[list[Sighting]] = [[] for _ in texts]
+            sightings: list[list[Candidate]] = [[] for _ in texts]
             for (query, token), values in zip(pairs, raw.cpu().numpy(), strict=True):
                 sighting = self._place(token, float(scores[query, token]), values)
                 if sighting is not None:
                     sightings[query].append(sighting)
         return list(zip(asked, scores, sightings, strict=True))
 
-    def _place(self, token: int, score: float, raw: NDArray[np.float32]) -> Sighting | None:
+    def _place(self, token: int, score: float, raw: NDArray[np.float32]) -> Candidate | None:
         rows, columns = self._language.grid
         index, cell = divmod(token, rows * columns)
         geometry = self._geometry[index]
@@ -345,7 +347,7 @@ class Scene:
         if geometry is None or (not self.clip.fixed_frame and index != last):
             return None
         pose = geometry.fixed_from_level if self.clip.fixed_frame else None
-        return Sighting(
+        return Candidate(
             token,
             index,
             self.clip.frames[index].stamp_ns,
@@ -354,12 +356,12 @@ class Scene:
             pose or SE3.identity(),
         )
 
-    def _merge(self, text: str, sightings: list[Sighting], threshold: float) -> list[Finding]:
+    def _merge(self, text: str, sightings: list[Candidate], threshold: float) -> list[Detection]:
         output_from_working = SE3.identity()
         if not self.clip.fixed_frame and self._geometry[-1] is not None:
             output_from_working = SE3(self._geometry[-1].level_from_optical.T, np.zeros(3))
         return [
-            Finding(
+            Detection(
                 merge(one, self._label(text), text, self.clip.output_frame, output_from_working),
                 one,
             )

@@ -21,7 +21,7 @@ class Stage(IntEnum):
     DONE = 3
 
 
-class RequestError(RuntimeError):
+class WorkError(RuntimeError):
     """A request that cannot be served.
 
     Attributes:
@@ -33,7 +33,7 @@ class RequestError(RuntimeError):
         self.code = code
 
 
-class Request:
+class WorkItem:
     """One request on its way: settled once, by whoever comes first.
 
     Args:

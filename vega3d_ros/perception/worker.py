@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from vega3d_ros.core.geometry import iou_axis_aligned
-from vega3d_ros.perception.work_item import Request, RequestError, Stage
+from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip
     from vega3d_ros.core.objects import Answer, SceneObject
-    from vega3d_ros.perception.object_map import Memory
+    from vega3d_ros.perception.object_map import ObjectMap
     from vega3d_ros.perception.relations import Relation
 
 SAME_OBJECT_IOU = 0.5
@@ -139,7 +139,7 @@ class Worker:
     def __init__(
         self,
         load: Callable[[], PerceiverLike],
-        memory: Memory,
+        memory: ObjectMap,
         on_scene: Callable[[SceneState], None],
         on_error: Callable[[str, str], None],
         max_requests: int = 16,
@@ -160,7 +160,7 @@ class Worker:
         self._wanted_queries: tuple[str, ...] | None = None
         self._state: SceneState | None = None
         self._clip: tuple[Clip, int] | None = None
-        self._requests: deque[Request] = deque()
+        self._requests: deque[WorkItem] = deque()
         self._generation = 0
         self._forget = False
         self._sequence = 0
@@ -202,7 +202,7 @@ class Worker:
             self._clip = (clip, arrival_ns)
             self._change.notify_all()
 
-    def submit(self, request: Request) -> bool:
+    def submit(self, request: WorkItem) -> bool:
         """Hand over a request; returns False where too many wait."""
         with self._change:
             self._requests = deque(waiting for waiting in self._requests if not waiting.done)
@@ -291,31 +291,31 @@ class Worker:
             return True
         return any(self._is_ready(request) for request in self._requests)
 
-    def _is_ready(self, request: Request) -> bool:
+    def _is_ready(self, request: WorkItem) -> bool:
         if request.done:
             return False
         try:
             ready = request.ready(self._state)
-        except RequestError as error:
+        except WorkError as error:
             request.settle(error=error)
             return False
         if not ready:
             request.enter(Stage.WAITING_FOR_SCENE)
         return ready
 
-    def _next_request(self) -> Request | None:
+    def _next_request(self) -> WorkItem | None:
         """The first that can be answered; it stays queued meanwhile, so that it can expire."""
         self._requests = deque(request for request in self._requests if not request.done)
         return next((request for request in self._requests if self._is_ready(request)), None)
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: WorkItem) -> None:
         state = self._state
         if state is None or not request.enter(Stage.ANSWERING):
             return
         try:
             result = request.run(state)
         except Exception as error:  # noqa: BLE001 (settled below, and logged unless it is an answer in itself)
-            if not isinstance(error, RequestError):
+            if not isinstance(error, WorkError):
                 self.failed += 1
                 self._on_error(f"a request failed: {error}", traceback.format_exc())
             request.settle(error=error)

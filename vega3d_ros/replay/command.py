@@ -11,31 +11,31 @@ from rich.console import Console
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
-    Job,
-    finish_drive,
+    BagRun,
+    finish_run,
     make_plan,
     topic_record,
     write_record,
 )
 from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
-from vega3d_ros.evaluation.offline import OfflineDrive
+from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.question_file import DriveError, Plan
-from vega3d_ros.evaluation.recorded_outputs import NODE, read_outcome
+from vega3d_ros.evaluation.question_file import Plan, RunError
+from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
-from vega3d_ros.replay.session import drive_live, interruptible
+from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, open_bag
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.offline import Interview
-    from vega3d_ros.evaluation.replies import DriveResult
-    from vega3d_ros.evaluation.run_log import DriveLog
+    from vega3d_ros.evaluation.offline import QuestionSchedule
+    from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.run_log import RunLog
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.check and args.model is None:
         msg = "--check needs --model: what a running node was given is not known here"
-        raise DriveError(msg)
+        raise RunError(msg)
     if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
         msg = "--rate, --seconds and --loop must be positive, --start not negative"
-        raise DriveError(msg)
+        raise RunError(msg)
     console = Console()
     with open_bag(args.bag) as bag, interruptible():
         topics = bag.find_topics(image=args.image, camera_info=args.camera_info, depth=args.depth)
@@ -93,13 +93,15 @@ def run(args: argparse.Namespace) -> int:
             console.print(f"  {note}", highlight=False)
         folder = args.out / BAGS / args.bag.resolve().stem
         _prepare(folder)
-        result = drive_live(
+        result = run_live(
             bag, topics, plan, folder, console,
             rate=args.rate, start_s=args.start, seconds=args.seconds, loops=args.loop,
             paused=args.pause, node=args.node,
             command=None if args.model is None else node_command(args.model, topics),
         )  # fmt: skip
-        log = live_log(bag, topics, plan, result, read_outcome(folder / "output_bag", args.node))
+        log = live_log(
+            bag, topics, plan, result, read_recorded_outputs(folder / "output_bag", args.node)
+        )
         record = _record(args, bag, topics, log, truth, folder, result)
         differ = _check(args, bag, topics, as_live(plan, log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
@@ -112,10 +114,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if not scenes:
         msg = f"{args.node} published no scene; look at /diagnostics, or {folder / 'node.log'}"
-        raise DriveError(msg)
+        raise RunError(msg)
     if differ:
         msg = "live and offline differ: " + "; ".join(differ)
-        raise DriveError(msg)
+        raise RunError(msg)
     if args.check:
         console.print("live and offline agree: same scenes, objects, answers and stamps")
     return 0
@@ -125,8 +127,8 @@ def _check(
     args: argparse.Namespace,
     bag: Bag,
     topics: CameraTopics,
-    interview: Interview,
-    live: DriveLog,
+    interview: QuestionSchedule,
+    live: RunLog,
     folder: Path,
 ) -> list[str]:
     """Differences between what came live and what the same model gives offline."""
@@ -134,7 +136,7 @@ def _check(
         None, model=args.model, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS
     )
     with LogWriter(folder / "offline.jsonl", fresh=True) as out:
-        drive = OfflineDrive(
+        drive = OfflineRun(
             bag, topics, load_model(parameters), parameters, interview, out,
             only={scene.stamp_ns for scene in live.scenes}, start_s=args.start,
         )  # fmt: skip
@@ -155,12 +157,12 @@ def _record(
     args: argparse.Namespace,
     bag: Bag,
     topics: CameraTopics,
-    log: DriveLog,
+    log: RunLog,
     truth: TruthSource | None,
     folder: Path,
-    result: DriveResult,
+    result: RunResult,
 ) -> dict[str, Any]:
-    outcome = read_outcome(folder / "output_bag", args.node)
+    outcome = read_recorded_outputs(folder / "output_bag", args.node)
     with LogWriter(folder / LOG, fresh=True) as out:
         for scene in log.scenes:
             out.scene(scene)
@@ -186,7 +188,7 @@ def _record(
             "loops": args.loop,
             "rate": args.rate,
         },
-        **finish_drive(
+        **finish_run(
             folder, folder.name, bag, topics, log, truth,
             result.played_s - args.start, (result.played_s - args.start) / args.rate,
             result.remembered, result.fixed_frame,
@@ -205,12 +207,12 @@ def _prepare(folder: Path) -> None:
     if output.is_dir():
         if not {f.name for f in output.iterdir()} <= {"metadata.yaml", "output_bag.mcap"}:
             msg = f"{output} is no recording of an earlier replay; give another folder with --out"
-            raise DriveError(msg)
+            raise RunError(msg)
         shutil.rmtree(output)
 
 
-def _job(args: argparse.Namespace, folder: Path) -> Job:
-    return Job(args.bag, folder.name, folder, "", Parameters())
+def _job(args: argparse.Namespace, folder: Path) -> BagRun:
+    return BagRun(args.bag, folder.name, folder, "", Parameters())
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
-from vega3d_ros.evaluation.question_file import DriveError, Plan, Question
+from vega3d_ros.evaluation.question_file import Plan, Question, RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
 from vega3d_ros.evaluation.replies import (
-    DriveResult,
     RelationReply,
     Reply,
+    RunResult,
     nanoseconds,
     scene_objects,
 )
@@ -41,7 +41,7 @@ _QUIET_S = 1.0
 _POLL_S = 0.02
 
 
-class Drive:
+class LiveRun:
     """Talks to a perception node that is starting or running.
 
     Args:
@@ -80,7 +80,7 @@ class Drive:
             waited_s = time.monotonic() - begin_s
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
-                raise DriveError(msg)
+                raise RunError(msg)
             self._on_state(state)
             time.sleep(0.1)
         return time.monotonic() - begin_s
@@ -92,7 +92,7 @@ class Drive:
             return state
         ready, words = self._client.model_state()
         if not ready and "could not be loaded" in words:
-            raise DriveError(words)
+            raise RunError(words)
         return "" if ready else words
 
     def run(
@@ -103,7 +103,7 @@ class Drive:
         output: Path,
         playing: Playing,
         on_player: Callable[[Player], None] = lambda _: None,
-    ) -> DriveResult:
+    ) -> RunResult:
         """Play, ask, record.
 
         Args:
@@ -123,7 +123,7 @@ class Drive:
         recorder = Recorder(
             self._node, output, self._record_topics(bag, topics), lambda: player.now_ns
         )
-        result = DriveResult()
+        result = RunResult()
         stop = threading.Event()
         failures: list[Exception] = []
         thread = threading.Thread(
@@ -151,7 +151,7 @@ class Drive:
             self._check()
             if time.monotonic() > end_s:
                 msg = f"the node is active, but does not listen to {topics.image}; see its log"
-                raise DriveError(msg)
+                raise RunError(msg)
             time.sleep(_POLL_S)
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
@@ -161,7 +161,7 @@ class Drive:
             self._check()
             if time.monotonic() > end_s:
                 msg = f"the node is active, but does not publish {self._objects}; see its log"
-                raise DriveError(msg)
+                raise RunError(msg)
             time.sleep(_POLL_S)
         light = (topics.camera_info, *topics.tf)
         return published | {name: bag.topics[name] for name in light if name}
@@ -177,7 +177,7 @@ class Drive:
         }
 
     def _interview(
-        self, player: Player, thread: threading.Thread, plan: Plan, result: DriveResult
+        self, player: Player, thread: threading.Thread, plan: Plan, result: RunResult
     ) -> None:
         pending = plan.by_time
         while thread.is_alive() or pending:
@@ -190,7 +190,7 @@ class Drive:
                 time.sleep(_POLL_S)
         self._on_progress(player.elapsed_s)
 
-    def _ask(self, item: Question | RelationQuestion, now_s: float, result: DriveResult) -> None:
+    def _ask(self, item: Question | RelationQuestion, now_s: float, result: RunResult) -> None:
         if isinstance(item, Question):
             reply = self._ask_question(item, now_s)
             result.replies.append(reply)
@@ -243,11 +243,11 @@ class Drive:
                 count, quiet_since_s = recorder.counts.get(self._objects, 0), time.monotonic()
             time.sleep(_POLL_S)
 
-    def _remember(self, result: DriveResult) -> None:
+    def _remember(self, result: RunResult) -> None:
         try:
             response = self._client.remembered()
         except ClientError as error:
-            raise DriveError(str(error)) from error
+            raise RunError(str(error)) from error
         result.fixed_frame = response.header.frame_id
         result.remembered = scene_objects(response.objects, response.header.frame_id)
 

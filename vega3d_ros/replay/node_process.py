@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vega3d_ros.evaluation.question_file import DriveError
+from vega3d_ros.evaluation.question_file import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class NodeProcess:
         if self._process is not None and (status := self._process.poll()) is not None:
             words = f"its last words ({self._log}):\n{self.log_tail()}"
             msg = f"the node ended with status {status}; {words}"
-            raise DriveError(msg)
+            raise RunError(msg)
 
     def log_tail(self) -> str:
         """The last lines of its output."""
@@ -100,7 +100,7 @@ def share_folder(package: str) -> Path:
         if (folder / "msg").is_dir():
             return folder
     msg = f"{package} is not installed; run `make demo`, or build the package and source its setup"
-    raise DriveError(msg)
+    raise RunError(msg)
 
 
 def private_environment(environment: Mapping[str, str]) -> dict[str, str]:

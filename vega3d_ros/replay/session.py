@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from vega3d_ros.evaluation.question_file import DriveError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE
 from vega3d_ros.evaluation.replies import Reply
 from vega3d_ros.replay.node_process import (
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vega3d_ros.evaluation.question_file import Plan
-    from vega3d_ros.evaluation.replies import DriveResult, RelationReply
+    from vega3d_ros.evaluation.replies import RelationReply, RunResult
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 
-def drive_live(
+def run_live(
     bag: Bag,
     topics: CameraTopics,
     plan: Plan,
@@ -47,7 +47,7 @@ def drive_live(
     paused: bool = False,
     command: Sequence[str] | None = None,
     node: str = NODE,
-) -> DriveResult:
+) -> RunResult:
     """Play a recording to a node, ask, and record what it publishes as ``output_bag``.
 
     Args:
@@ -69,11 +69,11 @@ def drive_live(
     """
     try:
         # rclpy only here: everything above and below works where ROS is missing.
-        from vega3d_ros.replay.live_run import Drive, pause_services, ros_node  # noqa: PLC0415
+        from vega3d_ros.replay.live_run import LiveRun, pause_services, ros_node  # noqa: PLC0415
         from vega3d_ros.replay.player import Playing  # noqa: PLC0415
     except ImportError as error:
         msg = f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
-        raise DriveError(msg) from error
+        raise RunError(msg) from error
     environment = large_image_environment(share_folder("vega3d_ros"))
     if command is not None:
         environment = private_environment(environment)
@@ -110,7 +110,7 @@ def drive_live(
 
         check = _nothing if process is None else process.check
         with ros_node("vega3d_replay") as own:
-            drive = Drive(own, check, on_state, on_reply, on_progress, node)
+            drive = LiveRun(own, check, on_state, on_reply, on_progress, node)
             ready_s = drive.wait_until_active()
             progress.update(task, description="playing", total=length_s)
             playing = Playing(rate, start_s, seconds, loops, paused)
@@ -130,7 +130,7 @@ def _end(process: NodeProcess) -> None:
     if status != 0:
         words = f"its last words:\n{process.log_tail()}"
         msg = f"the node did not stop in order (status {status}); {words}"
-        raise DriveError(msg)
+        raise RunError(msg)
 
 
 def _nothing() -> None:

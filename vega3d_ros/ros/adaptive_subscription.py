@@ -22,7 +22,7 @@ _RELIABILITY = {
 }
 
 
-class Input:
+class AdaptiveSubscription:
     """One topic to listen to.
 
     Starts as best effort and volatile, which every publisher can serve, and asks for more as soon

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from vega3d_ros.ros.adaptive_subscription import Input
+from vega3d_ros.ros.adaptive_subscription import AdaptiveSubscription
 from vega3d_ros.ros.tf import subscribe_transforms
-from vega3d_ros.sensing.clip_builder import ClipMaker
+from vega3d_ros.sensing.clip_builder import ClipBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ _IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": Co
 _INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
 
 
-class Intake:
+class CameraInput:
     """Subscribes to a camera, depth and transforms, and hands out a clip per new keyframe.
 
     Everything here runs on the executor's thread.
@@ -50,23 +50,23 @@ class Intake:
         parameters: Parameters,
         health: Health,
         submit: Callable[[Clip, int], None],
-        set_back: Callable[[str], None],
+        on_rewind: Callable[[str], None],
     ) -> None:
         self._node = node
         self._health = health
         self._submit = submit
         self.transforms = subscribe_transforms(node, self._advance)
-        self._clips = ClipMaker(
+        self._clips = ClipBuilder(
             parameters,
             None if self.transforms is None else self.transforms.lookup,
-            set_back,
+            on_rewind,
             node.get_logger().warning,
         )
         qos = parameters.image_qos
         self._inputs = {
-            "camera_info": Input(node, "camera_info", _INFOS, self._on_camera_info),
-            "depth": Input(node, "depth", _IMAGES, self._on_depth, qos),
-            "image": Input(node, "image", _IMAGES, self._on_image, qos),
+            "camera_info": AdaptiveSubscription(node, "camera_info", _INFOS, self._on_camera_info),
+            "depth": AdaptiveSubscription(node, "depth", _IMAGES, self._on_depth, qos),
+            "image": AdaptiveSubscription(node, "image", _IMAGES, self._on_image, qos),
         }
         # Steady: simulated time may stand still or loop.
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -25,16 +25,16 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from vega3d_ros.msg import ErrorCode
-from vega3d_ros.perception.object_map import Memory
-from vega3d_ros.perception.work_item import RequestError
+from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
-from vega3d_ros.ros.camera_input import Intake
+from vega3d_ros.ros.camera_input import CameraInput
 from vega3d_ros.ros.diagnostics import Facts, Health, judge
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
 from vega3d_ros.ros.messages import diagnostics_message
 from vega3d_ros.ros.parameters import declare_parameters, read_parameters
-from vega3d_ros.ros.publishers import Outputs
-from vega3d_ros.ros.services import Requests
+from vega3d_ros.ros.publishers import Publishers
+from vega3d_ros.ros.services import Services
 from vega3d_ros.ros.worker_futures import Session
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS
 
@@ -63,7 +63,9 @@ Factory: TypeAlias = (
 
 
 def load_perceiver(
-    parameters: Parameters, progress: Callable[[str], None], on_shortage: Callable[[str], None]
+    parameters: Parameters,
+    progress: Callable[[str], None],
+    on_out_of_memory: Callable[[str], None],
 ) -> PerceiverLike:
     """Load and warm up the model that the parameters name."""
     # Here, in the worker's thread: importing it takes seconds.
@@ -78,7 +80,7 @@ def load_perceiver(
         frames=parameters.clip_length,
         progress=progress,
     )
-    perceiver.on_shortage = on_shortage
+    perceiver.on_out_of_memory = on_out_of_memory
     return perceiver
 
 
@@ -103,14 +105,14 @@ class PerceptionNode(LifecycleNode):
         self._active = False
         self._loading = ""
         self._health = Health()
-        self._intake: Intake | None = None
+        self._intake: CameraInput | None = None
         self._expiry: Any = None
         self._since_ns = time.monotonic_ns()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady: a paused or looping simulation must not stop the watch.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HEALTH_PERIOD_S, self._publish_health, clock=self._steady)
-        self._requests = Requests(self, self._session, self._forget)
+        self._requests = Services(self, self._session, self._forget)
         threshold = JumpThreshold(
             min_forward=None,
             min_backward=Duration(nanoseconds=-JUMP_BACK_NS),
@@ -131,10 +133,12 @@ class PerceptionNode(LifecycleNode):
     def on_configure(self, state: Any) -> Any:
         """Check the parameters and begin to load the model."""
         parameters = read_parameters(self)
-        outputs = Outputs(self, self._health, parameters.model_name, parameters.min_score)
+        outputs = Publishers(self, self._health, parameters.model_name, parameters.min_score)
         worker = Worker(
-            functools.partial(self._factory, parameters, self._on_progress, self._on_shortage),
-            Memory(parameters.fixed_frame or "map", parameters.max_objects),
+            functools.partial(
+                self._factory, parameters, self._on_progress, self._on_out_of_memory
+            ),
+            ObjectMap(parameters.fixed_frame or "map", parameters.max_objects),
             self._on_scene,
             self.report_failure,
             parameters.max_waiting_queries,
@@ -166,12 +170,12 @@ class PerceptionNode(LifecycleNode):
         try:
             self._health.forget()
             self._since_ns = time.monotonic_ns()
-            self._intake = Intake(
+            self._intake = CameraInput(
                 self,
                 session.parameters,
                 self._health,
                 session.worker.submit_clip,
-                self._on_time_set_back,
+                self._on_time_rewind,
             )
             self._expiry = self.create_timer(EXPIRY_PERIOD_S, self._expire, clock=self._steady)
             result = super().on_activate(state)
@@ -239,9 +243,9 @@ class PerceptionNode(LifecycleNode):
 
     def _on_clock_jump(self, jump: Any) -> None:
         if self._active and jump.delta.nanoseconds < 0:
-            self._on_time_set_back("the clock went back")
+            self._on_time_rewind("the clock went back")
 
-    def _on_time_set_back(self, what: str) -> None:
+    def _on_time_rewind(self, what: str) -> None:
         self._health.tick("backward jumps of time")
         self._forget(f"{what}: time was set back (a bag that loops?)", transforms=True)
 
@@ -254,14 +258,14 @@ class PerceptionNode(LifecycleNode):
             return
         self.get_logger().info(f"{reason}: buffers, scenes and remembered objects are cleared")
         state = session.worker.state
-        session.worker.reset(RequestError(ErrorCode.CANCELLED, reason))
+        session.worker.reset(WorkError(ErrorCode.CANCELLED, reason))
         if state is not None:
             session.outputs.clear_markers(state)
 
     def _expire(self) -> None:
         if self._configured is not None:
             late = "no result in time; allow more time or ask less often"
-            error = RequestError(ErrorCode.TIMEOUT, late)
+            error = WorkError(ErrorCode.TIMEOUT, late)
             self._configured.worker.expire(time.monotonic_ns(), error)
 
     # Results. Called in the worker's thread.
@@ -286,7 +290,7 @@ class PerceptionNode(LifecycleNode):
         self._loading = what
         self.get_logger().info(f"loading: {what}")
 
-    def _on_shortage(self, what: str) -> None:
+    def _on_out_of_memory(self, what: str) -> None:
         self._health.count("times memory ended")
         self._health.note("last time memory ended", what)
         self.get_logger().warning(
@@ -304,7 +308,7 @@ class PerceptionNode(LifecycleNode):
     def _session(self, active: bool) -> Session:
         if self._configured is None or (active and not self._active):
             what = "activate" if self._configured is not None else "configure and activate"
-            raise RequestError(ErrorCode.NOT_ACTIVE, f"the node is not active; {what} it")
+            raise WorkError(ErrorCode.NOT_ACTIVE, f"the node is not active; {what} it")
         transforms = None if self._intake is None else self._intake.transforms
         return replace(self._configured, transforms=transforms)
 

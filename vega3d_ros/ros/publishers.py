@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vega3d_ros.ros.diagnostics import Health
 
 
-class Outputs:
+class Publishers:
     """The node's publishers. ``publish`` may be called from any one thread at a time.
 
     Args:

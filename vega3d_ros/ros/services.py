@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from vega3d_ros.action import AskScene
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.settings import unfit_queries
-from vega3d_ros.perception.work_item import Request, RequestError, Stage
+from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 from vega3d_ros.ros.messages import (
     answer_message,
     duration_message,
@@ -47,7 +47,7 @@ _FEEDBACK = {
 }
 
 
-class Requests:
+class Services:
     """Serves questions about the newest scene.
 
     Args:
@@ -63,7 +63,7 @@ class Requests:
         self._node = node
         self._session = session
         self._reset = reset
-        self._goals: dict[bytes, Request] = {}
+        self._goals: dict[bytes, WorkItem] = {}
         # Reentrant: in an exclusive group, one waiting handler would hold up all others.
         group = ReentrantCallbackGroup()
         for kind, name, handler in (
@@ -118,7 +118,7 @@ class Requests:
                     f"nothing in the newest scene is {description!r} with a score of {least:.2f} "
                     f"or more"
                 )
-                raise RequestError(ErrorCode.NOT_FOUND, text)
+                raise WorkError(ErrorCode.NOT_FOUND, text)
 
         return await self._serve(reply, work)
 
@@ -171,7 +171,7 @@ class Requests:
             queries = tuple(query.strip() for query in request.queries)
             try:
                 if why := unfit_queries(queries):
-                    raise RequestError(ErrorCode.BAD_REQUEST, f"queries: {why}")
+                    raise WorkError(ErrorCode.BAD_REQUEST, f"queries: {why}")
                 session.worker.set_queries(queries)
             finally:
                 reply.queries = list(session.worker.queries())
@@ -183,7 +183,7 @@ class Requests:
     def _on_reset(self, _: Any, reply: Any) -> Any:
         try:
             self._session(True)
-        except RequestError as error:
+        except WorkError as error:
             reply.success, reply.message = False, str(error)
             return reply
         self._reset("reset by request")
@@ -195,7 +195,7 @@ class Requests:
         key = bytes(goal.goal_id.uuid)
 
         async def work(started_ns: int) -> None:
-            def feedback(request: Request) -> None:
+            def feedback(request: WorkItem) -> None:
                 self._goals[key] = request
                 if goal.is_cancel_requested:  # before there was a request to settle
                     self._on_cancel(goal)
@@ -220,7 +220,7 @@ class Requests:
     def _on_cancel(self, goal: Any) -> Any:
         request = self._goals.get(bytes(goal.goal_id.uuid))
         if request is not None:
-            request.settle(error=RequestError(ErrorCode.CANCELLED, "cancelled by the client"))
+            request.settle(error=WorkError(ErrorCode.CANCELLED, "cancelled by the client"))
         return CancelResponse.ACCEPT
 
     # What the handlers share.
@@ -230,7 +230,7 @@ class Requests:
         try:
             await work(started_ns)
             reply.success, reply.error_code = True, ErrorCode.NONE
-        except RequestError as error:
+        except WorkError as error:
             reply.error_code, reply.message = error.code, str(error)
         except TransformError as error:
             reply.error_code, reply.message = ErrorCode.NO_TRANSFORM, str(error)
@@ -247,7 +247,7 @@ class Requests:
         started_ns: int,
         *,
         wait: bool,
-        on_change: Callable[[Request], None] | None = None,
+        on_change: Callable[[WorkItem], None] | None = None,
     ) -> None:
         question = _required("question", request.question)
         session = self._session(True)
@@ -286,7 +286,7 @@ class Requests:
         if frame_id in {"", clip.output_frame}:
             return lambda item: item
         if session.transforms is None:
-            raise RequestError(
+            raise WorkError(
                 ErrorCode.NO_TRANSFORM, "this node has no transforms; leave frame_id empty"
             )
         target_from_source = session.transforms.lookup(frame_id, clip.output_frame, clip.stamp_ns)
@@ -308,5 +308,5 @@ class Requests:
 def _required(name: str, text: str) -> str:
     text = text.strip()
     if not text:
-        raise RequestError(ErrorCode.BAD_REQUEST, f"{name} is empty; say what is asked for")
+        raise WorkError(ErrorCode.BAD_REQUEST, f"{name} is empty; say what is asked for")
     return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.task import Future
 
 from vega3d_ros.msg import ErrorCode
-from vega3d_ros.perception.work_item import Request, RequestError
+from vega3d_ros.perception.work_item import WorkError, WorkItem
 from vega3d_ros.perception.worker import SceneState, Status, Worker
 from vega3d_ros.ros.messages import duration_ns
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import SceneLike
-    from vega3d_ros.ros.publishers import Outputs
+    from vega3d_ros.ros.publishers import Publishers
     from vega3d_ros.ros.tf import Transforms
 
 
@@ -31,7 +31,7 @@ class Session:
 
     parameters: Parameters
     worker: Worker
-    outputs: Outputs
+    outputs: Publishers
     transforms: Transforms | None
 
 
@@ -68,7 +68,7 @@ async def answer(
     refusal: int,
     *,
     wait: bool = False,
-    on_change: Callable[[Request], None] | None = None,
+    on_change: Callable[[WorkItem], None] | None = None,
 ) -> tuple[SceneState, Any]:
     """Have ``run`` called on the newest scene by the worker; returns the scene and the result.
 
@@ -91,29 +91,27 @@ async def answer(
             return state, run(state.scene)
         except ValueError as error:
             node.get_logger().warning(f"a request was refused: {error!r}")
-            raise RequestError(refusal, str(error)) from error
+            raise WorkError(refusal, str(error)) from error
 
     timeout_ns = duration_ns(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
     ready = _freshness(node, duration_ns(request.max_age), wait=wait)
-    work = Request(run_checked, time.monotonic_ns() + timeout_ns, ready)
+    work = WorkItem(run_checked, time.monotonic_ns() + timeout_ns, ready)
     signal = _Signal(node.executor)
     work.on_change = signal.set
     if on_change is not None:
         on_change(work)
     if not session.worker.submit(work):
         limit = session.parameters.max_waiting_queries
-        raise RequestError(
-            ErrorCode.BUSY, f"{limit} requests are waiting already; ask again later"
-        )
+        raise WorkError(ErrorCode.BUSY, f"{limit} requests are waiting already; ask again later")
     while not work.done:
         await signal.wait()
         if on_change is not None:
             on_change(work)
-    if isinstance(work.error, RequestError):
+    if isinstance(work.error, WorkError):
         raise work.error
     if work.error is not None:
         text = f"the model failed: {work.error}; see the node's log"
-        raise RequestError(ErrorCode.INFERENCE_FAILED, text)
+        raise WorkError(ErrorCode.INFERENCE_FAILED, text)
     state, result = work.result
     return state, result
 
@@ -126,7 +124,7 @@ def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneSta
             if wait:
                 return False
             text = "no scene yet; see /diagnostics for what is missing"
-            raise RequestError(ErrorCode.NO_SCENE, text)
+            raise WorkError(ErrorCode.NO_SCENE, text)
         age_ns = node.get_clock().now().nanoseconds - state.scene.clip.stamp_ns
         if max_age_ns and age_ns > max_age_ns:
             if wait:
@@ -135,7 +133,7 @@ def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneSta
                 f"the newest scene is {age_ns * 1e-9:.1f} s old by the node's clock, "
                 f"{max_age_ns * 1e-9:.1f} s is allowed"
             )
-            raise RequestError(ErrorCode.SCENE_TOO_OLD, text)
+            raise WorkError(ErrorCode.SCENE_TOO_OLD, text)
         return True
 
     return ready
@@ -143,6 +141,6 @@ def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneSta
 
 def _require_model(worker: Worker) -> None:
     if worker.status is Status.FAILED:
-        raise RequestError(ErrorCode.NO_MODEL, f"the model could not be loaded: {worker.failure}")
+        raise WorkError(ErrorCode.NO_MODEL, f"the model could not be loaded: {worker.failure}")
     if worker.status is not Status.READY:
-        raise RequestError(ErrorCode.NO_MODEL, "the model is still being loaded; ask again later")
+        raise WorkError(ErrorCode.NO_MODEL, "the model is still being loaded; ask again later")

@@ -29,7 +29,7 @@ class NewClip(NamedTuple):
     arrival_ns: int
 
 
-class ClipMaker:
+class ClipBuilder:
     """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
 
     Times called ``now_ns`` are those of a steady clock; they only bound waiting.
@@ -51,11 +51,15 @@ class ClipMaker:
         self,
         parameters: Parameters,
         lookup: Callable[[str, str, int], SE3] | None,
-        set_back: Callable[[str], None],
+        on_rewind: Callable[[str], None],
         on_change: Callable[[str], None] | None = None,
-        on_fate: Callable[[int, str], None] | None = None,
+        on_frame_status: Callable[[int, str], None] | None = None,
     ) -> None:
-        self._set_back, self._on_change, self._on_fate = set_back, on_change, on_fate
+        self._on_rewind, self._on_change, self._on_frame_status = (
+            on_rewind,
+            on_change,
+            on_frame_status,
+        )
         self._keyframe_ns: int | None = None
         self._buffer = ClipBuffer(
             parameters.clip_length, parameters.clip_capacity, parameters.keyframe_policy
@@ -66,13 +70,13 @@ class ClipMaker:
             lookup,
             int(parameters.pair_tolerance_s * 1e9),
             int(parameters.wait_s * 1e9),
-            on_fate,
+            on_frame_status,
         )
 
     def add_image(self, msg: Any, now_ns: int) -> None:
         """Take in an image."""
         if self.assembler.jumps_back(msg):
-            self._set_back("an image is older than the one before")
+            self._on_rewind("an image is older than the one before")
         self.assembler.add_image(msg, now_ns)
 
     def forget(self) -> None:
@@ -115,6 +119,6 @@ class ClipMaker:
         self._tell(frame.stamp_ns, USED if kept else HARDLY_MOVED)
         return kept
 
-    def _tell(self, stamp: int, fate: str) -> None:
-        if self._on_fate is not None:
-            self._on_fate(stamp, fate)
+    def _tell(self, stamp: int, status: str) -> None:
+        if self._on_frame_status is not None:
+            self._on_frame_status(stamp, status)

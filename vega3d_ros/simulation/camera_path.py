@@ -27,7 +27,7 @@ _LOOKAHEAD_M = 0.3
 _SWEEP_RAD = np.radians(150)
 
 
-class TourError(ValueError):
+class CameraPathError(ValueError):
     """A home that cannot be driven through."""
 
 
@@ -183,7 +183,7 @@ def drive(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
     grid = _Grid(room)
     if len(grid.cells) < 50:
         msg = "the home has no free floor to drive on; use another seed"
-        raise TourError(msg)
+        raise CameraPathError(msg)
     # The largest connected piece of floor: most cells can be reached from a start in it.
     starts = rng.permutation(len(grid.cells))[:8]
     start = max(starts, key=lambda cell: int(grid.reachable(int(cell)).sum()))
@@ -222,5 +222,5 @@ def _next_viewpoint(
             best = score, int(cell), items
     if best is None:
         msg = "the home has no free floor to drive on; use another seed"
-        raise TourError(msg)
+        raise CameraPathError(msg)
     return best[1], best[2]

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vega3d_ros.core.arguments import natural, positive
 from vega3d_ros.sensing.bags.reader import BagError
-from vega3d_ros.simulation.camera_path import TourError
+from vega3d_ros.simulation.camera_path import CameraPathError
 from vega3d_ros.simulation.clips import generate
 from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
 from vega3d_ros.simulation.recording import (
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         if args.simulate == "clips":
             return _clips(args, console)
         return _bag(args, console)
-    except (BagError, FurnitureError, RecordingError, RenderError, TourError) as error:
+    except (BagError, FurnitureError, RecordingError, RenderError, CameraPathError) as error:
         console.print(f"vega3d simulate: {error}", style="red", markup=False)
         return 1
 

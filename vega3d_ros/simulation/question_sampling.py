@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.simulation.questions import Question, Seen
+    from vega3d_ros.simulation.questions import Question, VisibleObject
 
 CLIP_LENGTH = 8
 LAG_S = (0.1, 1.2)
@@ -43,7 +43,7 @@ class _Moment(NamedTuple):
     clips: tuple[tuple[int, ...], ...]
 
 
-def make_interview(
+def sample_questions(
     truth: Mapping[str, Any], rng: np.random.Generator, wanted: int = 18
 ) -> dict[str, list[dict[str, Any]]]:
     """Questions and relations for a drive.
@@ -202,7 +202,7 @@ def _relation(
     return None
 
 
-def _direction(subject: Seen, object_: Seen, map_from_camera: SE3) -> str | None:
+def _direction(subject: VisibleObject, object_: VisibleObject, map_from_camera: SE3) -> str | None:
     found = relate(
         _certain(subject.label, subject.box),
         _certain(object_.label, object_.box),

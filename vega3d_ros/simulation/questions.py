@@ -20,8 +20,8 @@ from vega3d_ros.simulation.referring import Referring, make_referring
 from vega3d_ros.simulation.visibility import (
     GLIMPSED_PIXELS,
     SEEN_PIXELS,
-    Seen,
     Speaker,
+    VisibleObject,
     Witness,
 )
 
@@ -37,7 +37,7 @@ __all__ = [
     "UNKNOWN",
     "Question",
     "Referring",
-    "Seen",
+    "VisibleObject",
     "Witness",
     "direction",
     "make_questions",
@@ -161,12 +161,12 @@ class _Asker(Speaker):
         options = _WORDING[kind]
         return options[self.rng.integers(len(options))].format(**names)
 
-    def pick(self, count: int) -> list[Seen] | None:
+    def pick(self, count: int) -> list[VisibleObject] | None:
         if len(self.named) < count:
             return None
         return [self.named[i] for i in self.rng.permutation(len(self.named))[:count]]
 
-    def ask(self, kind: str, answer: str, *items: Seen, **names: str) -> Question:
+    def ask(self, kind: str, answer: str, *items: VisibleObject, **names: str) -> Question:
         names = names or {k: self.name(s) for k, s in zip("abc", items, strict=False)}
         return Question(kind, self.wording(kind, **names), answer, tuple(s.id for s in items))
 
@@ -215,7 +215,7 @@ class _Asker(Speaker):
             items = self.pick(3)
             if items is None:
                 return None
-            roles: dict[str, list[tuple[Seen, ...]]] = {}
+            roles: dict[str, list[tuple[VisibleObject, ...]]] = {}
             for order in permutations(items):
                 answer = direction(*(s.box.center for s in order))
                 if answer:

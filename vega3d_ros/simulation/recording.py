@@ -30,7 +30,7 @@ from vega3d_ros.simulation.camera_path import TICK_S, drive
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID
 from vega3d_ros.simulation.planning import plan_home
-from vega3d_ros.simulation.question_sampling import make_interview
+from vega3d_ros.simulation.question_sampling import sample_questions
 from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS
 
@@ -221,7 +221,7 @@ def record(
 
 def _ask(truth: dict[str, Any], rng: np.random.Generator, first_image_s: float) -> dict[str, Any]:
     """What to ask during the drive, and what can be referred to in the whole of it."""
-    interview = make_interview(truth, rng)
+    interview = sample_questions(truth, rng)
     for item in (*interview["questions"], *interview["relations"]):
         item["ask_at_s"] = round(item["ask_at_s"] + first_image_s, 2)
     referring = make_referring(truth["objects"], rng, (24, 32))

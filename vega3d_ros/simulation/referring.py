@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import COLORS
-from vega3d_ros.simulation.visibility import Seen, Speaker, Witness
+from vega3d_ros.simulation.visibility import Speaker, VisibleObject, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,16 +82,19 @@ def make_referring(
 
 
 def _describe(
-    into: dict[str, tuple[str, ...]], rng: np.random.Generator, name: str, items: Iterable[Seen]
+    into: dict[str, tuple[str, ...]],
+    rng: np.random.Generator,
+    name: str,
+    items: Iterable[VisibleObject],
 ) -> None:
     into[name if rng.random() < 0.5 else f"the {name}"] = tuple(s.id for s in items)
 
 
 def _superlatives(
     into: dict[str, tuple[str, ...]],
-    items: Sequence[Seen],
-    anchors: Sequence[Seen],
-    name: Callable[[Seen], str],
+    items: Sequence[VisibleObject],
+    anchors: Sequence[VisibleObject],
+    name: Callable[[VisibleObject], str],
 ) -> None:
     label = items[0].label
     by_size = sorted(items, key=lambda s: s.box.volume)

@@ -59,7 +59,7 @@ SEEN_RATE: dict[str, float] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class VisibleObject:
     """An object of a truth record as a viewer knows it.
 
     Attributes:
@@ -91,7 +91,7 @@ class Witness:
 
     def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
         everything = [
-            Seen(
+            VisibleObject(
                 item["id"],
                 item["label"],
                 item["color"],
@@ -111,7 +111,7 @@ class Witness:
         """Whether every noticed instance of a label is also seen."""
         return self._noticed[label] == self._seen[label]
 
-    def of(self, label: str) -> list[Seen]:
+    def of(self, label: str) -> list[VisibleObject]:
         """Seen instances of a label."""
         return [s for s in self.seen if s.label == label]
 
@@ -119,7 +119,7 @@ class Witness:
         """Whether every noticed instance of a label has a named colour."""
         return self._colored[label, None] == 0
 
-    def names(self, item: Seen) -> list[str]:
+    def names(self, item: VisibleObject) -> list[str]:
         """Descriptions that fit this object alone, without article; empty where there is none."""
         names = []
         if self._noticed[item.label] == 1:
@@ -149,7 +149,7 @@ class Speaker:
         odds = rates / (1.001 - rates)
         return str(self.rng.choice(labels, p=odds / odds.sum()))
 
-    def name(self, item: Seen) -> str:
+    def name(self, item: VisibleObject) -> str:
         """The bare label mostly; with the colour where it must be, and now and then elsewhere."""
         names = self.witness.names(item)
         return names[-1] if len(names) == 1 or self.rng.random() < 0.25 else names[0]

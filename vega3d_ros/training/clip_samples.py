@@ -11,8 +11,14 @@ from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.token_grid import features
 from vega3d_ros.models.grounders.token_head import box_coding as encoding
 from vega3d_ros.models.grounders.token_head.losses import SHOWN
-from vega3d_ros.training.object_records import Told, misjudged, noticed, placed, true_values
-from vega3d_ros.training.packed_prompts import Suffixes
+from vega3d_ros.training.object_records import (
+    ObjectRecord,
+    misjudged,
+    noticed,
+    placed,
+    true_values,
+)
+from vega3d_ros.training.packed_prompts import PackedPrompts
 from vega3d_ros.training.samples import FrameTruth, frame_truth, truth_boxes
 
 if TYPE_CHECKING:
@@ -65,8 +71,8 @@ class ClipSample:
     """
 
     features: NDArray[np.float32]
-    told: Told
-    suffixes: Suffixes = field(default_factory=Suffixes)
+    told: ObjectRecord
+    suffixes: PackedPrompts = field(default_factory=PackedPrompts)
     wanted: list[NDArray[np.float32]] = field(default_factory=list)
     boxed: list[tuple[int, int]] = field(default_factory=list)
     boxes: list[encoding.Targets] = field(default_factory=list)
@@ -89,7 +95,7 @@ class _Views:
     placed: bool
 
     def place(self, meant: Sequence[int]) -> NDArray[np.float32]:
-        """``Suffixes.places`` of a query that means these objects."""
+        """``PackedPrompts.places`` of a query that means these objects."""
         if not self.placed or len(meant) != 1:
             return np.full(3, np.nan, np.float32)
         return true_values(self.objects[meant[0]])[:3]
@@ -102,7 +108,7 @@ def clip_sample(
     language: SceneLanguage,
     lesson: Lesson,
     rng: np.random.Generator,
-    found: tuple[Told, bool, bool] | None = None,
+    found: tuple[ObjectRecord, bool, bool] | None = None,
 ) -> ClipSample:
     """Choose what to ask of a clip and compute what should come out.
 
@@ -135,7 +141,7 @@ def clip_sample(
     shown = shown.reshape(len(truth["objects"]), -1)
     objects = [placed(item, newest.inverse()) for item in truth["objects"]]
     if lesson.blind:
-        told = Told.nothing(len(feature))
+        told = ObjectRecord.nothing(len(feature))
     elif found is not None:
         told = found[0]
     else:

@@ -13,7 +13,7 @@ from vega3d_ros.core.frames import Clip
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
 from vega3d_ros.perception.keyframe_cache import FusedFrame
 from vega3d_ros.perception.perceiver import Perceiver, Scene
-from vega3d_ros.training.object_records import Notes, Told
+from vega3d_ros.training.object_records import Notes, ObjectRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,17 +56,17 @@ class Findings:
         """Whether a clip was shown with depth and with poses."""
         return bool(self.depth[clip]), bool(self.poses[clip])
 
-    def told(self, clip: int) -> Told:
+    def told(self, clip: int) -> ObjectRecord:
         """What was found in a clip."""
         first, last = np.searchsorted(self.clip, [clip, clip + 1])
         rows = np.arange(first, last)
         if not len(rows):
-            return Told.nothing(self.visual_tokens)
+            return ObjectRecord.nothing(self.visual_tokens)
         shown = np.zeros((len(rows), self.visual_tokens), np.float32)
         at, slot = np.nonzero(self.tokens[rows] >= 0)
         shown[at, self.tokens[rows][at, slot]] = self.weights[rows][at, slot]
         names = [self.labels[i] for i in self.label[rows]]
-        return Told(Notes(names, np.full(len(rows), -1), self.values[rows]), shown)
+        return ObjectRecord(Notes(names, np.full(len(rows), -1), self.values[rows]), shown)
 
     def save(self, file: Path) -> None:
         """Write everything to an ``.npz``; the file is never half written."""

@@ -10,8 +10,8 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from vega3d_ros.models.checkpoints.load import Modules
 from vega3d_ros.models.fusion.fusion_module import (
     WITHOUT_PRIOR,
-    Bridge,
-    BridgeConfig,
+    FusionConfig,
+    FusionModule,
     PositionEncoding,
 )
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
@@ -136,13 +136,13 @@ def assemble(
     language.model.model.visual.load_state_dict(tower)
     language.model.model.visual.requires_grad_(requires_grad=False).eval()
     dim = language.model.config.text_config.hidden_size
-    bridge = BridgeConfig(
+    bridge = FusionConfig(
         method if prior is not None else WITHOUT_PRIOR, dim, prior.dim if prior is not None else 0
     )
     return Modules(
         prior,
         language,
-        Bridge(bridge),
+        FusionModule(bridge),
         PositionEncoding(dim),
         GroundingHead(dim),
         objects,

@@ -59,7 +59,7 @@ class Notes:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class ObjectRecord:
     """Notes on a clip that is also seen.
 
     Attributes:
@@ -71,7 +71,7 @@ class Told:
     shown: NDArray[np.float32]
 
     @classmethod
-    def nothing(cls, tokens: int) -> Told:
+    def nothing(cls, tokens: int) -> ObjectRecord:
         """Of a clip of which nothing is told."""
         return cls(true_notes([]), np.zeros((0, tokens), np.float32))
 
@@ -180,7 +180,7 @@ def misjudged(
     *,
     depth: bool,
     poses: bool,
-) -> Told:
+) -> ObjectRecord:
     """The truth with the kinds of errors that finding makes.
 
     Small objects are missed more often, places and sizes are off (more without depth), some things
@@ -215,10 +215,10 @@ def misjudged(
             values.append(_blurred(item, pixels, rng, 2.5))
             tokens.append(shown[k])
     if not values:
-        return Told.nothing(shown.shape[1])
+        return ObjectRecord.nothing(shown.shape[1])
     weights = np.stack(tokens)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-6)
-    return Told(Notes(labels, np.array(colors), np.stack(values)), weights)
+    return ObjectRecord(Notes(labels, np.array(colors), np.stack(values)), weights)
 
 
 def _blurred(

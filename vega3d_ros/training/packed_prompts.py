@@ -31,7 +31,7 @@ _NOBODY = _PADDING + 1
 
 
 @dataclass(eq=False)
-class Suffixes:
+class PackedPrompts:
     """What is asked of one clip.
 
     Attributes:
@@ -134,7 +134,7 @@ class PackedBatch:
 
     @classmethod
     def of(
-        cls, asked: Sequence[Suffixes], told: Sequence[int], length: int, padding: int
+        cls, asked: Sequence[PackedPrompts], told: Sequence[int], length: int, padding: int
     ) -> PackedBatch:
         """Pack what is asked of each clip behind ``told`` object tokens."""
         packs = [Packed.of(one.ids) for one in asked]
@@ -173,7 +173,7 @@ class PackedBatch:
         )
 
 
-class Recall(nn.Module):
+class ObjectRecallHead(nn.Module):
     """Reads off hidden states what mentions brought back; thrown away after training.
 
     Args:
@@ -245,7 +245,7 @@ def object_tokens(
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class ObjectContext:
     """What the language model made of a batch.
 
     Attributes:
@@ -264,7 +264,7 @@ def read(
     positions: Tensor | None,
     objects: Tensor,
     batch: PackedBatch,
-) -> Heard:
+) -> ObjectContext:
     """Run the language model over a batch.
 
     Args:
@@ -296,7 +296,7 @@ def read(
     recalled, related = (
         out.hidden_states[layer][clip, before + token] for layer in (layers // 3, 2 * layers // 3)
     )
-    return Heard(out.last_hidden_state[:, before:], (recalled, related))
+    return ObjectContext(out.last_hidden_state[:, before:], (recalled, related))
 
 
 def answer_losses(

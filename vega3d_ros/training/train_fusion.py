@@ -18,8 +18,8 @@ from vega3d_ros.models.grounders.token_head.losses import box_loss, ground_loss
 from vega3d_ros.training.clip_samples import ClipSample, Lesson, clip_sample
 from vega3d_ros.training.loop import Schedule, TrainingError, optimise
 from vega3d_ros.training.packed_prompts import (
+    ObjectRecallHead,
     PackedBatch,
-    Recall,
     answer_losses,
     object_tokens,
     read,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vega3d_ros.models.checkpoints.load import Modules
-    from vega3d_ros.models.fusion.fusion_module import Bridge, PositionEncoding
+    from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncoding
     from vega3d_ros.models.grounders.token_head.head import GroundingHead
     from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
     from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
@@ -89,11 +89,11 @@ class Trainee:
     """
 
     language: SceneLanguage
-    bridge: Bridge
+    bridge: FusionModule
     positions: PositionEncoding
     grounding: GroundingHead
     objects: ObjectTokens
-    recall: Recall
+    recall: ObjectRecallHead
 
     @classmethod
     def of(cls, modules: Modules) -> Trainee:
@@ -108,7 +108,7 @@ class Trainee:
             )
             raise TrainingError(msg)
         modules.language.model.model.visual.requires_grad_(requires_grad=False)
-        recall = Recall(modules.language.model.config.text_config.hidden_size)
+        recall = ObjectRecallHead(modules.language.model.config.text_config.hidden_size)
         return cls(
             modules.language,
             modules.bridge,

@@ -26,9 +26,9 @@ from vega3d_ros.training.loop import Schedule, optimise
 from vega3d_ros.training.nano import new_language
 from vega3d_ros.training.object_records import COLOR_NAMES, noticed, placed, true_notes
 from vega3d_ros.training.packed_prompts import (
+    ObjectRecallHead,
     PackedBatch,
-    Recall,
-    Suffixes,
+    PackedPrompts,
     answer_losses,
     object_tokens,
     read,
@@ -111,7 +111,7 @@ class LanguageObjective:
         self,
         language: SceneLanguage,
         objects: ObjectTokens,
-        recall: Recall,
+        recall: ObjectRecallHead,
         truths: Sequence[Mapping[str, Any]],
         settings: LanguageTraining,
     ) -> None:
@@ -124,12 +124,12 @@ class LanguageObjective:
         settings, language = self.settings, self.language
         rng = np.random.default_rng([settings.seed, step])
         rooms: list[Notes] = []
-        asked: list[Suffixes] = []
+        asked: list[PackedPrompts] = []
         while len(rooms) < settings.batch:
             truth = self.truths[int(rng.integers(len(self.truths)))]
             room = retold(truth, settings.renamed, rng)
             count = settings.questions
-            suffixes = Suffixes()
+            suffixes = PackedPrompts()
             for q in make_questions(room, rng, (count, count)) if room else ():
                 suffixes.question(language, q.question, q.answer, room)
             if suffixes.ids:
@@ -163,7 +163,7 @@ def train_language(
     model: nn.Module = language.model.model.language_model
     dim = language.model.config.text_config.hidden_size
     objects = ObjectTokens(dim, len(COLOR_NAMES)).to(settings.device)
-    recall = Recall(dim).to(settings.device)
+    recall = ObjectRecallHead(dim).to(settings.device)
     # Nothing is seen in this stage, so that no colour is read off visual tokens.
     objects.color.requires_grad_(requires_grad=False)
     modules = {"language": model, "objects": objects, "recall": recall}

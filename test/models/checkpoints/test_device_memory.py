@@ -13,14 +13,19 @@ from vega3d_ros.models.checkpoints import device_memory as capacity
 from vega3d_ros.models.checkpoints import memory_estimate as footprint
 from vega3d_ros.models.checkpoints.device_memory import (
     GIB,
-    CapacityError,
+    DeviceError,
     available,
     pick_device,
     pick_dtype,
     require,
 )
 from vega3d_ros.models.checkpoints.load import load_modules, locate, save_modules
-from vega3d_ros.models.checkpoints.memory_estimate import Footprint, Workload, estimate, fitting
+from vega3d_ros.models.checkpoints.memory_estimate import (
+    MemoryEstimate,
+    Workload,
+    estimate,
+    fitting,
+)
 from vega3d_ros.perception.loading import load_ready
 
 
@@ -106,7 +111,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(folder, monkeypatc
     monkeypatch.setattr(
         "vega3d_ros.models.checkpoints.load.WanPrior", None
     )  # loading would fail differently
-    with pytest.raises(CapacityError) as error:
+    with pytest.raises(DeviceError) as error:
         load_modules(folder)
     for word in ("random needs about", "language model", "0.02 of 8.00 GiB free", "bfloat16"):
         assert word in str(error.value)
@@ -153,7 +158,7 @@ def test_diffusers_autoencoder_is_counted_alike(tmp_path):
 def test_an_official_checkpoint_that_does_not_fit_is_refused_unread(official, monkeypatch):
     monkeypatch.setattr(capacity, "available", lambda device: (GIB // 64, 8 * GIB))
     monkeypatch.setattr("vega3d_ros.models.checkpoints.load.load_official", None)
-    with pytest.raises(CapacityError, match=r"checkpoint needs about .* 0\.02 of 8\.00 GiB free"):
+    with pytest.raises(DeviceError, match=r"checkpoint needs about .* 0\.02 of 8\.00 GiB free"):
         load_modules(official)
 
 
@@ -198,7 +203,7 @@ def test_the_host_must_hold_what_goes_through_it(folder, monkeypatch):
     needed = estimate(folder, torch.bfloat16).parts["language model"]
     free = {"cuda": GIB, "cpu": needed - 1}
     monkeypatch.setattr(capacity, "available", lambda device: (free[device], GIB))
-    with pytest.raises(CapacityError, match=r"loading model random .* cpu has"):
+    with pytest.raises(DeviceError, match=r"loading model random .* cpu has"):
         load_modules(folder, device="cuda", dtype=torch.bfloat16)
 
 
@@ -220,7 +225,7 @@ def test_fewer_frames_are_encoded_at_once_where_memory_is_short(folder, monkeypa
 
 
 def test_what_fits_is_let_through():
-    require(Footprint({"weights": 1}), "cpu", "it")
+    require(MemoryEstimate({"weights": 1}), "cpu", "it")
     free, total = available("cpu")
     assert 0 < free <= total
 
@@ -237,16 +242,16 @@ def test_devices_and_types_are_picked(monkeypatch):
     assert pick_dtype("auto", "cpu") == torch.float32
     assert pick_dtype("bfloat16", "cpu") == torch.bfloat16
     for wrong in ("cuda", "cuda:1"):
-        with pytest.raises(CapacityError, match="0 CUDA devices"):
+        with pytest.raises(DeviceError, match="0 CUDA devices"):
             pick_device(wrong)
-    with pytest.raises(CapacityError, match="is not one"):
+    with pytest.raises(DeviceError, match="is not one"):
         pick_device("gpu please")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert pick_device("auto") == "cuda"
     assert pick_dtype("auto", "cuda") == torch.bfloat16
-    with pytest.raises(CapacityError, match="1 CUDA devices"):
+    with pytest.raises(DeviceError, match="1 CUDA devices"):
         pick_device("cuda:1")
 
 

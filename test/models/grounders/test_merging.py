@@ -4,20 +4,20 @@ import pytest
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.models.grounders.merging import (
     UNKNOWN_ROTATION_VARIANCE,
-    Sighting,
+    Candidate,
     distinct,
     group,
     merge,
     promising,
 )
-from vega3d_ros.models.grounders.token_head.box_coding import Proposal
+from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 
 
 def sighting(center, *, frame=0, score=0.9, yaw=0.0, std=0.1, heading=1.0, at=(0.0, 0.0, 0.0)):
     """A unit-high box at ``center`` of the map, proposed from a camera at ``at``."""
     box = Box3D.upright(np.array(center) - at, [1.0, 0.5, 1.0], yaw)
-    proposal = Proposal(box, std, 0.05, heading, measured=frame % 2 == 0)
-    return Sighting(0, frame, 1000 + frame, score, proposal, SE3(np.eye(3), np.array(at)))
+    proposal = BoxPrediction(box, std, 0.05, heading, measured=frame % 2 == 0)
+    return Candidate(0, frame, 1000 + frame, score, proposal, SE3(np.eye(3), np.array(at)))
 
 
 def merged(sightings, threshold=0.5, output=None):

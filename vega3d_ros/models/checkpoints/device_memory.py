@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vega3d_ros.models.checkpoints.memory_estimate import Footprint
+    from vega3d_ros.models.checkpoints.memory_estimate import MemoryEstimate
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ GIB = 2**30
 CUDA_BYTES = GIB // 2
 
 
-class CapacityError(ValueError):
+class DeviceError(ValueError):
     """A model that does not fit; the message holds the numbers and says what to change."""
 
 
@@ -35,11 +35,11 @@ def pick_device(device: str) -> str:
         wanted = torch.device(device)
     except RuntimeError as error:
         msg = f"device {device!r} is not one; set auto, cpu, cuda or cuda:1"
-        raise CapacityError(msg) from error
+        raise DeviceError(msg) from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted.type == "cuda" and (wanted.index or 0) >= count:
         msg = f"device {device!r} is not here ({count} CUDA devices); set auto, cpu or another one"
-        raise CapacityError(msg)
+        raise DeviceError(msg)
     return device
 
 
@@ -82,7 +82,7 @@ def _container_limits() -> Iterator[tuple[int, int]]:
                 yield int(text), int((group / used).read_text(encoding="ascii"))
 
 
-def require(footprint: Footprint, device: str, what: str) -> None:
+def require(footprint: MemoryEstimate, device: str, what: str) -> None:
     """Refuse what does not fit.
 
     Raises:
@@ -96,10 +96,10 @@ def require(footprint: Footprint, device: str, what: str) -> None:
         f"{total / GIB:.2f} GiB free; set dtype bfloat16, shorten the clip, free memory, or take "
         f"a smaller model or another device"
     )
-    raise CapacityError(msg)
+    raise DeviceError(msg)
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory has ended, on a GPU or the host."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
@@ -117,7 +117,7 @@ def retried(call: Callable[[], T], smaller: Callable[[], T], free: Callable[[str
     try:
         return call()
     except Exception as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
         said = str(error).partition("\n")[0]
     # Here, because the error's traceback held on to what had been computed.

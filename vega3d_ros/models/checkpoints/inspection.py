@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vega3d_ros.models.checkpoints.device_memory import (
     GIB,
-    CapacityError,
+    DeviceError,
     available,
     pick_device,
     pick_dtype,
@@ -181,7 +181,7 @@ def add_memory(report: Report, folder: Path, device: str, dtype: str, frames: in
     }
     try:
         require(footprint, device, "it")
-    except CapacityError as error:
+    except DeviceError as error:
         report.warnings.append(str(error))
 
 

@@ -22,17 +22,22 @@ from torch import nn
 
 from vega3d_ros import __version__
 from vega3d_ros.models.checkpoints.device_memory import require
-from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, Footprint, Workload, estimate
+from vega3d_ros.models.checkpoints.memory_estimate import (
+    UNKNOWN,
+    MemoryEstimate,
+    Workload,
+    estimate,
+)
 from vega3d_ros.models.checkpoints.model_config import (
     FORMAT,
-    Description,
-    DescriptionError,
-    read_description,
+    ModelConfig,
+    ModelConfigError,
+    read_model_config,
 )
 from vega3d_ros.models.checkpoints.model_paths import places, shipped
 from vega3d_ros.models.checkpoints.official.layout import OfficialError, is_official
 from vega3d_ros.models.checkpoints.official.load import load_official
-from vega3d_ros.models.fusion.fusion_module import Bridge, PositionEncoding
+from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncoding
 from vega3d_ros.models.fusion.gates import FusionError
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
 from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
@@ -73,7 +78,7 @@ class Modules:
 
     prior: WanPrior | None
     language: SceneLanguage
-    bridge: Bridge
+    bridge: FusionModule
     positions: PositionEncoding | None
     grounding: GroundingHead | None
     objects: ObjectTokens | None
@@ -210,8 +215,8 @@ def load_modules(
         progress(f"weights to {device}")
         return modules.to(device).eval()
     try:
-        description = read_description(folder / "model.json", prior)
-    except DescriptionError as error:
+        description = read_model_config(folder / "model.json", prior)
+    except ModelConfigError as error:
         raise CheckpointError(str(error)) from error
     tower = None
     try:
@@ -240,7 +245,7 @@ def load_modules(
 
 def _with_heads(
     folder: Path,
-    description: Description,
+    description: ModelConfig,
     tower: WanPrior | None,
     language: SceneLanguage,
     dtype: torch.dtype,
@@ -249,7 +254,7 @@ def _with_heads(
     dim, settings = description.bridge.dim, description.settings
     file = folder / "bridge.safetensors"
     state = _read_tensors(file)
-    bridge = _filled(lambda: Bridge(description.bridge), _below(state, "bridge."), file)
+    bridge = _filled(lambda: FusionModule(description.bridge), _below(state, "bridge."), file)
     positions = _filled(lambda: PositionEncoding(dim), _below(state, "positions."), file)
     file = folder / "grounding.safetensors"
     grounding = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
@@ -307,7 +312,7 @@ def _check_memory(
     require(footprint, device, f"model {folder.name}")
     if torch.device(device).type != "cpu":
         weights = {"language model": footprint.parts["language model"]}
-        require(Footprint(weights), "cpu", f"loading model {folder.name}")
+        require(MemoryEstimate(weights), "cpu", f"loading model {folder.name}")
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:

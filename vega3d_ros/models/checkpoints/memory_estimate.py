@@ -66,7 +66,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes by what they are for."""
 
     parts: Mapping[str, int]
@@ -124,7 +124,7 @@ def estimate(
     dtype: torch.dtype,
     workload: Workload | None = None,
     prior: Mapping[str, Any] | None = None,
-) -> Footprint:
+) -> MemoryEstimate:
     """What a model folder, or an official checkpoint, will take on its device.
 
     Args:
@@ -144,7 +144,7 @@ def estimate(
     if model.prior is not None:
         parts["prior"] = size * model.prior.weights
         parts["prior at work"] = workload.frames_at_once * _frame(model.prior, size)
-    return Footprint(parts | _reading(model.config, model.image_size, size, workload))
+    return MemoryEstimate(parts | _reading(model.config, model.image_size, size, workload))
 
 
 def fitting(folder: Path, device: str, dtype: torch.dtype, frames: int) -> Workload:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from vega3d_ros.core.json_io import JsonError, read_object
-from vega3d_ros.models.fusion.fusion_module import BridgeConfig
+from vega3d_ros.models.fusion.fusion_module import FusionConfig
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat
 from vega3d_ros.models.priors.base import PriorConfig, PriorError
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 _LARGEST_SIDE = 8192
 
-T = TypeVar("T", BridgeConfig, PromptFormat)
+T = TypeVar("T", FusionConfig, PromptFormat)
 
 
-class DescriptionError(ValueError):
+class ModelConfigError(ValueError):
     """A ``model.json`` that describes no model; the message names what is wrong with it."""
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelConfig:
     """A model's parts and settings.
 
     Attributes:
@@ -37,13 +37,13 @@ class Description:
     """
 
     prior: PriorConfig | None
-    bridge: BridgeConfig
+    bridge: FusionConfig
     prompt: PromptFormat
     image_size: tuple[int, int]
     settings: dict[str, Any]
 
 
-def read_description(file: Path, prior: Mapping[str, Any] | None = None) -> Description:
+def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> ModelConfig:
     """Read and check a ``model.json``.
 
     Args:
@@ -57,43 +57,43 @@ def read_description(file: Path, prior: Mapping[str, Any] | None = None) -> Desc
         values = read_object(file)
     except JsonError as error:
         msg = f"{error}; copy the model folder again"
-        raise DescriptionError(msg) from error
+        raise ModelConfigError(msg) from error
     if "format" not in values:
         msg = f"{file} is not a description of a vega3d model (no 'format' field)"
-        raise DescriptionError(msg)
+        raise ModelConfigError(msg)
     if values["format"] != FORMAT:
         found = values["format"]
         msg = f"{file} has format {found!r}, this package reads {FORMAT}; update vega3d_ros"
-        raise DescriptionError(msg)
+        raise ModelConfigError(msg)
     try:
         return _described(values, prior or {})
-    except (DescriptionError, PriorError) as error:
+    except (ModelConfigError, PriorError) as error:
         msg = f"{file} does not describe a model of this package: {error}"
-        raise DescriptionError(msg) from error
+        raise ModelConfigError(msg) from error
 
 
-def _described(values: dict[str, Any], prior: Mapping[str, Any]) -> Description:
+def _described(values: dict[str, Any], prior: Mapping[str, Any]) -> ModelConfig:
     known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
     if missing := sorted(known - {"package"} - set(values)):
         msg = f"{', '.join(missing)} is missing"
-        raise DescriptionError(msg)
+        raise ModelConfigError(msg)
     own = values["prior"]
     settings = {name: value for name, value in values.items() if name not in known}
     for name, (wanted, fits) in _SETTINGS.items():
         if name in settings and not fits(settings[name]):
             msg = f"{name} must be {wanted}, not {_short(settings[name])}"
-            raise DescriptionError(msg)
-    bridge = _filled(BridgeConfig, values["bridge"], "bridge")
+            raise ModelConfigError(msg)
+    bridge = _filled(FusionConfig, values["bridge"], "bridge")
     prompt = _filled(PromptFormat, values["prompt"], "prompt")
     if "{text}" not in prompt.question or "{text}" not in prompt.ground:
         msg = "question and ground of the prompt must hold {text}"
-        raise DescriptionError(msg)
+        raise ModelConfigError(msg)
     size = values["image_size"]
     sound = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
     if not sound or not all(0 < side <= _LARGEST_SIDE for side in size):
         msg = f"image_size must be [width, height], not {_short(size)}"
-        raise DescriptionError(msg)
-    return Description(
+        raise ModelConfigError(msg)
+    return ModelConfig(
         None if own is None else PriorConfig.from_dict({**_object(own, "prior"), **prior}),
         bridge,
         prompt,
@@ -108,7 +108,7 @@ def _filled(kind: type[T], values: Any, part: str) -> T:
     for name, value in _object(values, part).items():
         if name not in hints:
             msg = f"unknown setting {name!r} of {part}; known: {', '.join(hints)}"
-            raise DescriptionError(msg)
+            raise ModelConfigError(msg)
         hint = hints[name]
         if get_origin(hint) is Literal:
             wanted, fits = " or ".join(get_args(hint)), value in get_args(hint)
@@ -116,18 +116,18 @@ def _filled(kind: type[T], values: Any, part: str) -> T:
             wanted, fits = hint.__name__, type(value) is hint
         if not fits or (hint is int and value < 0):
             msg = f"{name} of {part} must be {wanted}, not {_short(value)}"
-            raise DescriptionError(msg)
+            raise ModelConfigError(msg)
     try:
         return kind(**values)
     except TypeError as error:
         msg = f"{part}: {error}"
-        raise DescriptionError(msg) from error
+        raise ModelConfigError(msg) from error
 
 
 def _object(value: Any, part: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         msg = f"{part} must be an object, not {_short(value)}"
-        raise DescriptionError(msg)
+        raise ModelConfigError(msg)
     return value
 
 

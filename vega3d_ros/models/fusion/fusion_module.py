@@ -24,7 +24,7 @@ WITHOUT_PRIOR = "semantic_only"
 
 
 @dataclass(frozen=True)
-class BridgeConfig:
+class FusionConfig:
     """Shape of a bridge.
 
     Attributes:
@@ -56,14 +56,14 @@ class BridgeConfig:
         return asdict(self)
 
 
-class Bridge(nn.Module):
+class FusionModule(nn.Module):
     """Projector and gate.
 
     Args:
         config: Shapes and method.
     """
 
-    def __init__(self, config: BridgeConfig) -> None:
+    def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
         if config.method == WITHOUT_PRIOR:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.grounders.token_head.box_coding import Proposal
+    from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 
 # Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
 # says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
@@ -35,7 +35,7 @@ _TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 4, 24
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class Candidate:
     """One token's proposal for a query, placed in the working frame (z up, shared by the clip).
 
     Attributes:
@@ -51,7 +51,7 @@ class Sighting:
     frame: int
     stamp_ns: int
     score: float
-    proposal: Proposal
+    proposal: BoxPrediction
     working_from_level: SE3
 
     @cached_property
@@ -72,7 +72,7 @@ class Sighting:
         return covariance
 
 
-def _same(a: Sighting, b: Sighting) -> bool:
+def _same(a: Candidate, b: Candidate) -> bool:
     """Whether two proposals may be one object: centres closer than the spreads and sizes allow."""
     apart = a.box.center - b.box.center
     reach = 0.35 * float(np.linalg.norm(np.minimum(a.box.size, b.box.size)))
@@ -96,14 +96,14 @@ def promising(scores: NDArray[np.float32], frames: int) -> NDArray[np.int64]:
     return chosen
 
 
-def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting]]:
+def group(sightings: Sequence[Candidate], threshold: float) -> list[list[Candidate]]:
     """Sightings of one query that show one thing, most evidence first, each group best first.
 
     Args:
         sightings: Proposals of one query.
         threshold: A thing whose best score is below this is left out.
     """
-    groups: list[list[Sighting]] = []
+    groups: list[list[Candidate]] = []
     for sighting in sorted(sightings, key=lambda s: -s.score):
         for known in groups:
             if _same(known[0], sighting):
@@ -115,7 +115,7 @@ def group(sightings: Sequence[Sighting], threshold: float) -> list[list[Sighting
     return sorted(groups, key=_evidence, reverse=True)
 
 
-def _evidence(sightings: Sequence[Sighting]) -> float:
+def _evidence(sightings: Sequence[Candidate]) -> float:
     """How much speaks for a thing; squared, as doubtful tokens weigh less than sure ones."""
     return sum(sighting.score**2 for sighting in sightings)
 
@@ -139,7 +139,7 @@ def distinct(objects: Sequence[SceneObject]) -> list[int]:
 
 
 def merge(
-    group: Sequence[Sighting], label: str, query: str, frame_id: str, output_from_working: SE3
+    group: Sequence[Candidate], label: str, query: str, frame_id: str, output_from_working: SE3
 ) -> SceneObject:
     """The object that a group of sightings shows.
 

@@ -22,12 +22,12 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.core.frames import Clip, Frame
 from vega3d_ros.models.checkpoints.official.branch_presets import (
-    main_branch_bridge,
+    main_branch_fusion,
     main_branch_prior,
 )
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
 from vega3d_ros.models.checkpoints.official.wan import load_prompt, load_wan_prior
-from vega3d_ros.models.fusion.fusion_module import Bridge
+from vega3d_ros.models.fusion.fusion_module import FusionModule
 from vega3d_ros.models.priors.base import PriorConfig
 from vega3d_ros.models.priors.wan.noise import noise_level
 from vega3d_ros.perception.keyframe_encoder import Patches
@@ -177,7 +177,7 @@ def test_the_main_branch_form_pools_to_14_by_14_and_gates_each_token():
     small = main_branch_prior(small=True, align="full")
     assert (small.block, small.width, small.height, small.align) == (20, 832, 480, "full")
     torch.manual_seed(0)
-    bridge = Bridge(main_branch_bridge(8, 6))
+    bridge = FusionModule(main_branch_fusion(8, 6))
     assert set(bridge.state_dict()) == {
         *(f"projector.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")),
         *(f"fusion.{part}.{kind}" for part in ("norm1", "norm2", "gate_projection.0")

@@ -6,7 +6,7 @@ published no weights, only its settings (``train_wan_t2v_online.sh`` and ``..._s
 
 from __future__ import annotations
 
-from vega3d_ros.models.fusion.fusion_module import BridgeConfig
+from vega3d_ros.models.fusion.fusion_module import FusionConfig
 from vega3d_ros.models.priors.base import Align, PriorConfig
 
 MAIN_GRID = 14
@@ -19,11 +19,11 @@ def main_branch_prior(*, small: bool = False, align: Align = "official") -> Prio
     return PriorConfig(block=20, width=width, height=height, align=align)
 
 
-def main_branch_bridge(dim: int, prior_dim: int) -> BridgeConfig:
+def main_branch_fusion(dim: int, prior_dim: int) -> FusionConfig:
     """Its projector and gate: generative tokens averaged to 14x14, an MLP, one gate a token.
 
     Args:
         dim: D, width of the language model.
         prior_dim: Channels of a generative token.
     """
-    return BridgeConfig("token_gated", dim, prior_dim, projector="mlp2x_gelu", pool=MAIN_GRID)
+    return FusionConfig("token_gated", dim, prior_dim, projector="mlp2x_gelu", pool=MAIN_GRID)

@@ -27,7 +27,7 @@ from vega3d_ros.models.checkpoints.official.wan import (
     load_vae,
     wan_folders,
 )
-from vega3d_ros.models.fusion.fusion_module import Bridge, BridgeConfig
+from vega3d_ros.models.fusion.fusion_module import FusionConfig, FusionModule
 from vega3d_ros.models.mllms.qwen2_5_vl.weights import (
     WeightsError,
     load_language_model,
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
 
     prior: WanPrior
     language: OfficialLanguage
-    bridge: Bridge
+    bridge: FusionModule
     settings: dict[str, Any]
 
 
@@ -89,8 +89,8 @@ def load_official(
     tower = _load_prior(layout, config, dtype, reference=reference)
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
-    shape = bridge_config(layout, dim, tower.dim)
-    bridge = Bridge(shape)
+    shape = fusion_config(layout, dim, tower.dim)
+    bridge = FusionModule(shape)
     _fill(bridge.projector, layout, MERGER)
     _fill(bridge.fusion, layout, FUSION)
     return Parts(tower, language, bridge.to(dtype), {"card": card(folder)})
@@ -169,7 +169,7 @@ def _template(file: Path) -> str:
     return str(read_json(file).get("chat_template", ""))
 
 
-def bridge_config(layout: Layout, dim: int, prior_dim: int) -> BridgeConfig:
+def fusion_config(layout: Layout, dim: int, prior_dim: int) -> FusionConfig:
     """Projector and gate as the configuration describes them.
 
     Source: ``Qwen2_5_VLForConditionalGenerationWithGenerative`` (spatial-reasoning branch).
@@ -187,7 +187,7 @@ def bridge_config(layout: Layout, dim: int, prior_dim: int) -> BridgeConfig:
     if width != held:  # before memory for it is taken
         msg = f"{layout.folder}: {MERGER}mlp.0 has width {held}, config.json says {width}"
         raise OfficialError(msg)
-    return BridgeConfig(
+    return FusionConfig(
         method=said("fusion_method", "token_gated_residual"),
         dim=dim,
         prior_dim=prior_dim,

@@ -88,7 +88,7 @@ def encode(geometry: TokenGeometry, row: int, column: int, box: Box3D) -> Target
 
 
 @dataclass(frozen=True, eq=False)
-class Proposal:
+class BoxPrediction:
     """A box that one token proposes, in its levelled camera frame.
 
     Attributes:
@@ -106,7 +106,9 @@ class Proposal:
     measured: bool
 
 
-def decode(geometry: TokenGeometry, row: int, column: int, raw: NDArray[np.float32]) -> Proposal:
+def decode(
+    geometry: TokenGeometry, row: int, column: int, raw: NDArray[np.float32]
+) -> BoxPrediction:
     """The box that a network's raw outputs [OUTPUTS] at a token mean."""
     values = np.clip(raw[:REGRESSED].astype(np.float64), -10, 10)
     surface = float(geometry.surface_m[row, column, 1])
@@ -131,7 +133,7 @@ def decode(geometry: TokenGeometry, row: int, column: int, raw: NDArray[np.float
     long, short = max(long, short), min(long, short)
     box = Box3D.upright(geometry.level_from_optical @ center, [long, short, high], heading)
     pitch_m = depth * geometry.pitch_px[0] / geometry.camera.fx
-    return Proposal(
+    return BoxPrediction(
         box,
         float(range_std),
         float(spread[0] * pitch_m),

@@ -30,7 +30,7 @@ TOLD = 64
 _WARM_UP_RUNS = 3
 
 
-class RecordedReader:
+class GraphReader:
     """Answers one question at a time.
 
     Args:
@@ -120,7 +120,7 @@ class RecordedReader:
 class _Pass:
     """A pass over a fixed number of tokens, with the places of its inputs."""
 
-    def __init__(self, reader: RecordedReader, count: int, graphs: bool, pool: Any) -> None:
+    def __init__(self, reader: GraphReader, count: int, graphs: bool, pool: Any) -> None:
         device = reader._model.device  # noqa: SLF001
         self._reader = reader
         # Tokens, then last, length and position: one copy to the device.

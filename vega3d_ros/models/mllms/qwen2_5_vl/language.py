@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vega3d_ros.models.mllms.qwen2_5_vl.cuda_graphs import RecordedReader
+from vega3d_ros.models.mllms.qwen2_5_vl.cuda_graphs import GraphReader
 from vega3d_ros.models.mllms.qwen2_5_vl.packing import OBJECTS, PREFIX, Packed, additive, visible
 from vega3d_ros.models.mllms.qwen2_5_vl.patches import patchify, resize
 
@@ -88,7 +88,7 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
-        self._recorded: RecordedReader | None = None
+        self._recorded: GraphReader | None = None
 
     def record(self, frames: int, *, graphs: bool = True) -> None:
         """Answer single questions about clips of up to ``frames`` frames by CUDA graphs.
@@ -96,7 +96,7 @@ class SceneLanguage:
         Call it once, on the device where the model stays; see ``cuda_graphs``.
         """
         length = self.prefix_ids(frames)[0].shape[1]
-        self._recorded = RecordedReader(self.model, length, graphs=graphs)
+        self._recorded = GraphReader(self.model, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
