@@ -13,13 +13,15 @@ import numpy as np
 import shapely
 from scipy.spatial.transform import Rotation, Slerp
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
 
 
-class GeometryError(ValueError):
+class GeometryError(Vega3dError, ValueError):
     """A transform or a box that cannot exist; the message says which value is wrong."""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class JsonError(ValueError):
+class JsonError(Vega3dError, ValueError):
     """A file that holds no JSON object; the message names it."""
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -45,7 +46,7 @@ INTERRUPTED = 130
 SOME_FAILED = 1
 
 
-class EvaluationError(ValueError):
+class EvaluationError(Vega3dError, ValueError):
     """An evaluation that cannot begin; the message says what to change."""
 
 

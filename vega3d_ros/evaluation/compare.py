@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
@@ -33,7 +34,7 @@ _SHOWN = 24
 _RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
 
 
-class CompareError(ValueError):
+class CompareError(Vega3dError, ValueError):
     """Runs that cannot be compared; the message says why."""
 
 

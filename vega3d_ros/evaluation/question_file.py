@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
@@ -19,7 +20,7 @@ SEEN_PIXELS = 150
 COUNTED_PIXELS = 224 * 168
 
 
-class RunError(RuntimeError):
+class RunError(Vega3dError, RuntimeError):
     """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
 
 

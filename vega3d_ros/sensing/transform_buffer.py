@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3, GeometryError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SOON_NS = 2_000_000_000  # samples later than this are not on their way any mor
 _MAX_DEPTH = 1000  # as tf2; only a loop of frames is this deep
 
 
-class TransformError(RuntimeError):
+class TransformError(Vega3dError, RuntimeError):
     """A transform that is not known at the wanted stamp.
 
     Attributes:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import SE3
 
@@ -45,7 +46,7 @@ FRAME_ID = "camera_color_optical_frame"
 _ARRAYS = ("rgb", "depth", "instance")
 
 
-class DatasetError(ValueError):
+class DatasetError(Vega3dError, ValueError):
     """A folder of clips that is missing, empty or damaged; the message says which file."""
 
 

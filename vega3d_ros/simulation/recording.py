@@ -24,6 +24,7 @@ from rosbags.interfaces import (
 )
 from rosbags.typesys import Stores, get_typestore
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.sensing.bags.reader import BagWriter
 from vega3d_ros.simulation.camera_path import TICK_S, drive
@@ -53,7 +54,7 @@ _STORE = get_typestore(Stores.ROS2_JAZZY)
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
-class RecordingError(ValueError):
+class RecordingError(Vega3dError, ValueError):
     """A recording that cannot be made as asked; the message says what to change."""
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class TrainingError(RuntimeError):
+class TrainingError(Vega3dError, RuntimeError):
     """Training cannot start or go on; the message says what to change."""
 
 
