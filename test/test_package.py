@@ -117,6 +117,18 @@ def test_import_needs_neither_torch_nor_ros():
     assert run(sys.executable, "-c", code).strip() == "set()"
 
 
+def test_every_public_name_is_what_its_room_defines():
+    assert set(vega3d_ros.__all__) <= set(dir(vega3d_ros))
+    for name in vega3d_ros.__all__:
+        assert getattr(vega3d_ros, name).__name__ == name
+    assert vega3d_ros.Perceiver.__module__ == "vega3d_ros.perception.perceiver"
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Percever'"):
+        vega3d_ros.Percever  # noqa: B018
+
+
 def test_every_error_of_the_package_has_the_one_base():
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
