@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.json_io import read_json
 from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -203,7 +203,7 @@ def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console,
 
 
 def _rows(job: BagRun) -> Any:
-    return json.loads((job.folder / ROWS).read_text(encoding="utf-8"))
+    return read_json(job.folder / ROWS)
 
 
 def _print_figures(title: str, figures: dict[str, Any], console: Console) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3, GeometryError
+from vega3d_ros.core.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,8 +157,7 @@ def to_se3(transform: Any) -> SE3:
     Raises:
         GeometryError: If it is not a rigid transform.
     """
-    q, t = transform.rotation, transform.translation
-    return SE3.from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+    return SE3.from_fields(transform.translation, transform.rotation)
 
 
 def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
@@ -169,7 +169,7 @@ def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) ->
     refusals = []
     for item in message.transforms:
         parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
-        stamp_ns = item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec
+        stamp_ns = nanoseconds(item.header.stamp)
         try:
             sample = _checked(parent, child, item.transform)
         except GeometryError as error:
