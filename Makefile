@@ -1,5 +1,5 @@
 # make demo    the node, a recorded drive, questions and answers
-# make test    lint, types and every test            make lint    ruff and mypy alone
+# make test    lint, types and every test            make lint    ruff, mypy and import-linter alone
 # make build   the environment and the interfaces, as demo and test do by themselves
 # make clean   removes what make has made
 #
@@ -58,6 +58,7 @@ lint: build
 	ruff check .
 	ruff format --check --quiet .
 	mypy
+	lint-imports --no-logo
 
 # Python, launch and config files are installed as links, so that a change needs no new build; only links to new files
 # are made here, which takes half a second.

@@ -152,6 +152,10 @@ def test_all_but_the_node_works_without_ros():
     run(sys.executable, "-c", code, cwd=ROOT)
 
 
+def test_the_top_level_holds_rooms_only():
+    assert [file.name for file in PACKAGE.glob("*.py")] == ["__init__.py"]
+
+
 def test_no_module_hides_the_interfaces():
     # From a checkout they are found elsewhere, through __path__; these names would hide them.
     for name in ("msg", "srv", "action"):
