@@ -1,21 +1,19 @@
 """Which objects a relational description means: names are looked up, relations are measured.
 
-Scores are probabilities: that the object is what its name says, times that the relation holds, given
-the covariances of the boxes, times that its rank is the one described. An object loses its rank to
-another by the probability that the other is there and comes before it, so that doubtful detections
-spoil little.
+Scores are probabilities: that the object is what its name says, times that the relation holds,
+given the covariances of the boxes, times that its rank is the one described. An object loses its
+rank to another by the probability that the other is there and comes before it, so that doubtful
+detections spoil little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr
 
-from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.perception.description_grammar import ModelConfig, Placing, Rank, parse_description
 from vega3d_ros.perception.noun_phrases import VIEWER, plain_name
 from vega3d_ros.perception.relation_probability import (
@@ -26,15 +24,21 @@ from vega3d_ros.perception.relation_probability import (
 from vega3d_ros.perception.relations import Viewpoint
 from vega3d_ros.perception.uncertain_lengths import (
     Length,
+    comes_before,
     distance,
     distance_from,
     extent,
     size,
+    std_along,
     volume,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from vega3d_ros.core.objects import SceneObject
 
     Array = NDArray[np.float64]
 
@@ -153,9 +157,19 @@ class _Resolver:
         axis, sign = axes[word]
         ahead = self.camera.frame_from_viewer.rotation[:, axis] * sign
         origin = self.camera.frame_from_viewer.translation
-        margins = [ahead @ (item.box.center - origin) for item in items]
-        spread = [max(float(ahead @ i.covariance[:3, :3] @ ahead), 1e-12) for i in items]
-        return np.asarray(ndtr(np.array(margins) / np.sqrt(spread)))
+        origin_m = Length(0.0, 0.0)
+        return np.array(
+            [
+                comes_before(
+                    origin_m,
+                    Length(
+                        float(ahead @ (item.box.center - origin)),
+                        std_along(ahead, item.covariance[:3, :3]),
+                    ),
+                )
+                for item in items
+            ]
+        )
 
     def rank(self, items: Sequence[SceneObject], scores: Array, rank: Rank) -> Array | None:
         """Scores times the probability that exactly ``place - 1`` of the others come before."""
@@ -167,14 +181,13 @@ class _Resolver:
             before = np.array([1.0])  # probabilities of 0, 1, 2... others before this one
             for j, other in enumerate(lengths):
                 if i != j:
-                    std = max(float(np.hypot(own.std, other.std)), 1e-9)
-                    chance = scores[j] * ndtr((own.value - other.value) / std)
+                    chance = scores[j] * comes_before(other, own)
                     before = np.convolve(before, [1 - chance, chance])
             ranked[i] = before[rank.place - 1] if rank.place <= len(before) else 0.0
         return np.asarray(scores * ranked)
 
     def lengths(self, items: Sequence[SceneObject], rank: Rank) -> list[Length] | None:
-        """What the items are ordered by, the first the least; empty where the anchor is missing."""
+        """What the items are ordered by, least first; empty where the anchor is missing."""
         if rank.word in _SIZES:
             dimension, sign = _SIZES[rank.word]
             return [_times(sign, size(item, dimension, self.up)) for item in items]
@@ -191,8 +204,9 @@ class _Resolver:
     def height(self, item: SceneObject, word: str) -> Length:
         """Of the top for "highest", of the bottom for "lowest"."""
         low, high = extent(item.box, self.up)
-        std = float(np.sqrt(max(self.up @ item.covariance[:3, :3] @ self.up, 0.0)))
-        return Length(-high if word == "highest" else low, std)
+        return Length(
+            -high if word == "highest" else low, std_along(self.up, item.covariance[:3, :3])
+        )
 
     def bearings(self, items: Sequence[SceneObject], sign: int) -> list[Length] | None:
         """Radians to the left of the items' mean direction, seen from the camera."""

@@ -1,7 +1,8 @@
 """Descriptions that place a thing: "the second door from the left", "the lamp by the sofa".
 
-A description is a name, relations to other things, and a rank among the things of that name. Every
-pattern is made of the word lists below; a phrase that none of them reads in full is not relational.
+A description is a name, relations to other things, and a rank among the things of that name.
+Every pattern is made of the word lists below; a phrase that none of them reads in full is not
+relational.
 """
 
 from __future__ import annotations
@@ -123,15 +124,14 @@ FILLER = (
     r"(?:(?:right|just|directly|immediately|straight|most|very) )?"
 )
 _RELATION = re.compile(rf"(?= {FILLER}(?:the )?(?P<relation>{alternatives(RELATION_WORDS)}) )")
-_AFTER = rf" {FILLER}(?:the )?"
+_FROM_END = r"(?:from|on|to|at) (?:the |my )?(?:far |very )?(?P<end>left|right)(?: side| end)?"
 _RANKED = tuple(
     re.compile(pattern)
     for pattern in (
         # the (second) largest (of the two) chair(s)
-        rf"{_THE}{_ORDINAL}{_RANK_WORD} (?:one )?(?:of (?:the |all )?(?:two |three )?)?(?P<name>.+)",
+        rf"{_THE}{_ORDINAL}{_RANK_WORD} (?:of (?:the |all )?(?:two |three )?)?(?P<name>.+)",
         # the second door from the left; the chair on the far right
-        rf"{_THE}{_ORDINAL}(?P<name>.+?)(?: that is| counting| counted)? (?:from|on|to|at) "
-        r"(?:the |my |your )?(?:far |very )?(?P<end>left|right)(?: side| end| hand side)?",
+        rf"{_THE}{_ORDINAL}(?P<name>.+?)(?: counting| counted)? {_FROM_END}",
         # the nearest chair to the door
         rf"{_THE}{_ORDINAL}(?P<rank>nearest|closest) (?P<name>.+?) to (?P<anchor>.+)",
         rf"{_THE}{_ORDINAL}(?P<rank>farthest|furthest) (?P<name>.+?) from (?P<anchor>.+)",

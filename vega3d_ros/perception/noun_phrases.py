@@ -36,18 +36,22 @@ _SAME_IN_PLURAL = frozenset(
     {"scissors", "stairs", "clothes", "headphones", "jeans", "series", "lens", "canvas"}
 )
 # Words that no name of a thing holds: with one of them, a phrase says more than a name.
-_NOT_IN_NAMES = frozenset(
-    """
-    i me my you your we us he she it they them who whom whose which what where when why how
-    is are am was were be been being do does did has have had can could will would should may might
-    must not no than then if because while although so and or but nor for with without about
-    to from at by between beside behind above below under near nearest closest farthest furthest
-    more less most least many much enough several few one two three four five six seven eight nine
-    ten only also too very there here room rooms house apartment scene video
-    something anything nothing everything thing things object objects item items
-    distance direction way
-    """.split()
-)
+# fmt: off
+_NOT_IN_NAMES = frozenset((
+    "i", "me", "my", "you", "your", "we", "us", "he", "she", "it", "they", "them", "who",
+    "whom", "whose", "which", "what", "where", "when", "why", "how", "is", "are", "am", "was",
+    "were", "be", "been", "being", "do", "does", "did", "has", "have", "had", "can", "could",
+    "will", "would", "should", "may", "might", "must", "not", "no", "than", "then", "if",
+    "because", "while", "although", "so", "and", "or", "but", "nor", "for", "with", "without",
+    "about", "to", "from", "at", "by", "between", "beside", "behind", "above", "below", "under",
+    "near", "nearest", "closest", "farthest", "furthest", "more", "less", "most", "least",
+    "many", "much", "enough", "several", "few", "one", "two", "three", "four", "five", "six",
+    "seven", "eight", "nine", "ten", "only", "also", "too", "very", "there", "here", "room",
+    "rooms", "house", "apartment", "scene", "video", "something", "anything", "nothing",
+    "everything", "thing", "things", "object", "objects", "item", "items", "distance",
+    "direction", "way",
+))
+# fmt: on
 _NOT_LAST = frozenset({"left", "right", "front", "back", "top", "bottom", "middle", "of"})
 _LONGEST_NAME = 5
 
@@ -97,7 +101,7 @@ def plain_name(phrase: str) -> str | None:
 
 
 def singular(name: str) -> str:
-    """ "chairs" to "chair", "chests of drawers" to "chest of drawers"; a singular stays."""
+    """From "chairs" to "chair", "chests of drawers" to "chest of drawers"; a singular stays."""
     head, of, rest = name.partition(" of ")
     for plural, single in _IRREGULAR.items():
         if head == plural or head.endswith(f" {plural}"):

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from vega3d_ros.perception.relations import NEAR_M, TOUCHING_M
-from vega3d_ros.perception.uncertain_lengths import distance, extent
+from vega3d_ros.perception.uncertain_lengths import distance, extent, std_along
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,8 +130,7 @@ def _inside(a: SceneObject, b: SceneObject) -> float:
 
 
 def _std(axis: Array, a: SceneObject, b: SceneObject) -> float:
-    spread = a.covariance[:3, :3] + b.covariance[:3, :3]
-    return float(np.sqrt(max(axis @ spread @ axis, 0.0)))
+    return std_along(axis, a.covariance[:3, :3] + b.covariance[:3, :3])
 
 
 def _positive(margin: float, std: float) -> float:

@@ -231,7 +231,7 @@ def closest_points(a: Box3D, b: Box3D) -> tuple[Array, Array]:
     """The point of ``a`` and the point of ``b``, each [3], that are closest to one another.
 
     The least squares problem min |(a.center + A x) - (b.center + B y)| with x and y bounded by the
-    half sizes, which is exact for boxes. Where the boxes overlap, both are one of the points shared.
+    half sizes, which is exact for boxes. Where they overlap, both are one of the shared points.
     """
     half = np.concatenate([a.size, b.size]) / 2
     axes = np.hstack([a.rotation, -b.rotation])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from vega3d_ros.perception.relations import closest_points
 
@@ -52,7 +53,7 @@ def _along(gap: Array, fallback: Array, spread: Array) -> Length:
     touching = value < 1e-6
     axis = fallback if touching else gap
     axis = axis / max(float(np.linalg.norm(axis)), 1e-9)
-    return Length(0.0 if touching else value, _std(axis, spread))
+    return Length(0.0 if touching else value, std_along(axis, spread))
 
 
 def size(item: SceneObject, dimension: str, up: Array) -> Length:
@@ -70,7 +71,7 @@ def size(item: SceneObject, dimension: str, up: Array) -> Length:
     """
     box, spread = item.box, _SIZE * item.covariance[:3, :3]
     if dimension == "height":
-        return Length(extent(box, up)[1] - extent(box, up)[0], _std(up, spread))
+        return Length(extent(box, up)[1] - extent(box, up)[0], std_along(up, spread))
     by_length = list(np.argsort(-box.size, kind="stable"))
     upright = int(np.abs(up @ box.rotation).argmax())
     level = [side for side in by_length if side != upright]
@@ -79,17 +80,17 @@ def size(item: SceneObject, dimension: str, up: Array) -> Length:
         msg = f"dimension must be 'height' or one of {', '.join(sides)}, not {dimension!r}"
         raise ValueError(msg)
     side = sides[dimension]
-    return Length(float(box.size[side]), _std(box.rotation[:, side], spread))
+    return Length(float(box.size[side]), std_along(box.rotation[:, side], spread))
 
 
 def volume(item: SceneObject) -> Length:
     """Cubic metres of a box."""
     box = item.box
     shares = [
-        _std(axis, _SIZE * item.covariance[:3, :3]) / side
+        std_along(axis, _SIZE * item.covariance[:3, :3]) / side
         for axis, side in zip(box.rotation.T, box.size, strict=True)
     ]
-    return Length(box.volume, box.volume * float(np.hypot.reduce(shares)))
+    return Length(box.volume, box.volume * float(np.linalg.norm(shares)))
 
 
 def extent(box: Box3D, axis: Array) -> tuple[float, float]:
@@ -98,5 +99,11 @@ def extent(box: Box3D, axis: Array) -> tuple[float, float]:
     return float(along.min()), float(along.max())
 
 
-def _std(axis: Array, spread: Array) -> float:
-    return float(np.sqrt(max(axis @ spread @ axis, 0.0)))
+def std_along(axis: Array, covariance: Array) -> float:
+    """Standard deviation along an axis [3], of a covariance [3, 3]."""
+    return float(np.sqrt(np.maximum(axis @ covariance @ axis, 0.0)))
+
+
+def comes_before(a: Length, b: Length) -> float:
+    """Probability that the first is less than the second."""
+    return float(ndtr((b.value - a.value) / max(float(np.hypot(a.std, b.std)), 1e-9)))

@@ -1,20 +1,21 @@
-"""Questions that geometry can answer: from text to what is asked about which things.
-
-One table of patterns reads the wording of VSI-Bench (arXiv 2412.14171), of the simulator and its
-paraphrases. In a pattern ``{a}`` is the name or description of a thing, ``{list}`` several of them,
-``{unit}`` a unit of length, ``{place}`` an optional "in the video"; ``{be}``, ``{see}`` and so on
-stand for the word lists below. A pattern must read the whole question, and every thing must be
-named as :mod:`~vega3d_ros.perception.noun_phrases` or
-:mod:`~vega3d_ros.perception.description_grammar` know names; else the next one is tried.
-"""
+"""What a question asks about which things, where geometry can answer it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
-from vega3d_ros.perception.description_grammar import FILLER, RELATION_WORDS, is_name
+from vega3d_ros.perception.description_grammar import RELATION_WORDS, is_name
+from vega3d_ros.perception.measured_answers.question_wording import (
+    ADJECTIVES,
+    FARTHER,
+    MEASURES,
+    SIDES,
+    UNITS,
+    WORDINGS,
+    compiled,
+)
 from vega3d_ros.perception.noun_phrases import VIEWER
 
 Kind = Literal[
@@ -28,8 +29,6 @@ Kind = Literal[
     "relation",
     "order",
 ]
-UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254}
-"""Metres of each unit."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,19 @@ class Question:
     """What is asked.
 
     Attributes:
-        kind: "count" and "exists" (of ``things[0]``); "size" (``word``: a dimension of
-            ``uncertain_lengths.size``); "distance" (between both things, or from the camera to
-            the only one); "compare_distance" (``word``: "nearest" or "farthest" of ``choices`` to
-            ``things[0]``, or to the camera); "direction" (standing at the first thing, facing the
-            second: where is the third); "side" (which of ``choices`` is the first thing of the
-            second, or of the camera); "relation" (``word`` holds between the things: yes or no);
-            "order" (of appearance of ``choices``; ``word``: "first", "last", or "all").
-        things: Names or descriptions.
+        kind: "count" and "exists": of the first thing. "size": its dimension ``word``, as
+            ``uncertain_lengths.size`` takes it. "distance": between both things, or of one from
+            the camera. "compare_distance": which of ``choices`` is ``word``, "nearest" or
+            "farthest", to the thing. "direction": of ``choices``, where the third thing is for
+            somebody at the first who faces the second. "side": of ``choices``, where the first
+            thing is of the second, or for the camera. "relation": whether ``word`` holds between
+            them. "order": which of ``choices`` appeared "first" or "last", or "all" in order.
+        things: Names or descriptions, without article.
         word: See ``kind``.
-        choices: What the answer is one of (of order "all": what is put in order).
-        unit: The key of ``UNITS`` that the answer is wanted in; empty: free.
+        choices: See ``kind``.
+        unit: "m", "cm", "mm", "ft" or "in", where the question wants it; else empty.
         options: Lettered answers to choose from, as (letter, text).
-        number_only: Whether nothing but a number is wanted.
+        single_word: Whether a number alone is wanted, even where no unit is named.
     """
 
     kind: Kind
@@ -58,263 +57,107 @@ class Question:
     choices: tuple[str, ...] = ()
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    number_only: bool = False
+    single_word: bool = False
 
 
-def _any(*words: str) -> str:
-    return f"(?:{'|'.join(words)})"
-
-
-_UNIT_WORDS = {
-    "m": "metres?|meters?|m",
-    "cm": "centimetres?|centimeters?|cms?",
-    "mm": "millimetres?|millimeters?|mm",
-    "ft": "foot|feet|ft",
-    "in": "inch|inches",
-}
-_DIMENSIONS = {
-    "longest": "large|big|long(?= (?:is )?(?:the )?longest)",
-    "height": "tall|high",
-    "width": "wide|broad|long",
-    "depth": "deep",
-}
-_MEASURES = {
-    "longest": "size|(?:length of (?:the|its) )?(?:longest|largest) (?:side|dimension|edge|extent)",
-    "height": "height",
-    "width": "width|breadth|length",
-    "depth": "depth",
-}
-_WORDS = {
-    "an": r"(?:(?:what|which) (?:is|are|was)|what's|tell me|give me|say|estimate|measure)",
-    "be": _any("is", "are", "was", "were"),
-    "see": _any("see", "find", "spot", "observe", "count", "notice"),
-    "who": _any("you", "i", "we", "the camera", "the robot", "one"),
-    "unit": rf"(?P<unit>{'|'.join(_UNIT_WORDS.values())})",
-    "in_unit": rf"(?:,? (?:measured |expressed |given )?in (?P<unit>{'|'.join(_UNIT_WORDS.values())}))?",
-    "place": r"(?: (?:(?:in|within|of|from|on) (?:the|this|that|these|your|my) "
-    r"(?:whole |entire |same )?(?:video|room|scene|clip|frames?|image|picture|view|camera view)"
-    r"|here|around(?: here)?|there|visible|present|in view|in total|altogether))*",
-    "nearer": r"(?:the )?(?P<nearer>nearer|nearest|closer|closest|farther|farthest|further|furthest"
-    r"|more distant|most distant|less far|least far)(?: away)?(?: to| from| towards?)?",
-    "away": r"(?: away)?(?: from| to)?",
-    "stand": r"(?:(?:if|when|suppose|imagine|assume|say)? ?(?:that )?"
-    r"(?:i|you|we|one|someone)?(?: am| are| is|'m|'re|'s)? ?(?:standing|stand|stands|stood|positioned)"
-    r"|from) (?:at|by|near|next to|beside|close to|in front of|in the place of|on)?",
-    "face": r"(?:,|(?:,? (?:and|while)))? ?(?:i |you )?(?:am |are |'m )?"
-    r"(?:facing|face|looking at|look at|looking towards?|look towards?|turned to|turn to|towards?)",
-    "sides": r"(?P<sides>[a-z ,'-]*(?:left|right|behind|back|front|ahead)[a-z ,'-]*)",
-    "relation": rf"{FILLER}(?P<relation>"
-    + "|".join(
-        sorted(
-            (
-                phrase
-                for word, phrases in RELATION_WORDS.items()
-                if word not in ("nearest", "farthest", "between")
-                for phrase in phrases
-            ),
-            key=len,
-            reverse=True,
-        )
-    )
-    + ")",
-    "appear": _any(
-        "appears?", "comes?", "shows? up", "is seen", "is shown", "is visible", "appeared", "came",
-        "do (?:you|we|i) see", "did (?:you|we|i) see", "can be seen", "was seen", "is visible",
-    ),
-    "group": r"(?:(?:of (?:the|these|those) )?(?:two |three |four |following )?"
-    r"(?:objects|things|items|categories|ones|two|three|four)?,?:? ?)",
-}  # fmt: skip
-
-_PATTERNS: tuple[tuple[Kind, str, str], ...] = (
-    # kind, word, wording
-    ("direction", "", "{stand} {a}{face} {b}[,.:;]? (?:then )?{be} {c} {sides}"),
-    ("direction", "", "{stand} {a}{face} {b}[,.:;]? (?:then )?where {be} {c}"),
-    ("direction", "", "{be} {c} {sides} (?:if|when) {stand} {a}{face} {b}"),
-    ("direction", "", "{stand} {a}{face} {b}[,.:;]? (?:in )?(?:which|what) direction {be} {c}"),
-    ("order", "all", "(?:what|in (?:what|which)) (?:will be |is |was )?(?:the )?(?:first-time |first "
-     "time )?(?:appearance )?order (?:of appearance )?(?:of |do |did )?(?:the )?{group}{place},?:? "
-     "?{list}(?: appear)?{place}"),
-    ("order", "all", "(?:in (?:what|which) order) (?:do|did) {list} (?:first )?appear{place}"),
-    ("order", "{end}", "(?:which|what)(?: one| thing| object)? ?{group}{appear} {end}{place}[,:]? "
-     "{list}"),
-    ("order", "{end}", "(?:which|what)(?: one| thing| object)? {appear} {end}{place}[,:]? {list}"),
-    ("compare_distance", "", "(?:which|what|who)(?: one| thing| object)? ?{group}{be} {nearer} {a}"
-     "[,:] {list}"),
-    ("compare_distance", "", "(?:which|what) {group}{list} {be} {nearer} {a}"),
-    ("compare_distance", "", "(?:which|what)(?: one| thing| object)? ?{group}{be} {nearer} {a}"),
-    ("compare_distance", "", "{be} {list} {nearer} {a}"),
-    ("compare_distance", "", "{be} {a} {nearer} {list}"),
-    ("distance", "", "how far (?:away |apart )?{be} {a}(?: away)? (?:from|and|to) {b}{in_unit}"),
-    ("distance", "", "how close {be} {a} to {b}{in_unit}"),
-    ("distance", "", "how many {unit} (?:{be} )?(?:it |there )?(?:lie )?between {a} and {b}"),
-    ("distance", "", "how many {unit} {be} (?:there between )?{a} (?:away )?(?:from|and|to) {b}"),
-    ("distance", "", "{an} (?:the )?(?:\\w+ )?distance (?:from|between|of) {a} (?:to|and|from) {b}"
-     "{in_unit}"),
-    ("distance", "", "how far (?:away )?{be} {a}(?: away)?{in_unit}"),
-    ("distance", "", "how many {unit} away {be} {a}"),
-    ("size", "{dimension}", "how {dimension} {be} (?:the longest (?:side|dimension|edge) of )?{a}"
-     "{in_unit}"),
-    ("size", "{dimension}", "how many {unit} {dimension} {be} {a}"),
-    ("size", "{dimension}", "how many {unit} {be} {a} {dimension}"),
-    ("size", "{measure}", "(?:{an} )?(?:the )?(?:length of the )?{measure} (?:of|has) {a}{in_unit}"),
-    ("count", "", "how many {a}(?: {be} there| {be}| (?:do|can|could|did) {who} {see}| exist)?"
-     "{place}"),
-    ("count", "", "count (?:all |up )?(?:of )?{a}{place}"),
-    ("count", "", "(?:{an} )?(?:the )?(?:total )?(?:number|amount|count) of {a}{place}"),
-    ("side", "", "{be} {a} {sides}"),
-    ("side", "", "where {be} {a}(?: relative to| with respect to| compared to| from)? {b}"),
-    ("side", "", "(?:on )?(?:which|what) side of {b} {be} {a}"),
-    ("relation", "", "{be} {a} {relation} {b}"),
-    ("exists", "", "{be} there (?:also )?{a}{place}"),
-    ("exists", "", "(?:do|can|could|did) {who} {see} {a}{place}"),
-    ("exists", "", "does (?:the|this) (?:video|room|scene|clip|image|picture) "
-     "(?:show|have|contain|include) {a}"),
-    ("exists", "", "{be} {a} (?:in (?:the|this) (?:video|room|scene|clip|image|picture)|visible"
-     "|present|here|there)"),
-)  # fmt: skip
-
-# A name may hold relations ("the chair farthest from the bed"), yet never ends within one.
-_CUT_OFF = "".join(
-    f"(?<! {word})"
-    for word in ("nearest", "closest", "farthest", "furthest", "next", "left", "away", "front")
-)
-_NAME = r"[a-z][a-z0-9' -]*?" + _CUT_OFF
-_SIDE_WORDS = {
-    "front-left": "front[- ]left", "front-right": "front[- ]right",
-    "back-left": "back[- ]left|rear[- ]left", "back-right": "back[- ]right|rear[- ]right",
-    "left": "left", "right": "right", "behind": "behind|back|rear",
-    "front": "in front|front|ahead",
-}  # fmt: skip
-_SIDE = re.compile("|".join(rf"(?P<w{i}>\b(?:{p})\b)" for i, p in enumerate(_SIDE_WORDS.values())))
+_WORDINGS = tuple((cast("Kind", kind), compiled(wording)) for kind, wording in WORDINGS)
 _FOUR_SIDES = ("left", "right", "behind", "front")
+# What benchmarks say beside the question: how it is meant and how to answer.
 _ASIDE = re.compile(
     r"these are frames of a video\.?"
-    r"|answer with the option's letter[^\n]*"
-    r"|(?:please )?answer (?:the question )?(?:using|with|in) a single[^\n]*"
-    r"|do not respond anything other than a single number\W*"
-    r"|(?:if there are multiple|an object is to my|the directions refer to)[^.?!]*(?:\([^)]*\))?\.?"
+    r"|(?:if there are multiple|an object is to my|the directions refer to)[^.?!(]*"
+    r"(?:\([^)]*\))?\.?"
     r"|measuring from the closest points? of each object,?"
     r"|\((?:length|width|height)[^)]*\)|\(s\)"
+    r"|answer with the option's letter.*|(?:please )?answer .*single (?:word|number).*"
+    r"|do not respond anything other than a single number.*"
     r"|^(?:please|can you tell me|could you tell me|do you know),? (?=how|what|which|where|count)"
 )
-_SINGLE = re.compile(r"single (?:word|number)|do not respond anything other")
+_SINGLE_WORD = re.compile(r"single (?:word|number)", re.IGNORECASE)
 _OPTION = re.compile(r"(?:^|\s)([A-H])[.):]\s*(.+?)(?=[,;.]?\s+[A-H][.):]\s|\s*$)", re.DOTALL)
-_FARTHER = re.compile(r"far|fur|distant")
+_AFTER_OPTIONS = re.compile(r"\s(?=Answer with|Please answer)")
+_SIDE = re.compile("|".join(rf"(?P<s{i}>{side})" for i, side in enumerate(SIDES.values())))
 
 
 def parse_question(text: str) -> Question | None:
-    """What a text asks; None where it is worded in no known way."""
-    question, _, listed = text.partition("Options:")
-    after = _ASIDE_END.split(listed)[0]
-    options = tuple((letter, " ".join(said.split())) for letter, said in _OPTION.findall(after))
-    number_only = bool(_SINGLE.search(text.lower()))
-    asked = _plain(question)
-    for kind, word, pattern in _COMPILED:
-        found = pattern.fullmatch(asked)
-        if found is not None:
-            read = _read(kind, word, found.groupdict(), options)
-            if read is not None:
-                return replace(read, options=options, number_only=number_only)
+    """What a text asks; None where it is worded in no known way.
+
+    Args:
+        text: The question, with the choices and instructions of a benchmark or without.
+    """
+    asked, _, listed = text.partition("Options:")
+    options = tuple(
+        (letter, " ".join(said.split()))
+        for letter, said in _OPTION.findall(_AFTER_OPTIONS.split(listed)[0])
+    )
+    asked = _plain(asked)
+    for kind, wording in _WORDINGS:
+        found = wording.fullmatch(asked)
+        read = found and _read(kind, found.groupdict(), options)
+        if read:
+            single = bool(_SINGLE_WORD.search(text))
+            return replace(read, options=options, single_word=single)
     return None
 
 
-_ASIDE_END = re.compile(r"\n\s*(?=Answer with|Please answer)")
-
-
 def _plain(text: str) -> str:
+    """Lower case, one line, without asides, brackets and end marks."""
     text = _ASIDE.sub(" ", " ".join(text.lower().replace("\u2019", "'").split()))
-    text = re.sub(r"[()\"?!]", " ", text)
-    text = re.sub(r"\s+([,.:;])", r"\1", " ".join(text.split()))
+    text = re.sub(r"\s+([,.:;])", r"\1", " ".join(re.sub(r"[()\"?!]", " ", text).split()))
     return text.strip(" .,;:")
 
 
-def _compile(wording: str) -> re.Pattern[str]:
-    named = {letter: rf"(?P<{letter}>{_NAME})" for letter in "abc"}
-    ends = {
-        "end": "(?P<end>first|last)",
-        "dimension": f"(?P<dimension>{'|'.join(_DIMENSIONS.values())})",
-        "measure": f"(?P<measure>{'|'.join(_MEASURES.values())})",
-        "list": r"(?P<list>[a-z][a-z0-9' ,-]*?)",
-    }
-    return re.compile(wording.format(**_WORDS, **named, **ends))
-
-
-_COMPILED = tuple((kind, word, _compile(wording)) for kind, word, wording in _PATTERNS)
-
-
 def _read(
-    kind: Kind, word: str, parts: dict[str, str | None], options: tuple[tuple[str, str], ...]
+    kind: Kind, said: dict[str, str | None], options: tuple[tuple[str, str], ...]
 ) -> Question | None:
     """The question of a match; None where a thing in it has no proper name."""
-    things = tuple(_bare(name) for name in (parts.get(k) for k in "abc") if name)
+    things = tuple(_bare(name) for name in map(said.get, ("a", "b", "c", "of")) if name)
+    if kind == "count" and said.get("relation"):
+        things = (f"{things[0]} {said['relation']} the {things[1]}",)
     choices: tuple[str, ...] = ()
-    if "list" in parts:
-        choices = _listed(parts["list"] or "")
-    elif kind in ("compare_distance", "order"):
-        choices = tuple(_bare(said.lower()) for _, said in options)
-    if kind in ("compare_distance", "order") and len(choices) < 2:
-        return None
-    if kind == "compare_distance":
-        word = "farthest" if _FARTHER.search(parts["nearer"] or "") else "nearest"
-        if parts["nearer"] in ("less far", "least far"):
-            word = "nearest"
-    if kind == "order":
-        word = parts.get("end") or word
-    if kind == "size":
-        word = _size_word(parts)
-    if not all(is_name(name) for name in (*things, *choices)):
+    if kind in ("compare_distance", "order"):
+        listed = said.get("list")
+        choices = _listed(listed) if listed else tuple(_bare(text.lower()) for _, text in options)
+        if len(choices) < 2:
+            return None
+    if not all(map(is_name, (*things, *choices))):
         return None
     if kind in ("direction", "side"):
-        return _with_sides(kind, things, parts.get("sides"))
-    if kind == "relation":
-        word = next(w for w, phrases in RELATION_WORDS.items() if parts["relation"] in phrases)
+        choices = _sides(said.get("sides"))
+        things = things[:3]  # "left or right of the tv" names again what is faced
     if kind == "distance" and things[-1] in VIEWER:
         things = things[:1]
-    return Question(kind, things, word, choices, _unit(parts.get("unit")))
+    return Question(kind, things, _word(kind, said), choices, _key(UNITS, said.get("unit")))
 
 
-def _size_word(parts: dict[str, str | None]) -> str:
-    for table, said in ((_DIMENSIONS, parts.get("dimension")), (_MEASURES, parts.get("measure"))):
-        for word, pattern in table.items():
-            if said and re.fullmatch(pattern.split("(?=")[0], said):
-                return word
-    return "longest"
+def _word(kind: Kind, said: dict[str, str | None]) -> str:
+    if kind == "size":
+        return _key(ADJECTIVES, said.get("adjective")) or _key(MEASURES, said.get("measure"))
+    if kind == "compare_distance":
+        return "farthest" if re.fullmatch(FARTHER, said["nearer"] or "") else "nearest"
+    if kind == "relation":
+        return next(w for w, phrases in RELATION_WORDS.items() if said["relation"] in phrases)
+    return (said.get("end") or "all") if kind == "order" else ""
 
 
-def _with_sides(kind: Kind, things: tuple[str, ...], said: str | None) -> Question | None:
-    """The sides to choose from; "to the left of the tv" names what they are told of."""
+def _key(patterns: dict[str, str], said: str | None) -> str:
+    """The key whose pattern reads a text; empty without a text."""
+    return next((key for key, p in patterns.items() if said and re.fullmatch(p, said)), "")
+
+
+def _sides(said: str | None) -> tuple[str, ...]:
     if said is None:
-        return Question(kind, things, choices=_FOUR_SIDES)
-    words = list(_SIDE_WORDS)
-    found = list(_SIDE.finditer(said))
-    choices = tuple(dict.fromkeys(words[int((m.lastgroup or "w0")[1:])] for m in found))
-    rest = said[found[-1].end() :].strip(" ,") if found else ""
-    anchor = (
-        _bare(re.sub(r"^(?:side )?of ", "", rest)) if rest.startswith(("of ", "side of")) else ""
-    )
-    between = re.sub(
-        r"\b(?:to|the|my|your|on|or|of|in|is|it|at|me|you|side|hand)\b|[ ,-]",
-        "",
-        _SIDE.sub("", said[: found[-1].end()] if found else said),
-    )
-    if between or len(choices) < 2 or (rest and not anchor and rest not in VIEWER):
-        return None
-    if kind == "direction" or not anchor:
-        return Question(kind, things, choices=choices)
-    return Question(kind, (*things, anchor), choices=choices) if is_name(anchor) else None
+        return _FOUR_SIDES
+    words = tuple(SIDES)
+    found = [int(str(match.lastgroup)[1:]) for match in _SIDE.finditer(said)]
+    return tuple(dict.fromkeys(words[index] for index in found))
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    names = re.split(r", (?:or |and )?|,| or (?:to |from )?", text)
-    return tuple(_bare(name.strip()) for name in names if name.strip())
-
-
-def _unit(said: str | None) -> str:
-    if said is None:
-        return ""
-    return next(unit for unit, pattern in _UNIT_WORDS.items() if re.fullmatch(pattern, said))
+    names = re.split(r",(?: or| and)? | (?:or|and) (?:to |from )?", text)
+    return tuple(_bare(name) for name in names if name.strip())
 
 
 def _bare(name: str) -> str:
     """Without the article."""
-    return re.sub(r"^(?:the|a|an|any|some|my) ", "", name.strip())
+    return re.sub(r"^(?:the|an?|any|some) ", "", name.strip())
