@@ -30,6 +30,8 @@ _IRREGULAR = {
     "scarves": "scarf",
     "buses": "bus",
     "lenses": "lens",
+    "tvs": "tv",
+    "pcs": "pc",
     "tableware sets": "tableware",
 }
 _SAME_IN_PLURAL = frozenset(
@@ -38,6 +40,7 @@ _SAME_IN_PLURAL = frozenset(
 # Words that no name of a thing holds: with one of them, a phrase says more than a name.
 # fmt: off
 _NOT_IN_NAMES = frozenset((
+    "the", "a", "an", "any", "some", "this", "that", "these", "those", "all",
     "i", "me", "my", "you", "your", "we", "us", "he", "she", "it", "they", "them", "who",
     "whom", "whose", "which", "what", "where", "when", "why", "how", "is", "are", "am", "was",
     "were", "be", "been", "being", "do", "does", "did", "has", "have", "had", "can", "could",

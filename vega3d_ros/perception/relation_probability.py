@@ -2,7 +2,8 @@
 
 The words mean what :func:`relate` takes them to mean: with no uncertainty, a word is more probable
 than not exactly where ``relate`` names it. Beyond that, "near", "touching", "on", "inside" and
-"between" are vague words, and fade over a stated width instead of ending at an edge.
+"between" are vague words, and fade over a stated width instead of ending at an edge. "Under" is
+"below", or within the box of a thing such as a table, lower than its top.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD, LEFT, UP = np.eye(3)
 DIRECTIONS = {"left of": LEFT, "right of": -LEFT, "behind": AHEAD, "in front of": -AHEAD}
-RELATIONS = (*DIRECTIONS, "above", "below", "on", "inside", "touching", "near")
+RELATIONS = (*DIRECTIONS, "above", "below", "under", "on", "inside", "touching", "near")
 """Words for two things; "between" is for three."""
 
 # A direction word holds where it covers this share of the way, as in ``relate``.
@@ -59,6 +60,8 @@ def relation_probability(
         return _over(b, a) if word == "below" else _over(a, b, resting=word == "on")
     if word == "inside":
         return _inside(a, b)
+    if word == "under":
+        return max(_over(b, a), _inside(a, b) * _lower(a, b))
     limit, width = (NEAR_M, _NEAR_WIDTH_M) if word == "near" else (TOUCHING_M, TOUCHING_M)
     gap = distance(a, b)
     return _positive(limit - gap.value, float(np.hypot(gap.std, width)))
@@ -127,6 +130,11 @@ def _inside(a: SceneObject, b: SceneObject) -> float:
     room = float((b.box.size / 2 + TOUCHING_M - corners).min())
     std = max(_std(axis, a, b) for axis in b.box.rotation.T)
     return _positive(room, float(np.hypot(std, TOUCHING_M)))
+
+
+def _lower(a: SceneObject, b: SceneObject) -> float:
+    """The top of the first is lower than the top of the second."""
+    return _positive(extent(b.box, UP)[1] - extent(a.box, UP)[1], _std(UP, a, b))
 
 
 def _std(axis: Array, a: SceneObject, b: SceneObject) -> float:
