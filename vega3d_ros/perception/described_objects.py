@@ -92,6 +92,19 @@ def find_described(
     return tuple(replace(item, query=text) for item in resolved)
 
 
+def meant(text: str, items: Sequence[SceneObject], threshold: float) -> tuple[SceneObject, ...]:
+    """Of what ``look_up`` found for a phrase, the objects that it means.
+
+    All from the threshold on; of a rank ("the largest table") the first alone, as probable as it
+    is, if there is any object of that rank with that probability: a near tie hides none of them.
+    """
+    description = parse_description(text)
+    if description is not None and description.rank is not None:
+        there = sum(item.score for item in items)  # one alone has the rank
+        return tuple(items[:1]) if there >= threshold else ()
+    return tuple(item for item in items if item.score >= threshold)
+
+
 class _Resolver:
     def __init__(self, find: Find, camera: Viewpoint | None) -> None:
         self.find, self.camera = find, camera

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vega3d_ros.perception.noun_phrases import VIEWER, plain_name
 
@@ -59,6 +60,7 @@ RANK_WORDS: dict[str, tuple[str, ...]] = {
     "farthest": ("farthest", "furthest", "farther", "further", "most distant", "remotest"),
 }
 _OPPOSITE_ENDS = {"left": "leftmost", "right": "rightmost"}
+_LONGEST = 160  # characters; people say less, and patterns need time
 _RANKS_BY_ANCHOR = ("nearest", "farthest")
 _ORDINALS = {
     word: place
@@ -140,8 +142,11 @@ _RANKED = tuple(
 )
 
 
+@lru_cache(maxsize=1024)  # descriptions within descriptions are met again and again
 def parse_description(text: str) -> ModelConfig | None:
     """What a relational description says; None where it is not relational or not understood."""
+    if len(text) > _LONGEST:
+        return None
     text = " ".join(re.sub(r"[,;.!?\"()]", " ", text.lower()).split())
     return _ranked(text) or _placed(text)
 

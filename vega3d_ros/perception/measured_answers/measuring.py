@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
-from vega3d_ros.perception.described_objects import look_up
+from vega3d_ros.perception.described_objects import look_up, meant
 from vega3d_ros.perception.noun_phrases import VIEWER
 from vega3d_ros.perception.relation_probability import relation_probability
 from vega3d_ros.perception.uncertain_lengths import (
@@ -51,7 +51,6 @@ _SIDE_DEG = {
     "right": -90,
     "front-right": -45,
 }
-_SIDE_WORD = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +138,8 @@ class _Measuring:
             self._known[name] = items
         return self._known[name]
 
-    def found(self, name: str) -> list[SceneObject]:
-        return [i for i in self.candidates(name) if i.score >= self.view.threshold]
+    def found(self, name: str) -> tuple[SceneObject, ...]:
+        return meant(name, self.candidates(name), self.view.threshold)
 
     def best(self, name: str) -> SceneObject:
         return self.found(name)[0]
@@ -212,19 +211,23 @@ class _Measuring:
         return self.side_of(bearing, [self.best(name) for name in self.question.things])
 
     def side(self) -> Measurement:
-        """The side of another thing, seen from the camera; or that of the camera itself."""
-        camera, things = self.camera, [self.best(name) for name in self.seen_things()]
-        if len(things) == 2:
-            choices = [choice for choice in self.question.choices if choice in _SIDE_WORD]
-            one, other = things
-            chances = [relation_probability(_SIDE_WORD[c], one, other, camera) for c in choices]
-            best = int(np.argmax(chances))
-            return _choice(choices[best], chances[best], *things)
-        self.camera_position()
+        """The side of another thing, told as ``relate`` tells it, or of the camera itself."""
+        things = [self.best(name) for name in self.seen_things()]
+        viewer_from_frame = self.camera.frame_from_viewer.inverse()
+        turns = self.camera.placed
+        if len(things) == 1:
+            self.camera_position()
 
         def bearing(centers: Array) -> float:
-            ahead, left, _ = camera.frame_from_viewer.inverse().apply(centers[0])
-            return float(np.arctan2(left, ahead))
+            seen = viewer_from_frame.apply(centers)
+            ways = seen[:, 0] + 1j * seen[:, 1]  # ahead and left
+            if len(ways) == 1:
+                return float(np.angle(ways[0]))
+            offset, middle = ways[0] - ways[1], ways.mean()
+            if turns and abs(middle) > 1e-3:  # the viewer turns to the two
+                offset *= np.conj(middle) / abs(middle)
+            # In front of another thing is nearer to the viewer: not ahead, but back.
+            return float(np.angle(-np.conj(offset)))
 
         return self.side_of(bearing, things)
 

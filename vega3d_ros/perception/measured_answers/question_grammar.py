@@ -60,6 +60,7 @@ class Question:
     single_word: bool = False
 
 
+_LONGEST = 400  # characters without asides; the patterns' time grows with the square
 _WORDINGS = tuple((cast("Kind", kind), compiled(wording)) for kind, wording in WORDINGS)
 _FOUR_SIDES = ("left", "right", "behind", "front")
 # What benchmarks say beside the question: how it is meant and how to answer.
@@ -91,6 +92,8 @@ def parse_question(text: str) -> Question | None:
         for letter, said in _OPTION.findall(_AFTER_OPTIONS.split(listed)[0])
     )
     asked = _plain(asked)
+    if len(asked) > _LONGEST:
+        return None
     for kind, wording in _WORDINGS:
         found = wording.fullmatch(asked)
         read = found and _read(kind, found.groupdict(), options)
