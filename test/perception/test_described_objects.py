@@ -163,6 +163,34 @@ def test_the_side_is_told_from_the_camera(thing, view_of, camera_at):
         assert find_described("the chair left of the table", view.find, camera)[0].id == meant
 
 
+def test_the_viewer_may_be_the_anchor(thing, view_of, camera_at):
+    chairs = [
+        thing("chair", at, name=name)
+        for name, at in (("ahead", (3, 0.2)), ("back", (-2, -0.2)), ("far", (6, 1)))
+    ]
+    view = view_of(*chairs)
+
+    def best(text, camera=view.camera):
+        found = find_described(text, view.find, camera)
+        return found and found[0].id
+
+    assert best("the chair behind me") == "back"
+    assert best("the chair in front of the robot") == "ahead"
+    assert best("the chair to the right of me") == "back"
+    assert best("the chair farthest from the camera") == "far"
+    assert best("the closest chair") == "back"
+    assert best("the chair behind me", camera_at(0, 0, 3.14159)) == "ahead"
+    assert best("the chair behind me", None) is None
+    assert best("the closest chair", None) is None
+
+
+def test_an_anchor_found_by_the_items_name_too_is_not_meant(thing, view_of):
+    desk, as_table = thing("desk", (3, 0)), thing("table", (3, 0), name="desk as table")
+    view = view_of(desk, as_table, thing("table", (4, 0)))
+    for text in ("the table nearest to the desk", "the table farthest from the desk"):
+        assert find_described(text, view.find, view.camera)[0].id == "table", text
+
+
 def test_a_side_needs_a_camera_and_nearness_none(thing, view_of):
     view = view_of(thing("table", (3, 0)), thing("chair", (3, 0.8)))
     assert find_described("the chair left of the table", view.find, None) is None

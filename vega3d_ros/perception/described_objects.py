@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Find = Callable[[str], "Sequence[SceneObject] | None"]
 """Objects of a singular name such as "red chair", best first; None: it cannot be looked for."""
 
+_LAST = 1e9
 _UP = np.array([0.0, 0.0, 1.0])
 _SIZES: dict[str, tuple[str, int]] = {
     "tallest": ("height", -1),
@@ -86,8 +88,9 @@ def find_described(
     description = parse_description(text)
     if description is None:
         return None
-    resolved = _Resolver(find, camera).resolve(description)
-    if resolved is None:
+    try:
+        resolved = _Resolver(find, camera).resolve(description)
+    except _UnresolvableError:
         return None
     return tuple(replace(item, query=text) for item in resolved)
 
@@ -105,172 +108,142 @@ def meant(text: str, items: Sequence[SceneObject], threshold: float) -> tuple[Sc
     return tuple(item for item in items if item.score >= threshold)
 
 
+class _UnresolvableError(Exception):
+    """A name cannot be looked for, or the camera's place is needed and not known."""
+
+
 class _Resolver:
     def __init__(self, find: Find, camera: Viewpoint | None) -> None:
-        self.find, self.camera = find, camera
+        self.find, self.known_camera = find, camera
         self.up = _UP if camera is None else camera.frame_from_viewer.rotation[:, 2]
 
-    def resolve(self, description: ModelConfig) -> list[SceneObject] | None:
+    def resolve(self, description: ModelConfig) -> list[SceneObject]:
         items = self.find(description.name)
         if items is None:
-            return None
-        scores: Array | None = np.array([item.score for item in items])
+            raise _UnresolvableError
+        scores = np.array([item.score for item in items])
         for placing in description.placings:
-            held = self.placing(items, placing)
-            scores = None if held is None or scores is None else scores * held
-        if scores is not None and description.rank is not None:
-            scores = self.rank(items, scores, description.rank)
-        if scores is None:
-            return None
+            scores = scores * [self.held(item, placing) for item in items]
+        if description.rank is not None:
+            scores = self.ranked(items, scores, description.rank)
         order = np.argsort(-scores, kind="stable")
         return [replace(items[i], score=float(scores[i])) for i in order if scores[i] > 0]
 
-    def anchors(self, text: str) -> Sequence[SceneObject] | None:
-        return look_up(text, self.find, self.camera)
+    @property
+    def camera(self) -> Viewpoint:
+        if self.known_camera is None:
+            raise _UnresolvableError
+        return self.known_camera
 
-    def placing(self, items: Sequence[SceneObject], placing: Placing) -> Array | None:
-        """Of each item, the probability that it is so placed towards any of the anchors."""
+    def camera_position(self) -> Array:
+        if not self.camera.placed:
+            raise _UnresolvableError
+        return self.camera.frame_from_viewer.translation
+
+    def anchors(self, text: str) -> Sequence[SceneObject]:
+        found = look_up(text, self.find, self.known_camera)
+        if found is None:
+            raise _UnresolvableError
+        return found
+
+    # Relations
+
+    def held(self, item: SceneObject, placing: Placing) -> float:
+        """Probability that an item is so placed towards any of the anchors."""
         if placing.anchors[0] in VIEWER:
-            return self.towards_viewer(items, placing.word)
-        viewpoint = self.camera
-        if viewpoint is None:
-            if placing.word in DIRECTIONS:
-                return None
-            viewpoint = Viewpoint.fixed(items[0].frame_id if items else "")
-        found = [self.anchors(text) for text in placing.anchors]
-        if any(anchors is None for anchors in found):
-            return None
-        first, *rest = [anchors or () for anchors in found]
-        second = rest[0] if rest else ()
-        chances = np.zeros(len(items))
-        for index, item in enumerate(items):
-            if placing.word == "between":
-                held = [
-                    a.score * b.score * between_probability(item, a, b)
-                    for a in first
-                    for b in second
-                    if not (_same(item, a) or _same(item, b) or _same(a, b))
-                ]
-            else:
-                held = [
-                    anchor.score * relation_probability(placing.word, item, anchor, viewpoint)
-                    for anchor in first
-                    if not _same(item, anchor)
-                ]
-            chances[index] = 1 - np.prod([1 - chance for chance in held])
-        return chances
-
-    def towards_viewer(self, items: Sequence[SceneObject], word: str) -> Array | None:
-        """Placed towards the camera itself: "the chair behind me", "the table near me"."""
-        if self.camera is None or not self.camera.placed:
-            return None
-        axes = {"in front of": (0, 1), "behind": (0, -1), "left of": (1, 1), "right of": (1, -1)}
-        if word not in axes:
-            return None
-        axis, sign = axes[word]
-        ahead = self.camera.frame_from_viewer.rotation[:, axis] * sign
-        origin = self.camera.frame_from_viewer.translation
-        origin_m = Length(0.0, 0.0)
-        return np.array(
-            [
-                comes_before(
-                    origin_m,
-                    Length(
-                        float(ahead @ (item.box.center - origin)),
-                        std_along(ahead, item.covariance[:3, :3]),
-                    ),
-                )
-                for item in items
+            return self.held_of_camera(item, placing.word)
+        anchors = [
+            [anchor for anchor in self.anchors(text) if not _same(item, anchor)]
+            for text in placing.anchors
+        ]
+        if placing.word == "between":
+            chances = [
+                a.score * b.score * between_probability(item, a, b)
+                for a, b in product(*anchors)
+                if not _same(a, b)
             ]
-        )
+        else:
+            told_by_camera = placing.word in DIRECTIONS or self.known_camera is not None
+            viewpoint = self.camera if told_by_camera else Viewpoint.fixed(item.frame_id)
+            chances = [
+                anchor.score * relation_probability(placing.word, item, anchor, viewpoint)
+                for anchor in anchors[0]
+            ]
+        return 1 - float(np.prod([1 - chance for chance in chances]))
 
-    def rank(self, items: Sequence[SceneObject], scores: Array, rank: Rank) -> Array | None:
+    def held_of_camera(self, item: SceneObject, word: str) -> float:
+        """Of "the chair behind me": behind the plane through the camera."""
+        if word not in DIRECTIONS:
+            raise _UnresolvableError
+        # In front of a thing is nearer to the viewer, in front of the viewer is ahead.
+        sign = -1 if word in ("in front of", "behind") else 1
+        axis = self.camera.frame_from_viewer.rotation @ (sign * DIRECTIONS[word])
+        margin = float(axis @ (item.box.center - self.camera_position()))
+        return comes_before(Length(0, 0), Length(margin, _std(item, axis)))
+
+    # Ranks
+
+    def ranked(self, items: Sequence[SceneObject], scores: Array, rank: Rank) -> Array:
         """Scores times the probability that exactly ``place - 1`` of the others come before."""
-        lengths = self.lengths(items, rank)
-        if lengths is None or not lengths:
-            return None if lengths is None else np.zeros(len(items))
-        ranked = np.zeros(len(items))
+        anchors = [] if not rank.anchor else self.anchors(rank.anchor)
+        if rank.anchor and not anchors:
+            return np.zeros(len(items))
+        if rank.word in ("leftmost", "rightmost"):
+            lengths = self.bearings(items, -1 if rank.word == "leftmost" else 1)
+        else:
+            lengths = [self.length(item, rank.word, anchors) for item in items]
+        chances = np.zeros(len(items))
         for i, own in enumerate(lengths):
             before = np.array([1.0])  # probabilities of 0, 1, 2... others before this one
             for j, other in enumerate(lengths):
                 if i != j:
                     chance = scores[j] * comes_before(other, own)
                     before = np.convolve(before, [1 - chance, chance])
-            ranked[i] = before[rank.place - 1] if rank.place <= len(before) else 0.0
-        return np.asarray(scores * ranked)
+            chances[i] = before[rank.place - 1] if rank.place <= len(before) else 0.0
+        there = max((anchor.score for anchor in anchors), default=1.0)
+        return np.asarray(scores * chances * there)
 
-    def lengths(self, items: Sequence[SceneObject], rank: Rank) -> list[Length] | None:
-        """What the items are ordered by, least first; empty where the anchor is missing."""
-        if rank.word in _SIZES:
-            dimension, sign = _SIZES[rank.word]
-            return [_times(sign, size(item, dimension, self.up)) for item in items]
-        if rank.word in ("largest", "smallest"):
-            sign = -1 if rank.word == "largest" else 1
-            return [_times(sign, volume(item)) for item in items]
-        if rank.word in ("highest", "lowest"):
-            return [self.height(item, rank.word) for item in items]
-        if rank.word in ("leftmost", "rightmost"):
-            return self.bearings(items, -1 if rank.word == "leftmost" else 1)
-        sign = 1 if rank.word == "nearest" else -1
-        return self.distances(items, rank.anchor, sign)
-
-    def height(self, item: SceneObject, word: str) -> Length:
-        """Of the top for "highest", of the bottom for "lowest"."""
-        low, high = extent(item.box, self.up)
-        return Length(
-            -high if word == "highest" else low, std_along(self.up, item.covariance[:3, :3])
-        )
-
-    def bearings(self, items: Sequence[SceneObject], sign: int) -> list[Length] | None:
-        """Radians to the left of the items' mean direction, seen from the camera."""
-        if self.camera is None:
-            return None
-        viewer = self.camera.frame_from_viewer
-        seen = viewer.inverse().apply(np.array([i.box.center for i in items]).reshape(-1, 3))
-        if not self.camera.placed:
-            stds = [np.sqrt(np.trace(i.covariance[:3, :3]) / 3) for i in items]
-            return [
-                Length(sign * float(y), float(std))
-                for y, std in zip(seen[:, 1], stds, strict=True)
-            ]
-        ways = seen[:, 0] + 1j * seen[:, 1]
-        ways = ways / np.maximum(np.abs(ways), 1e-9)
-        mean = ways.sum() or 1.0
-        lengths = []
-        for item, way, point in zip(items, ways, seen, strict=True):
-            across = viewer.rotation[:, :2] @ np.array([-way.imag, way.real])
-            std = np.sqrt(max(float(across @ item.covariance[:3, :3] @ across), 0.0))
-            reach = max(float(np.hypot(point[0], point[1])), 1e-3)
-            lengths.append(Length(sign * float(np.angle(way * np.conj(mean))), float(std) / reach))
-        return lengths
-
-    def distances(
-        self, items: Sequence[SceneObject], anchor: str, sign: int
-    ) -> list[Length] | None:
-        """To the closest of the anchors, or from the camera where no anchor is named."""
-        if not anchor:
-            if self.camera is None or not self.camera.placed:
-                return None
-            origin = self.camera.frame_from_viewer.translation
-            return [_times(sign, distance_from(origin, item)) for item in items]
-        anchors = self.anchors(anchor)
-        if anchors is None:
-            return None
+    def length(self, item: SceneObject, word: str, anchors: Sequence[SceneObject]) -> Length:
+        """What items are ordered by, the least first: distances go to the closest anchor."""
+        if word in _SIZES:
+            dimension, sign = _SIZES[word]
+            return _times(sign, size(item, dimension, self.up))
+        if word in ("largest", "smallest"):
+            return _times(-1 if word == "largest" else 1, volume(item))
+        if word in ("highest", "lowest"):
+            low, high = extent(item.box, self.up)
+            return Length(-high if word == "highest" else low, _std(item, self.up))
+        sign = 1 if word == "nearest" else -1
         if not anchors:
-            return []
-        likely = [a for a in anchors if a.score >= anchors[0].score / 2]
-        lengths = []
-        for item in items:
-            others = [a for a in likely if not _same(item, a)]
-            if not others:
-                return []
-            nearest = min(distance(item, a) for a in others)
-            lengths.append(_times(sign, nearest))
-        return lengths
+            return _times(sign, distance_from(self.camera_position(), item))
+        others = [
+            distance(item, anchor)
+            for anchor in anchors
+            if anchor.score >= anchors[0].score / 2 and not _same(item, anchor)
+        ]
+        # An anchor that was found by the item's name too is neither near nor far from itself.
+        return _times(sign, min(others)) if others else Length(_LAST, 0.0)
+
+    def bearings(self, items: Sequence[SceneObject], sign: int) -> list[Length]:
+        """Radians to the left of the items' mean direction, seen from the camera."""
+        position, axes = self.camera_position(), self.camera.frame_from_viewer.rotation
+        seen = np.array([item.box.center - position for item in items]).reshape(-1, 3) @ axes
+        ways = seen[:, 0] + 1j * seen[:, 1]  # ahead and left
+        reach = np.maximum(np.abs(ways), 1e-3)
+        mean = (ways / reach).sum() or 1.0
+        across = np.stack([-ways.imag, ways.real], axis=1) / reach[:, None] @ axes[:, :2].T
+        return [
+            Length(sign * float(np.angle(way * np.conj(mean))), _std(item, axis) / float(far))
+            for item, way, axis, far in zip(items, ways, across, reach, strict=True)
+        ]
 
 
 def _times(sign: int, length: Length) -> Length:
     return Length(sign * length.value, length.std)
+
+
+def _std(item: SceneObject, axis: Array) -> float:
+    return std_along(axis, item.covariance[:3, :3])
 
 
 def _same(a: SceneObject, b: SceneObject) -> bool:
