@@ -228,6 +228,14 @@ def test_a_doubtful_detection_spoils_a_rank_only_as_far_as_it_is_there(thing, vi
     assert [item.score for item in found] == pytest.approx([0.9 * 0.8, 0.2])
 
 
+@pytest.mark.parametrize("relation", ["next to", "nearest to", "farthest from", "in front of"])
+def test_a_doubtful_anchor_makes_its_description_as_doubtful(thing, view_of, relation):
+    tv = thing("tv", (3, 0), score=0.6)
+    view = view_of(thing("chair", (2.5, 0), score=0.9), tv)
+    found = find_described(f"the chair {relation} the tv", view.find, view.camera)
+    assert found[0].score == pytest.approx(0.9 * 0.6, rel=0.05)
+
+
 def test_look_up_takes_plain_names_in_any_number(room):
     assert {i.id for i in look_up("The chairs", room.find, room.camera)} == {
         "left chair",
