@@ -1,0 +1,1 @@
+"""What is in a scene, over time, and how it lies."""
