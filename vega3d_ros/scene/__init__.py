@@ -1,1 +1,0 @@
-"""What is in a scene, over time, and how it lies."""
