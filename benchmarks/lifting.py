@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vega3d_ros.core.frames import Clip
+    from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence
 
 _LISTED = 0.5  # things of a higher score are listed
 SENSORS = {"exact": (0.0, 0.0), "worn": (0.02, 0.05)}
@@ -50,6 +51,7 @@ VARIATIONS: dict[str, tuple[float, ...]] = {
     "box.height": (0.0, 0.01, 0.02, 0.05),
     "box.floor_gap_m": (0.1, 0.25, 0.4),
     "box.pad_m": (0.0, 0.01, 0.02),
+    "box.rectangular": (0.2, 0.4, 0.6, 0.8),
 }
 """What ``--sensitivity`` sets each parameter of ``LiftingRules`` to."""
 
@@ -122,14 +124,21 @@ class Tally:
         }
 
 
-def lifted(grounder: LiftedGrounder, clip: Clip) -> tuple[list[Found], float, float]:
-    """What the lifted grounder finds; seconds of each keyframe and of the clip."""
+def looked(grounder: LiftedGrounder, clip: Clip) -> tuple[list[FrameEvidence], float]:
+    """Evidence of a clip's keyframes, and seconds of each."""
     start = time.process_time()
     evidence = [grounder.look(frame) for frame in clip.frames]
-    looked = time.process_time()
+    return evidence, (time.process_time() - start) / FRAMES
+
+
+def lifted(
+    grounder: LiftedGrounder, clip: Clip, evidence: Sequence[FrameEvidence]
+) -> tuple[list[Found], float]:
+    """What the lifted grounder finds, and seconds of the clip."""
+    start = time.process_time()
     found = grounder.find(clip, evidence, LABELS, 0.0)
-    done = time.process_time()
-    return [one for of_text in found for one in of_text], (looked - start) / FRAMES, done - looked
+    spent = time.process_time() - start
+    return [one for of_text in found for one in of_text], spent
 
 
 def clips_of(args: argparse.Namespace, split: str, sensor: str) -> list[RoomClip]:
@@ -175,32 +184,35 @@ def compare(args: argparse.Namespace, report: measure.Report) -> None:
                 tally.add(clip, found)
             ms = {"ms a keyframe": None, "ms a clip": 1e3 * seconds / len(clips)}
             report.add("recipes", sensor=sensor, recipe=name, **tally.row(), **ms)
-        add_lifted(report, "recipes", clips, detector, LiftingRules(), sensor=sensor)
+        seen = [looked(LiftedGrounder(detector), clip.clip) for clip in clips]
+        tally = add_lifted(
+            report, "recipes", clips, seen, LiftedGrounder(detector),
+            sensor=sensor, recipe="voxel evidence",
+        )  # fmt: skip
+        calibration(report, tally, sensor)
 
 
 def add_lifted(
     report: measure.Report,
     section: str,
     clips: Sequence[RoomClip],
-    detector: PlantedDetector,
-    rules: LiftingRules,
+    seen: Sequence[tuple[list[FrameEvidence], float]],
+    grounder: LiftedGrounder,
     **head: Any,
-) -> None:
+) -> Tally:
     """A row of the lifted grounder."""
-    grounder = LiftedGrounder(detector, rules=rules)
     tally = Tally()
-    times = []
-    for clip in clips:
-        found, look_s, find_s = lifted(grounder, clip.clip)
+    find_s = []
+    for clip, (evidence, _) in zip(clips, seen, strict=True):
+        found, spent = lifted(grounder, clip.clip, evidence)
         tally.add(clip, found)
-        times.append((look_s, find_s))
-    look_ms, find_ms = 1e3 * np.median(times, axis=0)
-    ms = {"ms a keyframe": float(look_ms), "ms a clip": float(find_ms)}
-    if section == "recipes":
-        head |= {"recipe": "voxel evidence"}
+        find_s.append(spent)
+    ms = {
+        "ms a keyframe": 1e3 * float(np.median([look_s for _, look_s in seen])),
+        "ms a clip": 1e3 * float(np.median(find_s)),
+    }
     report.add(section, **head, **tally.row(), **ms)
-    if section == "recipes":
-        calibration(report, tally, head["sensor"])
+    return tally
 
 
 def calibration(report: measure.Report, tally: Tally, sensor: str) -> None:
@@ -234,14 +246,16 @@ def sensitivity(args: argparse.Namespace, report: measure.Report) -> None:
     for sensor in args.sensors:
         clips = clips_of(args, "train", sensor)
         detector = planted(clips, args.seed)
-        add_lifted(report, "sensitivity", clips, detector, chosen,
-                   sensor=sensor, parameter="as chosen", value=None)  # fmt: skip
+        seen = [looked(LiftedGrounder(detector), clip.clip) for clip in clips]
+        variants = [("as chosen", None, chosen)]
         for name in args.parameters or VARIATIONS:
-            for value in VARIATIONS[name]:
-                rules = with_value(chosen, name, value)
-                if rules != chosen:
-                    add_lifted(report, "sensitivity", clips, detector, rules,
-                               sensor=sensor, parameter=name, value=value)  # fmt: skip
+            variants += [(name, v, with_value(chosen, name, v)) for v in VARIATIONS[name]]
+        for name, value, rules in variants:
+            if rules != chosen or value is None:
+                add_lifted(
+                    report, "sensitivity", clips, seen, LiftedGrounder(detector, rules=rules),
+                    sensor=sensor, parameter=name, value=value,
+                )  # fmt: skip
 
 
 def main() -> int:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _LEAST_M = 0.02
 _LEAST_VOXELS = 4
+_ABOVE_M = 0.1
+_FAR_SIDE = 0.15  # of the longer side: standard deviation of the centre where the far side hides
 _UNBOUNDED = 0.25  # of the size: standard deviation of the centre where every view cuts the thing
+_EDGE_M = 0.05  # farther from the outline's edges than this is inside, however far
 _COARSE, _FINE = np.radians(6.0), np.radians(1.0)
 _CROSS = ndimage.generate_binary_structure(3, 1)
 # rad^2, about the horizontal axes where the camera is only taken to be level.
@@ -37,8 +40,8 @@ class BoxRules:
         footprint: Share of the voxels left out on each side of the outline, against strays.
         height: The same at the top and at the bottom.
         floor_gap_m: What ends no higher than this above the floor stands on it.
-        rectangular: How much larger the mean rectangle over all headings must be than the least,
-            relatively, for the smallest to tell the heading (0.64 for a square, 0 for a disc).
+        rectangular: How much worse rectangles of all headings must fit in the mean than the best,
+            relatively, for the best to tell the heading (0 for a disc).
         pad_m: What is added on each side: the means of the points in the outermost voxels lie a
             little inside the surface.
     """
@@ -46,7 +49,7 @@ class BoxRules:
     footprint: float = 0.02
     height: float = 0.01
     floor_gap_m: float = 0.25
-    rectangular: float = 0.15
+    rectangular: float = 0.4
     pad_m: float = 0.01
 
 
@@ -92,6 +95,7 @@ def fit_box(
     points: NDArray[np.floating],
     share: NDArray[np.floating],
     accepted: float,
+    eyes: NDArray[np.floating],
     floor_m: float | None,
     rules: BoxRules,
     *,
@@ -106,6 +110,7 @@ def fit_box(
         points: [M, 3] of the voxels that belong to the thing, in the working frame.
         share: [M], how surely each does.
         accepted: The least share that was accepted.
+        eyes: [F, 3], where the cameras were.
         floor_m: Height of the floor; None where unknown.
         rules: How the box is drawn.
         stands: Whether things of this name stand on the floor; None: where they end near it.
@@ -124,13 +129,21 @@ def fit_box(
             break
         yaw += np.pi / 2
     spread = _face_spread(local, share, accepted, high - low, rules)
+    local_eyes = np.asarray(eyes, np.float64) @ rotation
+    if not estimated:
+        # A round outline, of which the side away from the camera does not show: as deep as wide.
+        hidden = (high[0] - low[0]) - (high[1] - low[1])
+        away = 1 if local_eyes[:, 1].mean() > (low[1] + high[1]) / 2 else 0
+        (low if away else high)[1] += -hidden if away else hidden
+        spread[1] = np.hypot(spread[1], hidden / 4)
+    spread[:2] = np.hypot(spread[:2], _unseen(local_eyes, low, high))
     if floor_m is not None:
         on_floor = low[2] - floor_m <= rules.floor_gap_m if stands is None else stands
         if on_floor and high[2] > floor_m + _LEAST_M:
             low[2] = floor_m
     size = np.maximum(high - low, _LEAST_M)
     center = rotation @ ((low + high) / 2)
-    std = np.hypot(spread, VOXEL_M / np.sqrt(12)) + noise_m / 2
+    std = np.hypot(spread, VOXEL_M / 2) + noise_m / 2
     if not bounded:
         std = std + _UNBOUNDED * size
     covariance = np.zeros((6, 6))
@@ -138,53 +151,57 @@ def fit_box(
     covariance[3, 3] = covariance[4, 4] = UPRIGHT_VARIANCE if gravity_known else _TILTED_VARIANCE
     # Both ends of the longer side off by a face's spread turn the box by so much.
     lever = max(float(size[0]), 4 * VOXEL_M)
-    turn = float(np.arctan2(2 * spread[1] + VOXEL_M, lever))
+    turn = float(np.arctan2(2 * spread[1] + VOXEL_M / 2, lever))
     covariance[5, 5] = max(turn**2, 0.03**2) if estimated else UNKNOWN_ROTATION_VARIANCE
     yaw = float((yaw + np.pi / 2) % np.pi - np.pi / 2)  # half a turn changes nothing
     return Fit(Box3D.upright(center, size, yaw), covariance, bool(estimated))
 
 
 def heading(outline: Array, left_out: float) -> tuple[float, float]:
-    """The heading of the smallest rectangle around points.
+    """The heading of the rectangle that fits points best.
 
     Args:
         outline: [M, 2].
         left_out: Share of the points left out on each side.
 
     Returns:
-        Heading in [0, pi / 2), and how much larger the mean rectangle over all headings is,
+        Heading in [0, pi / 2), and how much worse rectangles of all headings fit in the mean,
         relatively.
     """
-    columns, counts = np.unique(np.floor(outline / VOXEL_M), axis=0, return_inverse=True)
+    cells = np.floor(outline / VOXEL_M).astype(np.int64)
+    index = np.unique((cells[:, 0] << 32) + cells[:, 1], return_inverse=True)[1]
+    weight = np.bincount(index)
     middle = outline.mean(axis=0)
-    weight = np.bincount(counts.ravel(), minlength=len(columns))
     xy = np.stack(
-        [np.bincount(counts.ravel(), outline[:, axis] - middle[axis]) / weight for axis in (0, 1)],
-        axis=1,
+        [np.bincount(index, outline[:, axis] - middle[axis]) / weight for axis in (0, 1)], axis=1
     )
     coarse = np.arange(0.0, np.pi / 2, _COARSE)
-    areas = _areas(xy, weight, coarse, left_out)
-    best = coarse[int(areas.argmin())]
+    loose = _looseness(xy, weight, coarse, left_out)
+    best = coarse[int(loose.argmin())]
     fine = best + np.arange(-_COARSE + _FINE, _COARSE, _FINE)
-    fine_areas = _areas(xy, weight, fine, left_out)
-    yaw = float(fine[int(fine_areas.argmin())] % (np.pi / 2))
-    return yaw, float(areas.mean() / fine_areas.min() - 1.0)
+    tight = _looseness(xy, weight, fine, left_out)
+    return float(fine[int(tight.argmin())] % (np.pi / 2)), float(loose.mean() / tight.min() - 1.0)
 
 
-def _areas(xy: Array, weight: NDArray[np.int64], angles: Array, left_out: float) -> Array:
-    """Area of the rectangle around most of the points, for every heading."""
+def _looseness(xy: Array, weight: NDArray[np.int64], angles: Array, left_out: float) -> Array:
+    """How badly rectangles of each heading fit: area times how far points are from the edges.
+
+    The area alone lays an outline of two walls, which is all that shows of a block, diagonally.
+    """
     c, s = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    rows, total = np.arange(len(angles)), weight.sum()
     area = np.ones(len(angles))
-    total = weight.sum()
+    apart = np.full((len(angles), len(xy)), _EDGE_M)
     for along in (c * xy[:, 0] + s * xy[:, 1], c * xy[:, 1] - s * xy[:, 0]):
         order = along.argsort(axis=1)
         ordered = np.take_along_axis(along, order, axis=1)
         passed = weight[order].cumsum(axis=1)
-        first = (passed > left_out * total).argmax(axis=1)
-        last = (passed >= (1 - left_out) * total).argmax(axis=1)
-        rows = np.arange(len(angles))
-        area *= ordered[rows, last] - ordered[rows, first] + VOXEL_M
-    return area
+        low = ordered[rows, (passed > left_out * total).argmax(axis=1)]
+        high = ordered[rows, (passed >= (1 - left_out) * total).argmax(axis=1)]
+        area *= high - low + VOXEL_M
+        apart = np.minimum(apart, np.abs(along - low[:, None]))
+        apart = np.minimum(apart, np.abs(along - high[:, None]))
+    return area * (apart @ weight / total + 0.1 * _EDGE_M)
 
 
 def _extent(local: Array, rules: BoxRules) -> tuple[Array, Array]:
@@ -193,6 +210,17 @@ def _extent(local: Array, rules: BoxRules) -> tuple[Array, Array]:
     for axis, left_out in enumerate((rules.footprint, rules.footprint, rules.height)):
         low[axis], high[axis] = np.quantile(local[:, axis], [left_out, 1 - left_out])
     return low - rules.pad_m, high + rules.pad_m
+
+
+def _unseen(eyes: Array, low: Array, high: Array) -> Array:
+    """Standard deviation [2] of the centre along x and y for sides that no camera faced.
+
+    Cameras above a thing see where its top ends; from lower, its far side may be anywhere.
+    """
+    if eyes[:, 2].max() > high[2] + _ABOVE_M:
+        return np.zeros(2)
+    faced = (eyes[:, :2].min(axis=0) < low[:2]) & (eyes[:, :2].max(axis=0) > high[:2])
+    return np.where(faced, 0.0, _FAR_SIDE * float((high - low)[:2].max()))
 
 
 def _face_spread(

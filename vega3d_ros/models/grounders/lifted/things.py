@@ -196,12 +196,13 @@ class ClipThings:
             by_frame = scores.setdefault(one.detection.label, {})
             by_frame[one.frame] = max(by_frame.get(one.frame, 0.0), one.detection.score)
         geometry = [self._geometry[frame] for frame in frames]
-        camera = np.mean([one.grid.working_from_optical.translation for one in geometry], axis=0)
-        range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - camera))
+        eyes = np.stack([one.grid.working_from_optical.translation for one in geometry])
+        range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - eyes.mean(axis=0)))
         fit = fit_box(
             evidence.points,
             evidence.share,
             self._rules.accepted,
+            eyes,
             self._floor.height_m if self._floor else None,
             self._rules.box,
             stands=stands_on_floor(track.label),
