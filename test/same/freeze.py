@@ -79,8 +79,8 @@ def _store(names: list[str], console: Console) -> int:
     for name in names:
         try:
             write_tree(PARTS[name].compute(), STORED, name)
-        except outputs.MissingError as missing:
-            console.print(f"{name}: not stored: {missing}", highlight=False, soft_wrap=True)
+        except (outputs.MissingError, outputs.IncompleteError) as reason:
+            console.print(f"{name}: not stored: {reason}", highlight=False, soft_wrap=True)
             return 1
         console.print(f"{name}: stored", highlight=False)
     return 0
@@ -98,6 +98,10 @@ def _compare(names: list[str], console: Console) -> int:
         except outputs.MissingError as missing:
             table.add_row(part.what, "", "", "", "skipped", "")
             remarks.append(f"{name}: skipped: {missing}")
+            continue
+        except outputs.IncompleteError as reason:
+            table.add_row(part.what, "", "", "", "INCOMPLETE", "")
+            failures.append(f"{name} is incomplete: {reason}")
             continue
         found = compare(
             read_tree(STORED, name), present, tolerance=part.tolerance, renamed=RENAMED
