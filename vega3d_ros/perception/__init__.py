@@ -1,1 +1,1 @@
-"""What is in a scene, over time, and how it lies."""
+"""Seeing and answering: what turns clips into scenes."""

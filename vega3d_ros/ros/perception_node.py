@@ -26,6 +26,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.perception.threads import wait_passively
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput
@@ -78,6 +79,7 @@ def load_perceiver(
         dtype=parameters.dtype,
         acceleration=cast("Acceleration", parameters.acceleration),
         frames=parameters.clip_length,
+        threads=parameters.threads,
         progress=progress,
     )
     perceiver.on_out_of_memory = on_out_of_memory
@@ -352,6 +354,7 @@ def main(
     perceiver_factory: Factory = load_perceiver,
 ) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
+    wait_passively()  # the worker imports PyTorch
     stopping = threading.Event()
 
     def stop(number: int, _: object) -> None:
