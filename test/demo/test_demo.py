@@ -23,8 +23,9 @@ RUN = f"""
 import argparse, sys
 from vega3d_ros.demo import command
 made = command.node_command
-command.node_command = lambda model, topics: (
-    [sys.executable, {str(HERE / "stub_perception.py")!r}, model] + made(model, topics)[3:]
+command.node_command = lambda model, topics, threads: (
+    [sys.executable, {str(HERE / "stub_perception.py")!r}, model]
+    + made(model, topics, threads)[3:]
 )
 parser = argparse.ArgumentParser()
 command.add_arguments(parser)

@@ -29,8 +29,9 @@ from vega3d_ros.cli.main import main
 from vega3d_ros.replay import command
 if {{"fake", "slow"}} & set(sys.argv):
     made = command.node_command
-    command.node_command = lambda model, topics: (
-        [sys.executable, {str(TEST / "fake_perceiver.py")!r}] + made(model, topics)[3:]
+    command.node_command = lambda model, topics, threads: (
+        [sys.executable, {str(TEST / "support" / "fake_perceiver.py")!r}]
+        + made(model, topics, threads)[3:]
     )
     command.load_model = lambda *_: FakePerceiver()
     command._made_with = lambda args: {{

@@ -61,7 +61,7 @@ class ClipBuilder:
         on_rewind: Called with a sentence when time was set back, before the image that showed it
             is taken in. Expected to call ``forget``.
         on_change: Called with a sentence when frame or calibration of the results change.
-        on_frame_status: Told of every image, by its stamp, what became of it: ``USED``, or why not.
+        on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
 
     Attributes:
         assembler: Counts what was dropped or lacked.
