@@ -102,4 +102,4 @@ $(VENV)/.ray: constraints.txt | $(INSTALLED)
 	@$(PIP) install --quiet --constraint constraints.txt ray && touch $@ || echo "Ray cannot be installed here: its test skips"
 
 clean:
-	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
