@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.patience import patience, wait_until
 
 from vega3d_ros.evaluation.live_adapter import differences
 from vega3d_ros.evaluation.run_log import RunLog, read_log
@@ -53,7 +53,12 @@ def environment():
 def replay(environment, *arguments):
     command = [sys.executable, "-c", RUN, "replay", *map(str, arguments)]
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=240, check=False
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=patience(120),
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -184,13 +189,11 @@ def test_a_paused_player_stands_still_until_it_is_told(drive_bag):
     stop = threading.Event()
     thread = threading.Thread(target=ours.play, args=(stop,), daemon=True)
     thread.start()
-    until = time.monotonic() + 10
-    while len(topics.clock) < 5 and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: len(topics.clock) >= 5, "the clock")
     assert topics.sent == []
     assert len(set(topics.clock)) == 1
     ours.resume()
-    thread.join(10)
+    thread.join(patience(10))
     assert not thread.is_alive()
     assert topics.sent.count("/cam/image_raw") == 30
 
