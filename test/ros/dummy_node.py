@@ -1,9 +1,9 @@
 """The perception node as a process, with a fast deterministic stand-in for the model.
 
 In the map, chairs and balls stand at fixed places and whatever is called "ahead" is two metres
-before the camera, as everything is without a map. The question "held FILE" is answered once that
-file exists, and "fail" fails. The model "missing" cannot be loaded; "held:FILE" is loaded once that
-file exists.
+before the camera, as everything is without a map. The question "held FILE" is answered once the
+file exists, and "fail" fails. The model "held:FILE" is loaded once the file exists; "missing"
+cannot be loaded.
 """
 
 from __future__ import annotations
