@@ -9,6 +9,8 @@ from support.tiny_models import LABELS, make_clip, make_frame, random_modules, s
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
+pytestmark = pytest.mark.numeric
+
 QUESTIONS = ["How many chairs can you see?", "Is there a bed?"]
 
 

@@ -13,11 +13,11 @@ import torch
 
 ROUNDING = {
     "elementwise": 4,  # a handful of operations on each value, interpolation
-    "layer": 16,  # a few matrix products, norms and a softmax behind each other
+    "layer": 32,  # a few matrix products, norms and a softmax behind each other
     "network": 64,  # an autoencoder, a tower, a language model, or all of them
 }
-"""Epsilons that rounding may cost, by the depth of what is computed: about four times what was
-seen on processors with and without vector units, with one thread and with two."""
+"""Epsilons that rounding may cost, by the depth of what is computed: about three times the most
+that was seen with and without vector units, with one thread and with two."""
 
 SAME_CONFIDENCE = 1e-4
 """Relative. A probability is the exponential of a logit, so that its relative error is the error

@@ -17,6 +17,8 @@ from vega3d_ros.training.packed_prompts import (
     read,
 )
 
+pytestmark = pytest.mark.numeric
+
 BED = {
     "id": "bed",
     "label": "bed",

@@ -30,6 +30,8 @@ from vega3d_ros.training.train_prior import (
     train_prior,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

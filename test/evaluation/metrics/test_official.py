@@ -25,6 +25,8 @@ from vega3d_ros.evaluation.metrics import (
 from vega3d_ros.evaluation.metrics.boxes import overlap, overlap_with_headings
 from vega3d_ros.evaluation.metrics.captions import corpus_scores
 
+pytestmark = pytest.mark.numeric
+
 OFFICIAL = json.loads((Path(__file__).parents[2] / "data/official_metrics.json").read_text())
 BOX = [1.0, 2.0, 0.5, 0.6, 0.8, 1.0]
 FAR = [9.0, 9.0, 0.5, 0.6, 0.8, 1.0]

@@ -19,6 +19,8 @@ from vega3d_ros.models.checkpoints.official.layout import OfficialError
 from vega3d_ros.models.checkpoints.official.wan import load_prompt
 from vega3d_ros.models.checkpoints.prompt import embed_prompt
 
+pytestmark = pytest.mark.numeric
+
 CONTENT = b"an embedding"
 
 

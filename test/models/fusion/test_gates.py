@@ -18,6 +18,8 @@ from vega3d_ros.models.fusion.gates import (
     resample_grid,
 )
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = load_file(Path(__file__).parents[2] / "data" / "fusion.safetensors")
 # Cases that both branches compute alike are stored once, under "sr".
 CASES = sorted({key.rsplit(".fused", 1)[0] for key in GOLDEN if key.endswith(".fused")})

@@ -23,6 +23,8 @@ from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules, sa
 from vega3d_ros.perception.keyframe_encoder import Patches
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -34,6 +34,8 @@ from vega3d_ros.models.priors.wan.noise import noise_level
 from vega3d_ros.perception.keyframe_encoder import Patches
 from vega3d_ros.perception.perceiver import Perceiver
 
+pytestmark = pytest.mark.numeric
+
 TOWER = "generative_vision_tower_"
 VARIANTS = {
     "as absent settings say": Sizes(),

@@ -15,6 +15,8 @@ from vega3d_ros.models.grounders.token_head.box_coding import (
     encode,
 )
 
+pytestmark = pytest.mark.numeric
+
 ROWS, COLUMNS = 6, 8
 
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from support.closeness import assert_close_to_magnitude
 
@@ -5,6 +6,8 @@ from vega3d_ros.core.token_grid import FEATURES
 from vega3d_ros.models.grounders.token_head.box_coding import HEADINGS, OUTPUTS, REGRESSED
 from vega3d_ros.models.grounders.token_head.head import GroundingHead, presence
 from vega3d_ros.models.grounders.token_head.losses import box_loss, ground_loss
+
+pytestmark = pytest.mark.numeric
 
 DIM, TOKENS = 16, 5
 

@@ -11,6 +11,8 @@ from support.tiny_models import WORDS, random_modules
 
 from vega3d_ros.models.mllms.qwen2_5_vl import cuda_graphs as recorded
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def language():

@@ -6,6 +6,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.models.mllms.qwen2_5_vl.language import Branches
 
+pytestmark = pytest.mark.numeric
+
 FRAMES = 3
 
 

@@ -13,6 +13,8 @@ from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import (
     object_values,
 )
 
+pytestmark = pytest.mark.numeric
+
 SEEN = np.linspace(0, 1, 8)
 
 

@@ -7,6 +7,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from vega3d_ros.models.mllms.qwen2_5_vl.patches import patchify, resize
 
+pytestmark = pytest.mark.numeric
+
 
 def test_patches_are_those_of_the_official_processor():
     images = np.random.default_rng(0).integers(0, 255, (2, 56, 84, 3)).astype(np.uint8)

@@ -19,6 +19,8 @@ from vega3d_ros.models.priors.wan.files import fill
 from vega3d_ros.models.priors.wan.prior import WanPrior
 from vega3d_ros.models.priors.wan.single_frame_vae import frame_encoder
 
+pytestmark = pytest.mark.numeric
+
 SMALL = PriorConfig(width=64, height=32, text_length=16)
 NANO = Path(vega3d_ros.__file__).parent / "weights" / "nano" / "prior"
 

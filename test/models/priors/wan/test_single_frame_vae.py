@@ -9,6 +9,8 @@ from support.closeness import assert_close_to_magnitude
 
 from vega3d_ros.models.priors.wan.single_frame_vae import LastTapConv2d, single_frame, write_back
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module", params=[True, False], ids=["temporal", "spatial"])
 def vae(request: pytest.FixtureRequest) -> AutoencoderKLWan:

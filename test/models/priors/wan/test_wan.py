@@ -22,6 +22,8 @@ from vega3d_ros.models.priors.wan.official_layout import (
 )
 from vega3d_ros.models.priors.wan.prior import WanPrior, randomised
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = Path(__file__).parents[3] / "data" / "official_wan.safetensors"
 SMALL = PriorConfig(width=32, height=16, text_length=4)
 
