@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
-# What the piece of work takes on one undisturbed core of the slower kind of machine.
-_NOMINAL_S = 0.02
+# What the piece of work takes on one undisturbed core of a server of 2021.
+_NOMINAL_S = 0.01
 # Processes that a test starts compete with each other too, which one piece of work does not show.
 _GENEROUS = 3.0
 _MEASURE_EVERY_S = 5.0
@@ -48,6 +48,11 @@ _MACHINE = _Machine()
 def patience(seconds: float) -> float:
     """Seconds to wait for what takes less than ``seconds`` on a machine that does nothing else."""
     return seconds * _GENEROUS * _MACHINE.now()
+
+
+def pace() -> float:
+    """Rate at which to play a recording so that this machine keeps up with it; 1 at the most."""
+    return 1 / _MACHINE.now()
 
 
 def wait_until(condition, what, seconds=20.0, step=time.sleep, period_s=0.02):
