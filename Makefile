@@ -1,5 +1,8 @@
 # make demo    the node, a recorded drive, questions and answers
 # make test    lint, types and every test            make lint    ruff, mypy and import-linter alone
+# make test-robust   the numeric tests as other processors would compute them, with one thread and with two, then they
+#              and the node tests with every core busy; a table tells which rows passed (half an hour on two cores).
+#              ARGS="--only avx2 -- -k fusion" chooses rows and tests.
 # make same    the outputs against those stored in test/data/same (minutes; needs a quiet machine)
 # make build   the environment and the interfaces, as demo and test do by themselves
 # make clean   removes what make has made
@@ -12,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint same build clean
+.PHONY: demo test test-robust lint same build clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -54,6 +57,10 @@ test: export OMP_NUM_THREADS := 1
 test: export MKL_NUM_THREADS := 1
 test: lint $(VENV)/.ray
 	python -m pytest $(ARGS)
+
+# Threads and vector units are set by the rows of its matrix.
+test-robust: build
+	python test/robust.py $(ARGS)
 
 lint: build
 	ruff check .

@@ -9,6 +9,8 @@ from support.tiny_models import make_clip, random_modules, shared_modules
 from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules, save_modules
 from vega3d_ros.perception.perceiver import Perceiver
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
