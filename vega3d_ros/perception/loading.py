@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from vega3d_ros.models.priors.wan.acceleration import Acceleration
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def load_ready(
     model: str | Path,
@@ -28,7 +31,7 @@ def load_ready(
     acceleration: Acceleration = "none",
     frames: int = 8,
     threads: int = pool.AUTOMATIC,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = _LOGGER.info,
 ) -> Perceiver:
     """Load a model and run it once, so that the first clip takes no longer than the others.
 
@@ -41,10 +44,10 @@ def load_ready(
         frames: Longest clip that will be looked at.
         threads: Of the processor, for the whole process; ``AUTOMATIC``: ``OMP_NUM_THREADS`` where
             it is set, else one, and more where one is slow and more are clearly faster.
-        progress: Told what is being done.
+        progress: Called with what is being done; logged if not given.
 
     Raises:
-        CapacityError: If it does not fit the device, or there is no such device.
+        DeviceError: If it does not fit the device, or there is no such device.
         CheckpointError: If it cannot be loaded.
         PriorError: If it cannot be accelerated here.
     """
