@@ -25,7 +25,7 @@ class FrameError(Vega3dError, ValueError):
     """A frame, camera or clip that cannot be used; the message names the field and the remedy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """A rectified pinhole camera. Values are pixels; (0, 0) is the centre of the first pixel."""
 
@@ -57,12 +57,12 @@ class Camera:
         """The same camera after its image was resized to ``width`` x ``height``."""
         sx, sy = width / self.width, height / self.height
         return Camera(
-            width,
-            height,
-            self.fx * sx,
-            self.fy * sy,
-            (self.cx + 0.5) * sx - 0.5,
-            (self.cy + 0.5) * sy - 0.5,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
         )
 
     def rays(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:

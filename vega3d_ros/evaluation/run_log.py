@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOG = "log.jsonl"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneRecord:
     """One scene.
 
@@ -191,6 +191,6 @@ def _scene(plain: dict[str, Any]) -> SceneRecord:
 def _reply(kind: str, plain: dict[str, Any]) -> ReplyRecord:
     index, question = plain.pop("index"), plain.pop("question")
     if kind == "answer":
-        return ReplyRecord(index, Reply(Question(**question), **plain))
+        return ReplyRecord(index, Reply(question=Question(**question), **plain))
     plain["predicates"] = tuple(plain["predicates"])
-    return ReplyRecord(index, RelationReply(RelationQuestion(**question), **plain))
+    return ReplyRecord(index, RelationReply(question=RelationQuestion(**question), **plain))

@@ -91,7 +91,9 @@ def warm_up(perceiver: Perceiver, frames: int) -> None:
 def _grey_clip(perceiver: Perceiver, frames: int) -> Clip:
     width, height = perceiver.modules.language.image_size
     grey = np.full((height, width, 3), 128, np.uint8)
-    camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
+    camera = Camera(
+        width=width, height=height, fx=float(width), fy=float(width), cx=width / 2, cy=height / 2
+    )
     return Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
 
 

@@ -38,7 +38,7 @@ def _parameter(
     return field(default=default, metadata={"text": text, "low": low, "high": high})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parameters:
     """Every parameter with its default. Changes take effect with the next ``configure``."""
 

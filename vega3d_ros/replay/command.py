@@ -226,7 +226,9 @@ def _prepare(folder: Path) -> None:
 
 
 def _job(args: argparse.Namespace, folder: Path) -> BagRun:
-    return BagRun(args.bag, folder.name, folder, "", Parameters())
+    return BagRun(
+        bag=args.bag, name=folder.name, folder=folder, model_hash="", parameters=Parameters()
+    )
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:

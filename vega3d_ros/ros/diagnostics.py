@@ -134,7 +134,7 @@ class Health:
             self.last.clear()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputFacts:
     """What is known of one input topic.
 
@@ -157,7 +157,7 @@ class InputFacts:
     age_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """All that the verdicts are made of."""
 
