@@ -81,6 +81,22 @@ def test_one_licence():
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
 
 
+def test_only_constraints_pin_exactly():
+    table = project()
+    lists = [table["build-system"]["requires"], table["project"]["dependencies"]]
+    lists += table["project"]["optional-dependencies"].values()
+    assert not [r for requirements in lists for r in requirements if "==" in r.split(";")[0]]
+
+
+def test_package_xml_is_whole():
+    manifest = ET.parse(ROOT / "package.xml").getroot()
+    urls = project()["project"]["urls"]
+    assert {url.text for url in manifest.iter("url")} == {urls["Homepage"], urls["Issues"]}
+    (author,) = project()["project"]["authors"]
+    assert manifest.find("maintainer").get("email") == author["email"]
+    assert manifest.findtext("author")
+
+
 def test_every_pin_is_exact_and_there_is_one_for_each_python():
     for name, requirements in pins().items():
         for requirement in requirements:
