@@ -31,7 +31,7 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Question:
     """What is asked.
 
@@ -130,13 +130,7 @@ def _read(
         things = things[:3]  # "left or right of the tv" names again what is faced
     if kind == "distance" and things[-1] in VIEWER:
         things = things[:1]
-    return Question(
-        kind=kind,
-        things=things,
-        word=_word(kind, said),
-        choices=choices,
-        unit=_key(UNITS, said.get("unit")),
-    )
+    return Question(kind, things, _word(kind, said), choices, _key(UNITS, said.get("unit")))
 
 
 def _word(kind: Kind, said: dict[str, str | None]) -> str:
