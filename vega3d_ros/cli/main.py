@@ -34,11 +34,9 @@ class Command(NamedTuple):
 class CommandModule(Protocol):
     """What the module of a subcommand has."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declares the arguments."""
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def run(self, args: argparse.Namespace) -> int:
-        """Does the work and returns the exit status."""
+    def run(self, args: argparse.Namespace) -> int: ...
 
 
 COMMANDS = {

@@ -290,7 +290,6 @@ class ClipBuffer:
         )
 
     def clear(self) -> None:
-        """Forget all keyframes."""
         self._keyframes.clear()
 
 

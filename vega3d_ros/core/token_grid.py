@@ -50,12 +50,10 @@ class TokenGeometry:
 
     @property
     def rows(self) -> int:
-        """R."""
         return int(self.pixels.shape[0])
 
     @property
     def columns(self) -> int:
-        """C."""
         return int(self.pixels.shape[1])
 
     @property

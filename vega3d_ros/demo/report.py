@@ -64,7 +64,6 @@ class Table:
         return Table(self.title, tuple(self.columns[i] for i in kept), rows)
 
     def rich(self) -> RichTable:
-        """For the terminal."""
         table = RichTable(title=escape(self.title), title_justify="left", title_style="bold")
         for name in self.columns:
             table.add_column(
@@ -77,7 +76,6 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """For report.md."""
         lines = [
             "| " + " | ".join(name.lstrip(">") for name in self.columns) + " |",
             "|"
@@ -105,7 +103,6 @@ class Report:
     figures: Mapping[str, Any]
 
     def markdown(self) -> str:
-        """The text of report.md."""
         notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
         pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
         return "\n".join(

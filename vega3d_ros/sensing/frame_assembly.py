@@ -97,12 +97,10 @@ class FrameAssembler:
 
     @property
     def waiting(self) -> int:
-        """Images being held."""
         return len(self._images)
 
     @property
     def has_camera_info(self) -> bool:
-        """Whether a calibration was received."""
         return self._info is not None
 
     def jumps_back(self, msg: Any) -> bool:
@@ -123,7 +121,6 @@ class FrameAssembler:
         self._info = msg
 
     def add_depth(self, msg: Any, now_ns: int) -> None:
-        """Take in a depth image."""
         self._depth_arrival_ns = now_ns
         self._depths.append((stamp_ns(msg), msg))
 

@@ -127,7 +127,6 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
         self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
@@ -360,7 +359,6 @@ class BagWriter:
         self._writer.write(self._connections[topic], stamp_ns, data)
 
     def close(self) -> None:
-        """Finish the file."""
         self._writer.close()
 
 
