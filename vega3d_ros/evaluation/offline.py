@@ -141,7 +141,7 @@ class OfflineRun:
         self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
         self._transforms = TransformBuffer()
         self._clips = ClipBuilder(
-            parameters,
+            parameters.clip_settings,
             self._transforms.lookup,
             self._on_rewind,
             on_frame_status=self._on_frame_status,
