@@ -14,7 +14,8 @@ from onnx_graphs import write_constant
 from vega3d_ros.models.detectors import DetectorError, load_detector
 from vega3d_ros.models.detectors.decoding import NANODET_STRIDES, YOLOX_STRIDES, grid_points
 from vega3d_ros.models.detectors.letterbox import Letterbox
-from vega3d_ros.models.detectors.onnx import OnnxDetector, suppress
+from vega3d_ros.models.detectors.onnx import OnnxDetector
+from vega3d_ros.models.detectors.suppression import suppress
 
 NAMES = ("chair", "couch", "bed")
 SIZE = (320, 256)

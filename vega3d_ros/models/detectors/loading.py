@@ -18,7 +18,7 @@ DETECTORS: dict[str, str] = {
     "any-text": "vega3d_ros.models.detectors.hub.any_text:AnyTextDetector",
 }
 # Of transformers' `model_type`: what AutoModelForZeroShotObjectDetection loads.
-_ANY_TEXT = frozenset({"grounding-dino", "mm-grounding-dino", "omdet-turbo", "owlv2", "owlvit"})
+_ANY_TEXT = frozenset({"grounding-dino", "mm-grounding-dino", "omdet-turbo", "owlv2"})
 
 
 def load_detector(path: str | Path, **options: Any) -> Detector:

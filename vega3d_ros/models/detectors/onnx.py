@@ -29,6 +29,7 @@ from vega3d_ros.models.detectors.decoding import (
 )
 from vega3d_ros.models.detectors.letterbox import Letterbox
 from vega3d_ros.models.detectors.onnx_file import read_inputs
+from vega3d_ros.models.detectors.suppression import suppress
 from vega3d_ros.models.detectors.vocabulary import match
 
 if TYPE_CHECKING:
@@ -183,32 +184,6 @@ class OnnxDetector:
             "with the authors' own scripts, boxes not decoded"
         )
         raise DetectorError(msg)
-
-
-def suppress(
-    boxes: NDArray[np.float64], scores: NDArray[np.float32], threshold: float, overlap: float
-) -> list[tuple[list[float], float, int]]:
-    """Non-maximum suppression within each class.
-
-    Args:
-        boxes: [n, 4] (x0, y0, x1, y1).
-        scores: [n, classes].
-        threshold: Scores below are left out.
-        overlap: IoU from which the lower score of a class goes.
-
-    Returns:
-        Box, score and class of what is kept, best score first.
-    """
-    rows, classes = np.nonzero(scores >= threshold)
-    if not len(rows):
-        return []
-    chosen, confidences = boxes[rows], scores[rows, classes]
-    corners = np.concatenate([chosen[:, :2], chosen[:, 2:] - chosen[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxesBatched(
-        corners.tolist(), confidences.tolist(), classes.tolist(), threshold, overlap
-    )
-    order = sorted(np.asarray(kept, int).tolist(), key=lambda i: -confidences[i])
-    return [(chosen[i].tolist(), float(confidences[i]), int(classes[i])) for i in order]
 
 
 @contextmanager
