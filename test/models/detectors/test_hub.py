@@ -31,6 +31,20 @@ def folder(tmp_path_factory):
     return get
 
 
+@pytest.fixture(scope="session")
+def planted(folder):
+    """Detectors whose networks find a red square; do not change them."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            detector = load_detector(folder(kind))
+            made[kind] = plant_free(detector, kind) if kind in FREE else plant_fixed(detector)
+        return made[kind]
+
+    return get
+
+
 def picture(height, width):
     """A red square on black, and its box."""
     x0, y0, x1, y1 = width // 5, height // 4, width // 2, 5 * height // 8
@@ -114,10 +128,9 @@ def input_side(kind):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", FIXED)
-def test_a_square_seen_by_a_network_of_names_is_found_in_the_image(folder, kind, shape):
-    detector = plant_fixed(load_detector(folder(kind)))
+def test_a_square_seen_by_a_network_of_names_is_found_in_the_image(planted, kind, shape):
     image, box = picture(*shape)
-    ((found,),) = detector.detect([image], ["the sofa"])
+    ((found,),) = planted(kind).detect([image], ["the sofa"])
     assert found.label == "couch"
     assert found.score == pytest.approx(torch.sigmoid(torch.tensor(5.0)).item())
     assert found.box == pytest.approx(box, abs=1 + max(shape) / input_side(kind))
@@ -125,10 +138,9 @@ def test_a_square_seen_by_a_network_of_names_is_found_in_the_image(folder, kind,
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", FREE)
-def test_a_square_seen_by_a_network_of_texts_is_found_in_the_image(folder, kind, shape):
-    detector = plant_free(load_detector(folder(kind)), kind)
+def test_a_square_seen_by_a_network_of_texts_is_found_in_the_image(planted, kind, shape):
     image, box = picture(*shape)
-    ((found,),) = detector.detect([image], ["table", "Sofa.", "lamp"])
+    ((found,),) = planted(kind).detect([image], ["table", "Sofa.", "lamp"])
     assert found.label == "Sofa."
     assert found.score == pytest.approx(torch.sigmoid(torch.tensor(5.0)).item())
     assert found.box == pytest.approx(box, abs=1 + max(shape) / input_side(kind))
@@ -171,13 +183,12 @@ def test_any_text_is_known_and_none_finds_nothing(folder, kind):
 
 
 @pytest.mark.parametrize("kind", FREE)
-def test_a_text_is_found_whichever_pass_it_falls_into(folder, kind):
+def test_a_text_is_found_whichever_pass_it_falls_into(planted, kind):
     image, box = picture(135, 240)
     others = [f"red lamp of photo {i}" for i in range(30)]
     for place in (0, 7, 15, 30):
-        detector = plant_free(load_detector(folder(kind)), kind)
         texts = [*others[:place], "sofa", *others[place:]]
-        ((found,),) = detector.detect([image], texts)
+        ((found,),) = planted(kind).detect([image], texts)
         assert found.label == "sofa"
         assert found.box == pytest.approx(box, abs=3)
 
