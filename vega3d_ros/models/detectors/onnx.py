@@ -150,9 +150,11 @@ class OnnxDetector:
         family = self._family
         height, width = image.shape[:2]
         place = Letterbox((height, width), self._size, family.centered)
-        bgr = place.put(image, family.border)[..., ::-1]
-        pixels = (bgr - np.array(family.mean, np.float32)) / np.array(family.std, np.float32)
-        output = self._forward(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))[0]
+        put = place.put(image, family.border)
+        bgr = np.asarray(cv2.dnn.blobFromImage(put, swapRB=True), np.float32)
+        bgr -= np.array(family.mean, np.float32).reshape(1, 3, 1, 1)
+        bgr /= np.array(family.std, np.float32).reshape(1, 3, 1, 1)
+        output = self._forward(bgr)[0]
         boxes, scores = family.decode(output, self._size)
         kept = suppress(place.to_image(boxes), scores * classes, self._threshold, family.overlap)
         found = []
