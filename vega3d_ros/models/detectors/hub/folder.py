@@ -37,11 +37,12 @@ def load_network(folder: Path, auto_class: str, device: str) -> Any:
         network, told = getattr(transformers, auto_class).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
+        network.to(device)
     parameters = {name for name, _ in network.named_parameters()}
     if missing := sorted(parameters & set(told["missing_keys"])):
         msg = f"{folder} lacks weights ({', '.join(missing[:3])}, ...): download it again"
         raise DetectorError(msg)
-    return network.to(device).eval().requires_grad_(requires_grad=False)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def load_image_processor(folder: Path) -> Any:
