@@ -52,7 +52,7 @@ def around(center, count=6, radius=2.2, height=1.3, start=0.0, sweep=1.6):
 class BoxScene:
     """A clip of boxes with a planted detector.
 
-    ``poses`` may be None for a single view from ``views[0]`` without TF; ``spoil`` changes depth.
+    Without ``tf`` frames have no pose; ``spoil`` makes depth worse.
     """
 
     def __init__(
@@ -70,17 +70,8 @@ class BoxScene:
             image = np.repeat(instance[..., None] * 20, 3, axis=2)
             image[0, 0] = i, i + 1, 7
             self.detector.plant(image, instance, [label for label, _ in things])
-            frames.append(
-                Frame(
-                    (i + 1) * 10**9,
-                    image,
-                    "camera",
-                    camera,
-                    depth,
-                    pose if tf else None,
-                    "map" if tf else "",
-                )  # fmt: skip
-            )
+            known = (pose, "map") if tf else (None, "")
+            frames.append(Frame((i + 1) * 10**9, image, "camera", camera, depth, *known))
         self.clip = Clip(tuple(frames))
 
     def grounder(self, **options):

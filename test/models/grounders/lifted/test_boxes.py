@@ -35,7 +35,7 @@ def fitted(points, floor_m=0.0, eyes=EYES, **options):
 @settings(deadline=None, max_examples=40)
 def test_the_box_of_a_block_is_found_at_any_heading(yaw, length, width, height, x):
     box = Box3D.upright((x, 1.0, height / 2), (length, width, height), yaw)
-    fit = fitted(surface(box), eyes=EYES + [x, 1.0, 0.0])
+    fit = fitted(surface(box), eyes=EYES + np.array([x, 1.0, 0.0]))
     assert iou_oriented(fit.box, box) > 0.8
     assert fit.orientation_estimated
     assert fit.box.size[0] >= fit.box.size[1]

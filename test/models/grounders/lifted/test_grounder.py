@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.box_scenes import FLAWLESS, BoxScene, about_z, around, chair_like, look, moved
 
 from vega3d_ros.core.frames import Clip
-from vega3d_ros.core.geometry import SE3, Box3D, iou_oriented
+from vega3d_ros.core.geometry import SE3, iou_oriented
 from vega3d_ros.models.detectors.base import Detection2D
 from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.planted_detector import PlantedErrors
@@ -135,9 +135,7 @@ def test_flying_pixels_do_not_stretch_a_box(found):
 
 
 def test_the_floor_is_found_below_zero():
-    low = [
-        (label, Box3D(box.center - [0, 0, 0.8], box.size, box.rotation)) for label, box in THINGS
-    ]
+    low = [(label, box.transformed(about_z(0.0, z=-0.8))) for label, box in THINGS]
     views = [about_z(0.0, z=-0.8) @ pose for pose in VIEWS]
     one = only(BoxScene(low, views, floor_m=-0.8).find("table"))
     assert iou_oriented(one.box, low[1][1]) > 0.8

@@ -92,10 +92,10 @@ def largest_part(keys: Keys, weights: NDArray[np.floating]) -> Flags:
 
 
 def fit_box(
-    points: NDArray[np.floating],
+    points: Array,
     share: NDArray[np.floating],
     accepted: float,
-    eyes: NDArray[np.floating],
+    eyes: Array,
     floor_m: float | None,
     rules: BoxRules,
     *,
@@ -118,7 +118,6 @@ def fit_box(
         gravity_known: Whether z is up by measurement.
         noise_m: Standard deviation of a measured range.
     """
-    points = np.asarray(points, np.float64)
     yaw, rectangularity = heading(points[:, :2], rules.footprint)
     estimated = rectangularity >= rules.rectangular
     for _ in range(2):  # x along the longer side: at most one quarter turn
@@ -129,7 +128,7 @@ def fit_box(
             break
         yaw += np.pi / 2
     spread = _face_spread(local, share, accepted, high - low, rules)
-    local_eyes = np.asarray(eyes, np.float64) @ rotation
+    local_eyes = eyes @ rotation
     if not estimated:
         # A round outline, of which the side away from the camera does not show: as deep as wide.
         hidden = (high[0] - low[0]) - (high[1] - low[1])
@@ -201,7 +200,8 @@ def _looseness(xy: Array, weight: NDArray[np.int64], angles: Array, left_out: fl
         area *= high - low + VOXEL_M
         apart = np.minimum(apart, np.abs(along - low[:, None]))
         apart = np.minimum(apart, np.abs(along - high[:, None]))
-    return area * (apart @ weight / total + 0.1 * _EDGE_M)
+    loose: Array = area * (apart @ weight / total + 0.1 * _EDGE_M)
+    return loose
 
 
 def _extent(local: Array, rules: BoxRules) -> tuple[Array, Array]:
