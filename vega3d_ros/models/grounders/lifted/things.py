@@ -141,7 +141,7 @@ class ClipThings:
         if self._floor is not None:
             lowest = self._floor.height_m + self._rules.floor_band_m
             with np.errstate(invalid="ignore"):
-                solid &= one.grid.points[..., 2] > lowest
+                solid &= one.grid.points[..., 2] > lowest + one.grid.noise * one.grid.depth_m
         return solid
 
     def _core_cells(self, one: Region) -> NDArray[np.int64]:
