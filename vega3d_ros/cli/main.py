@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
 from vega3d_ros.core.errors import Vega3dError
-from vega3d_ros.perception.threads import wait_passively
+from vega3d_ros.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

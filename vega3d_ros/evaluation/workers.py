@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -19,7 +20,6 @@ from vega3d_ros.evaluation.bag_run import (
     run_bag,
     write_record,
 )
-from vega3d_ros.perception.threads import worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core import threads as pool
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype
 from vega3d_ros.models.checkpoints.load import load_modules, locate
 from vega3d_ros.models.checkpoints.memory_estimate import fitting
-from vega3d_ros.perception import threads as pool
 from vega3d_ros.perception.perceiver import Perceiver
 
 if TYPE_CHECKING:

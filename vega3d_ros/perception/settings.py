@@ -11,7 +11,7 @@ import yaml
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
-from vega3d_ros.perception.threads import AUTOMATIC, MOST
+from vega3d_ros.core.threads import AUTOMATIC, MOST
 from vega3d_ros.sensing.clip_builder import ClipSettings
 
 if TYPE_CHECKING:
