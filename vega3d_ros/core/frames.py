@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -162,11 +162,11 @@ class Clip:
         return len(self.frames)
 
     @classmethod
-    def from_bag(cls, path: str | Path, length: int = 8, **options: Any) -> Clip:
+    def from_bag(cls, path: str | Path, length: int = 8, *, end_s: float | None = None) -> Clip:
         """Keyframes of a recording; see ``sensing.bags.clip_source``."""
         from vega3d_ros.sensing.bags.clip_source import clip_from_bag  # noqa: PLC0415
 
-        return clip_from_bag(Path(path), length, **options)
+        return clip_from_bag(Path(path), length, end_s=end_s)
 
     @classmethod
     def from_video(cls, path: str | Path, length: int = 8) -> Clip:

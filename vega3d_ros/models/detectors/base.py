@@ -38,11 +38,7 @@ class Detection2D:
 
 
 class Detector(Protocol):
-    """Finds things in images.
-
-    Attributes:
-        vocabulary: The names that it knows; None for a detector of any text.
-    """
+    """Finds things in images."""
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:

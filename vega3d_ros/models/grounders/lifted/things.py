@@ -96,8 +96,8 @@ class ClipThings:
             index: np.zeros(len(one.voxels.keys), np.bool_) for index, one in geometry.items()
         }
         for found in self.regions:
-            index = geometry[found.frame].voxels.index[found.rows, found.columns]
-            wanted[found.frame][index[found.inside]] = True
+            own = geometry[found.frame].voxels.index[found.rows, found.columns]
+            wanted[found.frame][own[found.inside]] = True
         if self.regions:
             self._keys, self._points = union(
                 [(one.voxels, wanted[index]) for index, one in geometry.items()]
@@ -141,7 +141,7 @@ class ClipThings:
         if self._floor is not None:
             lowest = self._floor.height_m + self._rules.floor_band_m
             with np.errstate(invalid="ignore"):
-                solid &= one.grid.points[..., 2] > lowest
+                solid &= one.grid.points[..., 2] > lowest + one.grid.noise * one.grid.depth_m
         return solid
 
     def _core_cells(self, one: Region) -> NDArray[np.int64]:
@@ -199,7 +199,7 @@ class ClipThings:
         eyes = np.stack([one.grid.working_from_optical.translation for one in geometry])
         range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - eyes.mean(axis=0)))
         fit = fit_box(
-            evidence.points,
+            evidence.points.astype(np.float64),
             evidence.share,
             self._rules.accepted,
             eyes,
