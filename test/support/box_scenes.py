@@ -10,7 +10,7 @@ from vega3d_ros.models.grounders.lifted import LiftedGrounder
 from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.planted_detector import PlantedDetector, PlantedErrors
 
-CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
+CAMERA = Camera(width=160, height=120, fx=130.0, fy=130.0, cx=79.5, cy=59.5)
 FLAWLESS = PlantedErrors(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, least_pixels=30)
 _FAR_M = 12.0
 
