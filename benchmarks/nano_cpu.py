@@ -61,9 +61,9 @@ def frame(number: int) -> Frame:
         image,
         "camera_color_optical_frame",
         Camera(width=224, height=168, fx=200.0, fy=200.0, cx=111.5, cy=83.5),
-        depth,
-        SE3(BODY_FROM_OPTICAL, np.array([0.1 * number, 0.0, 1.0])),
-        "map",
+        depth_m=depth,
+        pose=SE3(BODY_FROM_OPTICAL, np.array([0.1 * number, 0.0, 1.0])),
+        fixed_frame="map",
     )
 
 

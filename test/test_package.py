@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -73,11 +74,14 @@ def build_environment():
 
 def test_one_version():
     assert ET.parse(ROOT / "package.xml").findtext("version") == vega3d_ros.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == vega3d_ros.__version__
 
 
 def test_one_licence():
     assert ET.parse(ROOT / "package.xml").findtext("license") == "Apache-2.0"
     assert project()["project"]["license"] == "Apache-2.0"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
 
 

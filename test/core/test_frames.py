@@ -25,10 +25,10 @@ CAMERA = Camera(width=8, height=6, fx=7.0, fy=7.0, cx=3.5, cy=2.5)
 
 cameras = st.builds(
     Camera,
-    st.integers(2, 2000),
-    st.integers(2, 2000),
-    *[st.floats(20, 3000)] * 2,
-    *[st.floats(-100, 2000)] * 2,
+    width=st.integers(2, 2000),
+    height=st.integers(2, 2000),
+    **dict.fromkeys(("fx", "fy"), st.floats(20, 3000)),
+    **dict.fromkeys(("cx", "cy"), st.floats(-100, 2000)),
 )
 
 

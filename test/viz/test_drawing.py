@@ -54,7 +54,9 @@ def found(center, label="chair", frame_id="camera", score=0.9, size=(0.4, 0.4, 0
 
 def frame(camera=CAMERA, pose=None):
     image = np.full((150, 200, 3), 60, np.uint8)
-    return Frame(1, image, "camera", camera, None, pose, "map" if pose else "")
+    return Frame(
+        1, image, "camera", camera, depth_m=None, pose=pose, fixed_frame="map" if pose else ""
+    )
 
 
 def drawn_area(before, after):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -97,6 +97,7 @@ class Frame:
     image: NDArray[np.uint8] | NDArray[np.float32]
     frame_id: str
     camera: Camera | None = None
+    _: KW_ONLY
     depth_m: NDArray[np.float32] | None = None
     pose: SE3 | None = None
     fixed_frame: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from vega3d_ros.core.json_io import finite
 from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
     Comparison,
@@ -111,7 +111,7 @@ class Report:
 
     def json(self) -> str:
         """The text of report.json; what is unknown is null."""
-        return json.dumps(_without_nan(self.figures), indent=2) + "\n"
+        return json.dumps(finite(self.figures), indent=2) + "\n"
 
 
 def make_report(
@@ -355,11 +355,3 @@ def _tally(marks: Sequence[bool | None]) -> tuple[int, int]:
 def _share(marks: Sequence[bool | None]) -> str:
     right, scored = _tally(marks)
     return f"{right} of {scored} right" if scored else "not scored"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return value

@@ -98,7 +98,6 @@ class Plan:
         return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
 
     def until(self, seconds: float) -> Plan:
-        """Only what is asked before ``seconds``."""
         return Plan(
             tuple(item for item in self.questions if item.ask_at_s <= seconds),
             tuple(item for item in self.relations if item.ask_at_s <= seconds),

@@ -139,13 +139,11 @@ class ResultRows:
     claims: list[ClaimRow] = field(default_factory=list)
 
     def extend(self, other: ResultRows) -> None:
-        """Add those of another drive."""
         self.answers += other.answers
         self.objects += other.objects
         self.claims += other.claims
 
     def json(self) -> dict[str, list[dict[str, Any]]]:
-        """In plain values."""
         return {
             "answers": [asdict(row) for row in self.answers],
             "objects": [asdict(row) for row in self.objects],
@@ -154,7 +152,6 @@ class ResultRows:
 
     @classmethod
     def read(cls, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> ResultRows:
-        """Rows from plain values."""
         return cls(
             [AnswerRow(**row) for row in plain["answers"]],
             [ObjectRow(**{**row, "place": tuple(row["place"])}) for row in plain["objects"]],

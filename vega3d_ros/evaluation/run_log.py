@@ -107,11 +107,9 @@ class LogWriter:
         self._file.close()
 
     def scene(self, record: SceneRecord) -> None:
-        """Add a scene."""
         self._write({"scene": _scene_json(record)})
 
     def reply(self, record: ReplyRecord) -> None:
-        """Add a reply."""
         kind = "answer" if isinstance(record.reply, Reply) else "relation"
         self._write({kind: {"index": record.index, **asdict(record.reply)}})
 

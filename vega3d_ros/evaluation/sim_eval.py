@@ -159,7 +159,6 @@ class SceneModel:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Respondent``."""
         clip = to_clip(record)
         if not self._depth:
             clip = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))

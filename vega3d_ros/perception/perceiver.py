@@ -84,7 +84,6 @@ class Perceiver:
         )
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the model folder."""
         save_modules(self.modules, folder)
 
     @property

@@ -54,7 +54,6 @@ class KeptPrior:
 
     @property
     def dim(self) -> int:
-        """Channels of a token."""
         return self._prior.dim
 
     def encode(

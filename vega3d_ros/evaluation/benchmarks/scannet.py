@@ -130,9 +130,9 @@ class ScanNetScenes:
             cv2.cvtColor(colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False),
             scene,
             camera,
-            depth_m,
-            pose,
-            FIXED_FRAME,
+            depth_m=depth_m,
+            pose=pose,
+            fixed_frame=FIXED_FRAME,
         )
 
 
