@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
 
 
 def load_ready(
@@ -34,8 +34,8 @@ def load_ready(
         model: Name of a shipped model or a model folder.
         device: Of :func:`vega3d_ros.models.checkpoints.device_memory.pick_device`.
         dtype: "auto", "float32" or "bfloat16".
-        acceleration: Of the prior, see ``wan.acceleration.Acceleration``; with
-            graphs, those of the language model too.
+        acceleration: Of the prior, see ``priors.base.Acceleration``; with graphs, those
+            of the language model too.
         frames: Longest clip that will be looked at.
         progress: Told what is being done.
 
