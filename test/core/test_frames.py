@@ -18,6 +18,8 @@ from vega3d_ros.core.frames import (
 )
 from vega3d_ros.core.geometry import SE3
 
+pytestmark = pytest.mark.numeric
+
 SECOND = 1_000_000_000
 CAMERA = Camera(8, 6, 7.0, 7.0, 3.5, 2.5)
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.fake_perceiver import FakePerceiver
 from support.official_folder import write_checkpoint
+from support.patience import patience
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
@@ -304,7 +305,7 @@ def test_the_report_in_a_browser(folder, tmp_path):
     ]  # fmt: skip
     shown = subprocess.run(
         [*command, "--dump-dom", f"file://{probe}"],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=patience(60), check=True,
     ).stdout  # fmt: skip
     found = json.loads(re.search(r'<pre id="out">(.*?)</pre>', shown).group(1))
     assert found["wide"] <= 390
@@ -314,7 +315,7 @@ def test_the_report_in_a_browser(folder, tmp_path):
     picture = tmp_path / "phone.png"
     subprocess.run(
         [*command, f"--screenshot={picture}", f"file://{report}"],
-        capture_output=True, timeout=120, check=True,
+        capture_output=True, timeout=patience(60), check=True,
     )  # fmt: skip
     pixels = cv2.imread(str(picture))
     assert np.ptp(pixels) > 200

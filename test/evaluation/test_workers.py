@@ -70,7 +70,7 @@ def file(tmp_path):
     path = tmp_path / "robot.yaml"
     path.write_text(
         "perception:\n  ros__parameters:\n    {device: cuda:1, dtype: bfloat16, "
-        "acceleration: graphs, clip_length: 6, model: other, min_score: 0.4}\n"
+        "acceleration: graphs, clip_length: 6, model: other, min_score: 0.4, threads: 3}\n"
     )
     return path
 
@@ -88,7 +88,8 @@ def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
     assert ours.value.args == nodes.value.args
     assert ours.value.args[0] == ("other",)
     assert ours.value.args[1] == {
-        "device": "cuda:1", "dtype": "bfloat16", "acceleration": "graphs", "frames": 6
+        "device": "cuda:1", "dtype": "bfloat16", "acceleration": "graphs", "frames": 6,
+        "threads": 3,
     }  # fmt: skip
 
 

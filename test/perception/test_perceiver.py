@@ -3,10 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.closeness import SAME_CONFIDENCE, assert_close_to_magnitude
 from support.tiny_models import LABELS, make_clip, make_frame, random_modules, shared_modules
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
+
+pytestmark = pytest.mark.numeric
 
 QUESTIONS = ["How many chairs can you see?", "Is there a bed?"]
 
@@ -53,7 +56,7 @@ def test_overlapping_clips_encode_only_new_keyframes(perceiver, monkeypatch):
     kept = perceiver.observe(slid)
     assert encoded == [f.stamp_ns for f in first.frames] + [slid.stamp_ns]
     fresh = Perceiver(shared_modules()).observe(slid)
-    assert np.allclose(kept.gate, fresh.gate, atol=1e-5)
+    assert_close_to_magnitude(kept.gate, fresh.gate, "network")
     perceiver.reset()
     perceiver.observe(slid)
     assert encoded[4:] == [f.stamp_ns for f in slid.frames]
@@ -99,8 +102,8 @@ def test_a_growing_clip_reads_only_its_new_frames_and_a_slid_one_all(perceiver):
     assert fresh._prefix.reused == 0
     assert second._prefix.position == fresh._prefix.position
     for mine, whole in zip(second._prefix.cache.layers, fresh._prefix.cache.layers, strict=True):
-        torch.testing.assert_close(mine.keys, whole.keys, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(mine.values, whole.values, rtol=1e-4, atol=1e-5)
+        assert_close_to_magnitude(mine.keys, whole.keys, "network")
+        assert_close_to_magnitude(mine.values, whole.values, "network")
     assert second.ask(QUESTIONS[0]).text == fresh.ask(QUESTIONS[0]).text
     assert perceiver.observe(grown[1])._prefix.reused == 3
     assert perceiver.observe(make_clip(3, first=1, pose=False))._prefix.reused == 0
@@ -122,7 +125,7 @@ def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkey
 
     monkeypatch.setattr(perceiver, "_encode", short)
     scene = perceiver.observe(clip)
-    assert np.allclose(scene.gate, expected.gate, atol=1e-5)
+    assert_close_to_magnitude(scene.gate, expected.gate, "network")
     assert perceiver.out_of_memory_count == 1
     assert told == [
         "CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"
@@ -166,7 +169,7 @@ def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
     assert perceiver.out_of_memory_count == 2
     for mine, theirs in zip(found[0], expected[0], strict=True):
         assert mine.text == theirs.text
-        assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
+        assert mine.confidence == pytest.approx(theirs.confidence, rel=SAME_CONFIDENCE)
     assert len(found[1]) == len(expected[1])
     for kept in scene._prefix.cache.layers:
         assert kept.get_seq_length() == scene._prefix.length + scene._prefix.objects
@@ -254,7 +257,7 @@ def test_asking_many_is_asking_each(perceiver):
     for question, answer in zip(QUESTIONS, together, strict=True):
         alone = scene.ask(question)
         assert answer.text == alone.text
-        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-4)
+        assert answer.confidence == pytest.approx(alone.confidence, rel=SAME_CONFIDENCE)
         assert answer.stamp_ns == scene.clip.stamp_ns
     assert scene.ask_all([]) == []
 
@@ -345,7 +348,8 @@ def test_what_is_told_stands_in_the_newest_levelled_camera(perceiver):
     assert shown.sum(axis=1) == pytest.approx(1)
     newest = scene.clip.frames[-1].pose.translation  # level and headed along x of the map
     for row, finding in zip(values, scene.findings, strict=True):
-        assert 3 * row[:3] == pytest.approx(finding.object.box.center - newest, abs=1e-5)
+        place = finding.object.box.center - newest
+        assert_close_to_magnitude(3 * row[:3], place, "elementwise")
         assert row[8] == pytest.approx(finding.object.score)
 
 

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from support.patience import patience, wait_until
 
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import Box3D
@@ -13,7 +14,7 @@ from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 from vega3d_ros.perception.worker import Status, Worker
 
-DEADLINE_S = 10.0
+DEADLINE_S = patience(10)
 
 
 def clip(stamp):
@@ -89,14 +90,13 @@ def start(perceiver):
 
 
 def until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    wait_until(condition, "the worker", period_s=0.002)
 
 
 def request(
-    run=lambda state: state.sequence, ready=lambda state: state is not None, deadline_s=60
+    run=lambda state: state.sequence,
+    ready=lambda state: state is not None,
+    deadline_s=10 * DEADLINE_S,
 ):
     return WorkItem(run, time.monotonic_ns() + int(deadline_s * 1e9), ready)
 
@@ -211,12 +211,14 @@ def test_a_flood_of_requests_does_not_starve_clips(start):
     worker = start()
     worker.submit_clip(clip(1), 0)
     until(lambda: worker.scenes)
-    flood = [request(lambda state: time.sleep(0.02)) for _ in range(16)]
+    go = threading.Event()
+    flood = [request(lambda state: go.wait(DEADLINE_S) and state.sequence) for _ in range(16)]
     for work in flood:
         assert worker.submit(work)
     worker.submit_clip(clip(2), 0)
-    until(lambda: len(worker.scenes) == 2)
-    assert not all(work.done for work in flood)
+    go.set()
+    until(lambda: all(work.done for work in flood))
+    assert flood[-1].result == 2  # the clip did not wait for the last of them
 
 
 def test_reset_forgets_and_what_was_at_work_is_thrown_away(start, perceiver):
@@ -278,7 +280,10 @@ def test_stop_joins_while_work_waits(start, perceiver):
     worker.submit_clip(clip(1), 0)
     assert perceiver.entered.wait(DEADLINE_S)
     worker.submit_clip(clip(2), 0)
-    threading.Timer(0.05, perceiver.gate.set).start()
-    worker.stop()
+    stop = threading.Thread(target=worker.stop)
+    stop.start()
+    until(lambda: worker._stopping)
+    perceiver.gate.set()
+    stop.join(DEADLINE_S)
     assert not worker._thread.is_alive()
     assert perceiver.asked == [("chair",)]

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
+from vega3d_ros.perception.threads import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status of the subcommand; 2 where it was called wrongly or could not do its work
         for a reason that it names, 130 where it was interrupted.
     """
+    wait_passively()  # before a command imports NumPy or PyTorch
     program = _program()
     chosen = program.parse_args(argv)
     if chosen.command is None:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -157,6 +158,27 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @classmethod
+    def from_bag(cls, path: str | Path, length: int = 8, **topics: str) -> Clip:
+        """Keyframes of a recording; see ``sensing.bags.clip_source``."""
+        from vega3d_ros.sensing.bags.clip_source import clip_from_bag  # noqa: PLC0415
+
+        return clip_from_bag(Path(path), length, **topics)
+
+    @classmethod
+    def from_video(cls, path: str | Path, length: int = 8) -> Clip:
+        """Frames of a video file; see ``sensing.video``."""
+        from vega3d_ros.sensing.video import clip_from_video  # noqa: PLC0415
+
+        return clip_from_video(Path(path), length)
+
+    @classmethod
+    def from_images(cls, folder: str | Path, length: int = 8) -> Clip:
+        """Pictures of a folder; see ``sensing.video``."""
+        from vega3d_ros.sensing.video import clip_from_images  # noqa: PLC0415
+
+        return clip_from_images(Path(folder), length)
 
     @property
     def start_ns(self) -> int:

@@ -6,6 +6,7 @@ camera's frame to the map. Camera frames are optical (REP-103): x right, y down,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,8 @@ class SE3:
             GeometryError: If the quaternion is all zeros or not finite.
         """
         quaternion = _finite("quaternion", xyzw, (4,))
-        if np.linalg.norm(quaternion) < 1e-6:
+        # Not NumPy's norm: it gives up the interpreter, which another thread then keeps for long.
+        if math.hypot(*quaternion) < 1e-6:
             msg = "quaternion is all zeros; an unset orientation is (0, 0, 0, 1)"
             raise GeometryError(msg)
         return cls(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 from vega3d_ros.evaluation.question_file import (
@@ -25,6 +26,7 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_recorded_outputs,
     read_run_outputs,
 )
+from vega3d_ros.perception.threads import AUTOMATIC
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
@@ -47,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model", default="nano", help="model that looks and answers (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=thread_number,
+        default=AUTOMATIC,
+        help="threads of the processor for the model; 0: chosen by a measurement (%(default)s)",
     )
     parser.add_argument(
         "--out",
@@ -104,7 +112,7 @@ class _Demo:
                 self._console,
                 rate=args.rate,
                 seconds=args.seconds,
-                command=node_command(args.model, topics),
+                command=node_command(args.model, topics, args.threads),
             )
             self._console.print("reading the recording back, drawing ...")
             outcome = read_recorded_outputs(out / "output_bag")

@@ -73,7 +73,7 @@ class BagRun:
         """All that decides the outcome; what was done under other settings is not resumed."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name")}
         # Another machine may go on with what this one began.
-        del plain["parameters"]["device"]
+        del plain["parameters"]["device"], plain["parameters"]["threads"]
         asked = self.questions.read_bytes() if self.questions is not None else b""
         settings: dict[str, Any] = json.loads(
             json.dumps(

@@ -56,7 +56,11 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
 
     console = Console()
     parameters = load_parameters(
-        args.params, model=args.model, device=args.device, min_score=args.min_score
+        args.params,
+        model=args.model,
+        device=args.device,
+        min_score=args.min_score,
+        threads=args.threads,
     )
     # The machines of a cluster may have another device than this one.
     device = parameters.device if args.ray else pick_device(parameters.device)

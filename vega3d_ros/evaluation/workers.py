@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,6 +18,7 @@ from vega3d_ros.evaluation.bag_run import (
     run_bag,
     write_record,
 )
+from vega3d_ros.perception.threads import worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +50,7 @@ def load_model(parameters: Parameters) -> PerceiverLike:
         dtype=parameters.dtype,
         acceleration=cast("Acceleration", parameters.acceleration),
         frames=parameters.clip_length,
+        threads=parameters.threads,
     )
     return perceiver
 
@@ -133,7 +136,10 @@ def _run_pool(group: Sequence[BagRun], workers: int, progress: Progress, load: L
     context = multiprocessing.get_context("spawn")
     stop, queue = context.Event(), context.Queue()
     pool = ProcessPoolExecutor(
-        workers, context, initializer=_begin, initargs=(stop, queue, load, group[0])
+        workers,
+        context,
+        initializer=_begin,
+        initargs=(stop, queue, load, group[0], worker_environment()),
     )
     ended = []
     try:
@@ -166,10 +172,11 @@ class _Worker:
     perceiver: PerceiverLike
 
 
-def _begin(stop: Any, queue: Any, load: Load, job: BagRun) -> None:
+def _begin(stop: Any, queue: Any, load: Load, job: BagRun, environment: dict[str, str]) -> None:
     # The first process ends the others in order; Ctrl-C reaches all of them at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop, _Worker.queue = stop, queue
+    os.environ.update(environment)  # before torch is imported
     _Worker.perceiver = load(job.parameters)
 
 

@@ -1,1 +1,1 @@
-"""Networks: priors, fusion, language models, detectors, grounders and their checkpoints."""
+"""Networks and what turns their outputs into objects."""

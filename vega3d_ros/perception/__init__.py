@@ -1,1 +1,1 @@
-"""What is in a scene, over time, and how it lies."""
+"""Understanding a clip: what is where, and answers about it."""

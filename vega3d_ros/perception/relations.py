@@ -221,16 +221,22 @@ def _viewpoint(wanted: str | SceneObject, facing: SceneObject, frame: Frame | No
 
 
 def closest_distance(a: Box3D, b: Box3D) -> float:
-    """Metres between the closest points of two boxes turned in any way; 0 where they touch.
+    """Metres between the closest points of two boxes turned in any way; 0 where they touch."""
+    on_a, on_b = closest_points(a, b)
+    distance = float(np.linalg.norm(on_a - on_b))
+    return distance if distance > 1e-6 else 0.0
+
+
+def closest_points(a: Box3D, b: Box3D) -> tuple[Array, Array]:
+    """The point of ``a`` and the point of ``b``, each [3], that are closest to one another.
 
     The least squares problem min |(a.center + A x) - (b.center + B y)| with x and y bounded by the
-    half sizes, which is exact for boxes.
+    half sizes, which is exact for boxes. Where they overlap, both are one of the shared points.
     """
     half = np.concatenate([a.size, b.size]) / 2
     axes = np.hstack([a.rotation, -b.rotation])
     found = lsq_linear(axes, b.center - a.center, bounds=(-half, half), method="bvls", tol=1e-12)
-    distance = float(np.sqrt(2 * found.cost))
-    return distance if distance > 1e-6 else 0.0
+    return a.center + a.rotation @ found.x[:3], b.center + b.rotation @ found.x[3:]
 
 
 def _viewer(origin: Array, ahead: ArrayLike, up: ArrayLike) -> SE3:

@@ -10,6 +10,7 @@ import yaml
 
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
+from vega3d_ros.perception.threads import AUTOMATIC, MOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,13 @@ class Parameters:
         "none",
         "of the prior: none, graphs (CUDA graphs, seconds to load), compile (minutes), "
         "compile_graphs",
+    )
+    threads: int = _parameter(
+        AUTOMATIC,
+        "of the processor, for the model; 0: OMP_NUM_THREADS where it is set, else one, and more "
+        "where one is slow and more are clearly faster",
+        AUTOMATIC,
+        MOST,
     )
     autostart: bool = _parameter(
         False, "configure and activate by itself; leave false under a lifecycle manager"

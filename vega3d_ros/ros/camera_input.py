@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vega3d_ros.ros.diagnostics import Health
 
 FOLLOW_PERIOD_S = 0.2
-ADVANCE_PERIOD_S = 0.05
+ADVANCE_PERIOD_S = 0.1
 _IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 _INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
 

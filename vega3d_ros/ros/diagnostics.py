@@ -271,6 +271,8 @@ def _transforms(facts: Facts) -> Verdict:
 
 def _model(facts: Facts) -> Verdict:
     values = {"model": facts.model, "device": facts.device}
+    if facts.status is Status.READY and (threads := model_threads()) is not None:
+        values["threads"] = str(threads)
     if facts.status is Status.LOADING:
         now = f" (now: {facts.loading})" if facts.loading else ""
         text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
@@ -302,6 +304,12 @@ def _inference(facts: Facts) -> Verdict:
     if held_mib is not None:
         values["GPU memory"] = f"{held_mib:.0f} MiB"
     return Verdict("inference", level, message, values)
+
+
+def model_threads() -> int | None:
+    """Threads that PyTorch computes with; None where it is not loaded."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def gpu_mib() -> float | None:

@@ -26,6 +26,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.perception.threads import wait_passively
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput
@@ -52,7 +53,7 @@ NAME = "perception"
 CONFIGURE_WAIT_S = 2.0
 ACTIVATE_WAIT_S = 2.0
 HEALTH_PERIOD_S = 1.0
-EXPIRY_PERIOD_S = 0.05
+EXPIRY_PERIOD_S = 0.1
 SPIN_S = 0.1
 
 
@@ -78,6 +79,7 @@ def load_perceiver(
         dtype=parameters.dtype,
         acceleration=cast("Acceleration", parameters.acceleration),
         frames=parameters.clip_length,
+        threads=parameters.threads,
         progress=progress,
     )
     perceiver.on_out_of_memory = on_out_of_memory
@@ -352,6 +354,7 @@ def main(
     perceiver_factory: Factory = load_perceiver,
 ) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
+    wait_passively()  # the worker imports PyTorch
     stopping = threading.Event()
 
     def stop(number: int, _: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
+from vega3d_ros.ros.backlog import backlog
 from vega3d_ros.sensing.transform_buffer import (
     TransformBuffer,
     TransformError,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.core.geometry import SE3
+
+
+_DEPTH = 100
 
 
 class Transforms(Protocol):
@@ -63,11 +67,11 @@ class TopicTransforms:
         self._node = node
         self._on_update = on_update
         self._buffer = TransformBuffer()
-        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            node.create_subscription(TFMessage, "/tf", self._moving, QoSProfile(depth=100)),
-            node.create_subscription(TFMessage, "/tf_static", self._static, latched),
-        ]
+        latched = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._moves = node.create_subscription(
+            TFMessage, "/tf", self._moving, QoSProfile(depth=_DEPTH)
+        )
+        self._rests = node.create_subscription(TFMessage, "/tf_static", self._static, latched)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
         """``target`` from ``source`` at a stamp."""
@@ -79,18 +83,19 @@ class TopicTransforms:
 
     def close(self) -> None:
         """End the subscriptions."""
-        for subscription in self._subscriptions:
+        for subscription in (self._moves, self._rests):
             self._node.destroy_subscription(subscription)
 
     def _moving(self, msg: Any) -> None:
-        self._insert(msg, static=False)
+        self._insert(msg, *backlog(self._moves, _DEPTH), static=False)
 
     def _static(self, msg: Any) -> None:
         self._insert(msg, static=True)
 
-    def _insert(self, msg: Any, *, static: bool) -> None:
-        for refusal in insert_transforms(self._buffer, msg, static=static):
-            self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
+    def _insert(self, *messages: Any, static: bool) -> None:
+        for msg in messages:
+            for refusal in insert_transforms(self._buffer, msg, static=static):
+                self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
         self._on_update()
 
 

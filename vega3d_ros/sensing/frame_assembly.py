@@ -97,7 +97,7 @@ class FrameAssembler:
         self._first_image_ns: int | None = None
         self._pose_ns: int | None = None  # when a pose was last found
         self._images: deque[_Waiting] = deque()
-        self._depths: deque[Any] = deque(maxlen=MAX_WAITING)
+        self._depths: deque[tuple[int, Any]] = deque(maxlen=MAX_WAITING)  # with their stamps
         self._newest_ns: int | None = None
 
     @property
@@ -130,7 +130,7 @@ class FrameAssembler:
     def add_depth(self, msg: Any, now_ns: int) -> None:
         """Take in a depth image."""
         self._depth_arrival_ns = now_ns
-        self._depths.append(msg)
+        self._depths.append((stamp_ns(msg), msg))
 
     def add_image(self, msg: Any, now_ns: int) -> None:
         """Take in an image; ``poll`` hands it out when it is complete."""
@@ -216,7 +216,7 @@ class FrameAssembler:
             return self.depth_expected and self._just_began(now_ns)
         if now_ns - self._depth_arrival_ns > STALE_NS:
             return False
-        newest = max((stamp_ns(depth) for depth in self._depths), default=0)
+        newest = max((stamp for stamp, _ in self._depths), default=0)
         return self._match(image.stamp_ns) is None and newest < image.stamp_ns
 
     def _just_began(self, now_ns: int) -> bool:
@@ -230,10 +230,10 @@ class FrameAssembler:
 
     def _match(self, stamp: int) -> Any:
         """The depth image nearest to a stamp, within the tolerance."""
-        nearest = min(self._depths, key=lambda depth: abs(stamp_ns(depth) - stamp), default=None)
-        if nearest is None or abs(stamp_ns(nearest) - stamp) > self._tolerance_ns:
+        nearest = min(self._depths, key=lambda depth: abs(depth[0] - stamp), default=None)
+        if nearest is None or abs(nearest[0] - stamp) > self._tolerance_ns:
             return None
-        return nearest
+        return nearest[1]
 
     def _drop(self, stamp: int, reason: str, detail: str) -> None:
         self.drops[reason] += 1

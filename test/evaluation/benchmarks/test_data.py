@@ -18,7 +18,8 @@ from vega3d_ros.evaluation.benchmarks import plain_pickle
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError
 from vega3d_ros.evaluation.benchmarks.scannet import FIXED_FRAME, ScanNetScenes, read_infos
 from vega3d_ros.evaluation.benchmarks.tasks import TASKS, located
-from vega3d_ros.evaluation.benchmarks.vsi_bench import Videos, read_video
+from vega3d_ros.evaluation.benchmarks.vsi_bench import Videos
+from vega3d_ros.sensing.video import VideoError
 
 
 @pytest.fixture(scope="module")
@@ -225,13 +226,12 @@ def test_a_clip_of_a_video(vsi):
     assert clip.frames[0].camera is None
 
 
-def test_videos_that_cannot_be_read_are_named(vsi, tmp_path):
+def test_videos_that_cannot_be_read_are_named(vsi):
     with pytest.raises(BenchmarkError, match=r"no_such\.mp4 is missing.*nyu-visionx/VSI-Bench"):
         Videos(vsi).clip("scannet/no_such", 4)
-    path = tmp_path / "broken.mp4"
-    path.write_bytes(b"no video")
-    with pytest.raises(BenchmarkError, match="no frames that can be decoded"):
-        read_video(path, 4)
+    (vsi / "scannet" / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(VideoError, match="no frames that can be decoded"):
+        Videos(vsi).clip("scannet/broken", 4)
 
 
 @pytest.mark.parametrize(

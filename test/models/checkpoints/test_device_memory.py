@@ -229,7 +229,9 @@ def test_devices_and_types_are_picked(monkeypatch):
 def test_a_model_is_loaded_ready_and_says_how_far_it_is():
     told = []
     perceiver = load_ready("nano", device="cpu", frames=2, progress=told.append)
-    assert told == ["memory estimate", "prior", "language model", "weights to cpu", "warm-up"]
+    assert [what.split(":")[0] for what in told] == [
+        "memory estimate", "prior", "language model", "weights to cpu", "threads", "warm-up"
+    ]  # fmt: skip
     assert len(perceiver._kept) == 0
     assert perceiver.modules.prior.frames_at_once == 2
     with pytest.raises(ValueError, match="inference only"):

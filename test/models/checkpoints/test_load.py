@@ -11,6 +11,8 @@ from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.perceiver import Perceiver
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):

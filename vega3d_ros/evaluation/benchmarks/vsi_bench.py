@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
-from vega3d_ros.core.frames import Clip, Frame, sample_uniformly
 from vega3d_ros.evaluation.benchmarks.base import (
     BenchmarkError,
     Question,
@@ -16,11 +12,12 @@ from vega3d_ros.evaluation.benchmarks.base import (
     unique,
 )
 from vega3d_ros.evaluation.metrics.vsi_bench import CHOICES, NUMBERS
+from vega3d_ros.sensing.video import clip_from_video
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from vega3d_ros.core.frames import Clip
 
 _SOURCE = (
     "download the data set nyu-visionx/VSI-Bench from Hugging Face, and unpack its zip files there"
@@ -83,46 +80,9 @@ class Videos:
     def clip(self, scene: str, frames: int) -> Clip:
         """Frames at even steps from the first to the last."""
         path = existing(self._data / f"{scene}.mp4", _SOURCE)
-        pictures, rate_hz = read_video(path, frames)
-        return Clip(
-            tuple(
-                Frame(round(index / rate_hz * 1e9), picture, scene)
-                for index, picture in pictures.items()
-            )
-        )
+        return clip_from_video(path, frames)
 
     def proposals(self, scene: str) -> list[list[float]]:
         """None: nothing is grounded."""
         del scene
         return []
-
-
-def read_video(path: Path, frames: int) -> tuple[dict[int, NDArray[np.uint8]], float]:
-    """RGB frames at even steps by their number, and frames a second.
-
-    Frames are counted as they are decoded: seeking and a container's own count are not exact.
-
-    Raises:
-        BenchmarkError: If it is no video.
-    """
-    video = cv2.VideoCapture(str(path))
-    try:
-        count = 0
-        while video.grab():
-            count += 1
-        rate_hz = video.get(cv2.CAP_PROP_FPS)
-        if count == 0 or rate_hz <= 0:
-            msg = f"{path} holds no frames that can be decoded; {_SOURCE}"
-            raise BenchmarkError(msg)
-        video.open(str(path))
-        wanted = set(sample_uniformly(count, frames))
-        pictures = {}
-        for index in range(max(wanted) + 1):
-            if not video.grab():
-                break
-            if index in wanted:
-                picture = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
-                pictures[index] = picture.astype(np.uint8, copy=False)
-        return pictures, float(rate_hz)
-    finally:
-        video.release()

@@ -25,6 +25,8 @@ from vega3d_ros.models.checkpoints.official.images import (
 from vega3d_ros.models.checkpoints.official.language import official_question
 from vega3d_ros.perception.perceiver import Perceiver
 
+pytestmark = pytest.mark.numeric
+
 CHOICES = "Which is nearer?\nOptions:\nA. the bed\nB. the sofa"
 
 

@@ -1,0 +1,123 @@
+"""What every grounder takes and gives: texts to things with boxes in 3D.
+
+A grounder says what it knows of one keyframe (``look``), which is kept with it, and finds
+things in a clip from the evidence of its keyframes (``find``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from vega3d_ros.core.objects import SceneObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.core.geometry import Box3D
+
+Evidence = TypeVar("Evidence")
+
+UPRIGHT_VARIANCE = 0.05**2
+"""rad^2 about the horizontal axes, where the direction of gravity is known."""
+# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
+# says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
+UNKNOWN_ROTATION_VARIANCE = float(np.pi**2)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What shows a thing in one frame.
+
+    Attributes:
+        frame: Index of the frame in the clip.
+        score: Of the detector or the token, in [0, 1].
+        pixels: [N, 2] (column, row) in the frame's pixels, a sample of those that show the thing:
+            where depth is known, or the centres of tokens. Empty where only a box is known.
+        box: (x0, y0, x1, y1) in the frame's pixels, or None.
+    """
+
+    frame: int
+    score: float
+    pixels: NDArray[np.int32]
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One thing, merged over a clip.
+
+    Attributes:
+        label: What it is called.
+        query: The text it was found for.
+        score: Probability in [0, 1] that this is what the text means.
+        box: Its oriented box, metres, in the clip's output frame.
+        covariance: [6, 6] of (x, y, z, rotation about x, y, z), m^2 and rad^2, in that frame.
+        orientation_estimated: Whether the box's heading is an estimate; if not, it is unknown.
+        depth_coverage: In [0, 1]: of what shows it, the share whose range was measured.
+        source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
+            (where its foot meets the floor) or "head" (a learned box).
+        views: Where it shows, by frame.
+        alternatives: Other names that it was given, each with its share of the evidence.
+    """
+
+    label: str
+    query: str
+    score: float
+    box: Box3D
+    covariance: NDArray[np.float64]
+    orientation_estimated: bool
+    depth_coverage: float
+    source: str
+    views: tuple[View, ...]
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def scene_object(self, clip: Clip) -> SceneObject:
+        """As an object of the scene that was made of ``clip``."""
+        return SceneObject(
+            label=self.label,
+            query=self.query,
+            score=self.score,
+            box=self.box,
+            frame_id=clip.output_frame,
+            stamp_ns=max(clip.frames[view.frame].stamp_ns for view in self.views),
+            covariance=self.covariance,
+            orientation_estimated=self.orientation_estimated,
+            observations=len({view.frame for view in self.views}),
+            depth_coverage=self.depth_coverage,
+        )
+
+
+class Grounder(Protocol[Evidence]):
+    """Finds what texts mean in clips.
+
+    What it keeps of a keyframe depends on that frame alone, so that clips which share keyframes
+    share its cost.
+    """
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """The names that it knows; None for any text."""
+
+    def look(self, frame: Frame) -> Evidence:
+        """What is known of one keyframe, to be kept as long as the keyframe."""
+
+    def find(
+        self, clip: Clip, evidence: Sequence[Evidence], texts: Sequence[str], threshold: float
+    ) -> list[list[Detection]]:
+        """Find what texts mean.
+
+        Args:
+            clip: Keyframes.
+            evidence: What ``look`` gave of each of them.
+            texts: Names or descriptions.
+            threshold: Things of a lower score are left out.
+
+        Returns:
+            Of each text, the likeliest first; boxes in ``clip.output_frame``.
+        """

@@ -1,0 +1,49 @@
+"""What the lifted grounder keeps of one keyframe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.models.detectors.base import Detection2D
+    from vega3d_ros.models.grounders.lifted.points import DepthGrid
+    from vega3d_ros.models.grounders.lifted.voxels import FrameVoxels
+
+
+@dataclass(frozen=True, eq=False)
+class FrameGeometry:
+    """A frame's depth in its working frame: the fixed one, or level at a camera without pose.
+
+    Attributes:
+        grid: Samples of the depth image.
+        voxels: The same by voxel.
+        facing_up: [N, 3], where the surface faces up.
+        optical_from_working: Back to the camera.
+        gravity_known: Whether z is up by TF or by a floor in view, not by assumption.
+    """
+
+    grid: DepthGrid
+    voxels: FrameVoxels
+    facing_up: NDArray[np.float32]
+    optical_from_working: SE3
+    gravity_known: bool
+
+
+@dataclass(eq=False)
+class FrameEvidence:
+    """What one keyframe shows.
+
+    Attributes:
+        detections: Of the detector, for all that it was asked.
+        asked: The texts that it was asked; a detector of fixed names is asked nothing.
+        geometry: None for a frame without depth or calibration.
+    """
+
+    detections: list[Detection2D]
+    asked: set[str] = field(default_factory=set)
+    geometry: FrameGeometry | None = None

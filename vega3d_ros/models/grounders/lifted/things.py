@@ -1,0 +1,233 @@
+"""The things of one clip: 2D detections of all its frames joined and measured in voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vega3d_ros.models.grounders.base import View
+from vega3d_ros.models.grounders.lifted.boxes import Fit, fit_box, largest_part
+from vega3d_ros.models.grounders.lifted.regions import Region, region
+from vega3d_ros.models.grounders.lifted.standing import stands_on_floor
+from vega3d_ros.models.grounders.lifted.tracks import Track, associate, unite
+from vega3d_ros.models.grounders.lifted.voxels import (
+    VoxelEvidence,
+    union,
+    visibility,
+    voxel_keys,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from vega3d_ros.models.detectors.base import Detection2D
+    from vega3d_ros.models.grounders.lifted.evidence import FrameGeometry
+    from vega3d_ros.models.grounders.lifted.floor import Floor
+    from vega3d_ros.models.grounders.lifted.rules import LiftingRules
+
+    Flags = NDArray[np.bool_]
+
+_CLEARLY = 0.5  # share of a thing's voxels that a frame must see to have seen the thing
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """Something that the detections of a clip show.
+
+    Attributes:
+        label: Its likeliest name.
+        scores: Of every name that it was given, the best score in each frame that gave it.
+        fit: Its box in the working frame.
+        evidence: Its voxels.
+        views: Where it shows.
+        clear_views: Frames that saw its place clearly or detected it.
+        coverage: Share of the samples in its 2D boxes that have depth.
+        source: "depth" or "network".
+    """
+
+    label: str
+    scores: Mapping[str, tuple[float, ...]]
+    fit: Fit
+    evidence: VoxelEvidence
+    views: tuple[View, ...]
+    clear_views: int
+    coverage: float
+    source: str
+
+
+class ClipThings:
+    """Joins the detections of a clip.
+
+    Args:
+        geometry: Of each frame with depth, by its index in the clip; all in one working frame.
+        stamps_ns: Of every frame of the clip.
+        detections: Of those frames.
+        floor: Of the working frame; None where unknown.
+        rules: The parameters.
+    """
+
+    def __init__(
+        self,
+        geometry: Mapping[int, FrameGeometry],
+        stamps_ns: Sequence[int],
+        detections: Mapping[int, Sequence[Detection2D]],
+        floor: Floor | None,
+        rules: LiftingRules,
+    ) -> None:
+        self._geometry = geometry
+        self._stamps_ns = stamps_ns
+        self._floor = floor
+        self._rules = rules
+        self.regions: list[Region] = []
+        self.without_depth: list[tuple[int, Detection2D]] = []
+        solid = {index: self._solid(one) for index, one in geometry.items()}
+        for index, one in geometry.items():
+            for detection in detections[index]:
+                found = region(detection, index, one.grid, solid[index])
+                if found is None:
+                    self.without_depth.append((index, detection))
+                else:
+                    self.regions.append(found)
+        wanted = {
+            index: np.zeros(len(one.voxels.keys), np.bool_) for index, one in geometry.items()
+        }
+        for found in self.regions:
+            index = geometry[found.frame].voxels.index[found.rows, found.columns]
+            wanted[found.frame][index[found.inside]] = True
+        if self.regions:
+            self._keys, self._points = union(
+                [(one.voxels, wanted[index]) for index, one in geometry.items()]
+            )
+            self._looked = {
+                index: visibility(one.grid, self._points) for index, one in geometry.items()
+            }
+
+    def find(self) -> list[Thing]:
+        """The things, in no particular order."""
+        if not self.regions:
+            return []
+        rules, regions = self._rules, self.regions
+        tracks = associate(
+            [one.detection.label for one in regions],
+            [one.detection.score for one in regions],
+            [one.frame for one in regions],
+            [self._core_cells(one) for one in regions],
+            rules.association,
+        )
+        found = unite(
+            tracks,
+            lambda track: self._belongs(self._evidence(track)),
+            rules.same_share,
+            rules.double_share,
+            rules.like_volume,
+        )
+        # What lies on or in front of a larger thing is no part of it.
+        taken = np.zeros(len(self._keys), np.bool_)
+        things = []
+        for track, voxels in sorted(found, key=lambda pair: np.count_nonzero(pair[1])):
+            own = voxels & ~taken
+            if np.count_nonzero(own) >= rules.least_voxels:
+                taken |= own
+                things.append(self._thing(track, own))
+        return things
+
+    def _solid(self, one: FrameGeometry) -> Flags:
+        """Samples with depth that are not floor."""
+        solid = one.voxels.index >= 0
+        if self._floor is not None:
+            lowest = self._floor.height_m + self._rules.floor_band_m
+            with np.errstate(invalid="ignore"):
+                solid &= one.grid.points[..., 2] > lowest
+        return solid
+
+    def _core_cells(self, one: Region) -> NDArray[np.int64]:
+        points = self._geometry[one.frame].grid.points[one.rows, one.columns][one.core]
+        return np.unique(voxel_keys(points, self._rules.cell_m))
+
+    def _evidence(self, track: Track) -> tuple[Flags, NDArray[np.float32]]:
+        """In which of its frames each voxel was seen [M, F], and how surely inside [M, F]."""
+        members = [self.regions[i] for i in track.members]
+        frames = sorted({one.frame for one in members})
+        seen = np.empty((len(self._keys), len(frames)), np.bool_)
+        inside = np.zeros((len(self._keys), len(frames)), np.float32)
+        for k, frame in enumerate(frames):
+            weight = np.zeros(self._geometry[frame].grid.depth_m.shape, np.float32)
+            for one in members:
+                if one.frame == frame:
+                    part = weight[one.rows, one.columns]
+                    own = np.where(one.core, np.float32(1), self._rules.around_core * one.inside)
+                    np.maximum(part, own, out=part)
+            sample, seen[:, k], _ = self._looked[frame]
+            np.multiply(weight.ravel()[sample], seen[:, k], out=inside[:, k])
+        return seen, inside
+
+    def _belongs(self, evidence: tuple[Flags, NDArray[np.float32]]) -> Flags:
+        """The voxels that belong to a track: inside it to most frames, and connected."""
+        seen, inside = evidence
+        total = inside.sum(axis=1)
+        belongs: Flags = (total > 0) & (total >= self._rules.accepted * seen.sum(axis=1) - 1e-6)
+        chosen = np.flatnonzero(belongs)
+        if len(chosen) < self._rules.least_voxels:
+            return np.zeros_like(belongs)
+        part = largest_part(self._keys[chosen], total[chosen])
+        belongs[chosen[~part]] = False
+        return belongs
+
+    def _thing(self, track: Track, voxels: Flags) -> Thing:
+        members = [self.regions[i] for i in track.members]
+        seen, inside = self._evidence(track)
+        frames = sorted({one.frame for one in members})
+        evidence = VoxelEvidence(
+            self._keys[voxels],
+            self._points[voxels],
+            tuple(self._stamps_ns[frame] for frame in frames),
+            seen[voxels],
+            inside[voxels],
+        )
+        clearly = {
+            index for index, look in self._looked.items() if look[1][voxels].mean() >= _CLEARLY
+        }
+        scores: dict[str, dict[int, float]] = {}
+        for one in members:
+            by_frame = scores.setdefault(one.detection.label, {})
+            by_frame[one.frame] = max(by_frame.get(one.frame, 0.0), one.detection.score)
+        geometry = [self._geometry[frame] for frame in frames]
+        eyes = np.stack([one.grid.working_from_optical.translation for one in geometry])
+        range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - eyes.mean(axis=0)))
+        fit = fit_box(
+            evidence.points,
+            evidence.share,
+            self._rules.accepted,
+            eyes,
+            self._floor.height_m if self._floor else None,
+            self._rules.box,
+            stands=stands_on_floor(track.label),
+            bounded=not all(one.cut for one in members),
+            gravity_known=all(one.gravity_known for one in geometry),
+            noise_m=float(np.median([one.grid.noise for one in geometry])) * range_m,
+        )
+        sources = [one.grid.source for one in geometry]
+        return Thing(
+            track.label,
+            {label: tuple(by_frame.values()) for label, by_frame in scores.items()},
+            fit,
+            evidence,
+            tuple(self._view(one, voxels) for one in members),
+            len(clearly | set(frames)),
+            float(np.mean([one.coverage for one in members])),
+            max(set(sources), key=lambda source: (sources.count(source), source)),
+        )
+
+    def _view(self, one: Region, voxels: Flags) -> View:
+        geometry = self._geometry[one.frame]
+        place = np.minimum(np.searchsorted(self._keys, geometry.voxels.keys), len(self._keys) - 1)
+        belongs = (self._keys[place] == geometry.voxels.keys) & voxels[place]
+        index = geometry.voxels.index[one.rows, one.columns]
+        rows, columns = np.nonzero(one.inside & belongs[index])
+        u, v = geometry.grid.pixels
+        pixels = np.stack([u[columns + one.columns.start], v[rows + one.rows.start]], axis=1)
+        return View(one.frame, one.detection.score, pixels.astype(np.int32), one.detection.box)
