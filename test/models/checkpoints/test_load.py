@@ -1,14 +1,19 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file, save_file
 from support.tiny_models import make_clip, random_modules, shared_modules
 
 from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.memory_estimate import estimate
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.save import save_modules
+from vega3d_ros.models.fusion.fusion_module import FusionModule
+from vega3d_ros.models.priors.vae import VaePrior, VaePriorConfig
 from vega3d_ros.perception.perceiver import Perceiver
 
 pytestmark = pytest.mark.numeric
@@ -256,3 +261,24 @@ def test_remote_code_is_never_run(copy):
     except CheckpointError as error:
         assert "mllm" in str(error)  # noqa: PT017 - loading may also succeed, without the code
     assert not marker.exists()
+
+
+def test_a_model_with_a_prior_of_another_family_is_saved_loaded_and_measured(tmp_path):
+    """Nothing but the family knows which one it is."""
+    modules = random_modules()
+    config = VaePriorConfig(width=64, height=48)
+    modules.prior = VaePrior(AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 2, 2]), config)
+    shape = replace(modules.fusion.config, prior_dim=modules.prior.dim)
+    modules.fusion = FusionModule(shape)
+    save_modules(modules.eval(), tmp_path / "m", torch.float32)
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["prior"]["type"] == "vae"
+    again = load_modules(tmp_path / "m")
+    assert again.prior.config == config
+    one, two = (Perceiver(m).observe(make_clip(2)) for m in (modules, again))
+    assert (one.gate == two.gate).all()
+    need = VaePrior.memory(tmp_path / "m" / "prior", config, torch.float32, 8)
+    assert need.items() <= estimate(tmp_path / "m", torch.float32).parts.items()
+    wider = load_modules(tmp_path / "m", prior={"width": 128})
+    assert wider.prior.grid == (6, 16)
+    with pytest.raises(CheckpointError, match=r"unknown setting prior\.block; known: type"):
+        load_modules(tmp_path / "m", prior={"block": 1})

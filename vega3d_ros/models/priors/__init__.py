@@ -20,6 +20,8 @@ __all__ = ["PRIORS", "load_prior"]
 PRIORS: Registry[type[Prior]] = Registry(
     "prior",
     entry_points="vega3d_ros.priors",
+    dino="vega3d_ros.models.priors.dino:DinoPrior",
+    vae="vega3d_ros.models.priors.vae:VaePrior",
     wan="vega3d_ros.models.priors.wan.prior:WanPrior",
 )
 """Families by the ``type`` in ``model.json``."""

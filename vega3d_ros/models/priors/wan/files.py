@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKL, AutoencoderKLWan, WanTransformer3DModel
 from safetensors.torch import save_file
 
 from vega3d_ros.models.priors.base import PriorError
@@ -24,15 +24,22 @@ ENCODER_KEYS = ("encoder.", "quant_conv.")
 """What the names of the autoencoder's tensors that encode begin with, in diffusers' layout."""
 
 
-def drop_decoder(vae: AutoencoderKLWan) -> AutoencoderKLWan:
+Autoencoder = TypeVar("Autoencoder", AutoencoderKL, AutoencoderKLWan)
+
+
+def drop_decoder(vae: Autoencoder) -> Autoencoder:
     """Take the decoder, which features never need, out of an autoencoder."""
     vae.decoder = None
     vae.post_quant_conv = None
     return vae
 
 
-def load_vae_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKLWan:
-    """The encoder half of a saved ``AutoencoderKLWan``, whether its decoder was saved or not.
+def load_vae_encoder(
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    kind: type[Autoencoder] = AutoencoderKLWan,
+) -> Autoencoder:
+    """The encoder half of a saved autoencoder, whether its decoder was saved or not.
 
     Raises:
         PriorError: If files are missing, damaged, or do not fit each other.
@@ -41,10 +48,10 @@ def load_vae_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoen
     state = read_weights(folder, lambda key: key.startswith(ENCODER_KEYS))
     try:
         with torch.device("meta"):
-            vae = drop_decoder(AutoencoderKLWan.from_config(config))
+            vae = drop_decoder(kind.from_config(config))
         fill(vae, state, dtype)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        msg = f"{folder}: config.json and weights are not those of one Wan autoencoder: {error}"
+        msg = f"{folder}: config.json and weights are not those of one {kind.__name__}: {error}"
         raise PriorError(msg) from error
     return vae
 
@@ -85,7 +92,9 @@ def wanted_blocks(keep: int) -> Callable[[str], bool]:
 
 
 def fill(
-    model: AutoencoderKLWan | WanTransformer3DModel, state: dict[str, Tensor], dtype: torch.dtype
+    model: AutoencoderKL | AutoencoderKLWan | WanTransformer3DModel,
+    state: dict[str, Tensor],
+    dtype: torch.dtype,
 ) -> None:
     """Put weights into a model built on the meta device; what diffusers keeps in float32 stays so.
 
