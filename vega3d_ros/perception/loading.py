@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ def load_ready(
         model: Name of a shipped model or a model folder.
         device: Of :func:`vega3d_ros.models.checkpoints.device_memory.pick_device`.
         dtype: "auto", "float32" or "bfloat16".
-        acceleration: Of the prior, see ``wan.acceleration.Acceleration``; with
-            graphs, those of the language model too.
+        acceleration: Of the prior, see ``priors.base.Acceleration``; with graphs, those
+            of the language model too.
         frames: Longest clip that will be looked at.
         threads: Of the processor, for the whole process; ``AUTOMATIC``: ``OMP_NUM_THREADS`` where
             it is set, else one, and more where one is slow and more are clearly faster.

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from vega3d_ros.models.checkpoints.device_memory import retried
-from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.keyframe_cache import FusedFrame, KeyframeCache
 from vega3d_ros.perception.keyframe_encoder import encode
 from vega3d_ros.perception.scene import PerceiverError, Scene
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
@@ -72,11 +74,11 @@ class Perceiver:
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
-                ``{"align": "full"}`` (:class:`vega3d_ros.models.priors.base.PriorConfig`).
+                ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
-            CapacityError: If it does not fit the device.
+            DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(

@@ -42,7 +42,7 @@ from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike, SceneState
 
