@@ -82,6 +82,12 @@ def test_all_is_well():
         ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
         ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),
         ("inference", {"scenes": 0}, OK, ["no scene"]),
+        (
+            "inference",
+            {"skipped": 7, "keyframes": 9},
+            WARN,
+            ["overloaded: 7 of 9 keyframes skipped", "clip_length"],
+        ),
         ("inference", {"clip_failure": "out of range"}, ERROR, ["out of range"]),
     ],
 )

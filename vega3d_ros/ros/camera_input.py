@@ -9,6 +9,7 @@ from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vega3d_ros.ros.adaptive_subscription import AdaptiveSubscription
+from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED
 from vega3d_ros.ros.tf import subscribe_transforms
 from vega3d_ros.sensing.clip_builder import ClipBuilder
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from vega3d_ros.core.frames import Clip
     from vega3d_ros.perception.settings import Parameters
+    from vega3d_ros.perception.worker import Worker
     from vega3d_ros.ros.diagnostics import Health
 
 FOLLOW_PERIOD_S = 0.2
@@ -36,8 +37,9 @@ class CameraInput:
         node: Owns subscriptions and timers.
         parameters: Those of the node.
         health: Told what arrives.
-        submit: Gets every new clip, and when its newest image arrived (steady clock, ns).
-        set_back: Called with a sentence when time was set back, before the image that showed it
+        worker: Gets a clip per keyframe; where it has not begun with the clip before, that
+            clip's keyframe is skipped and counted.
+        on_rewind: Called with a sentence when time was set back, before the image that showed it
             is taken in. Expected to call ``forget``.
 
     Attributes:
@@ -49,18 +51,19 @@ class CameraInput:
         node: Node,
         parameters: Parameters,
         health: Health,
-        submit: Callable[[Clip, int], None],
+        worker: Worker,
         on_rewind: Callable[[str], None],
     ) -> None:
         self._node = node
         self._health = health
-        self._submit = submit
+        self._worker = worker
         self.transforms = subscribe_transforms(node, self._advance)
         self._clips = ClipBuilder(
             parameters.clip_settings,
             None if self.transforms is None else self.transforms.lookup,
             on_rewind,
             node.get_logger().warning,
+            withdraw=self._withdraw,
         )
         qos = parameters.image_qos
         self._inputs = {
@@ -124,5 +127,11 @@ class CameraInput:
 
     def _advance(self) -> None:
         for clip, arrival_ns in self._clips.advance(time.monotonic_ns()):
-            self._health.tick("keyframes")
-            self._submit(clip, arrival_ns)
+            self._health.tick(KEYFRAMES)
+            self._worker.submit_clip(clip, arrival_ns)
+
+    def _withdraw(self) -> bool:
+        skipped = self._worker.withdraw_clip()
+        if skipped:
+            self._health.tick(SKIPPED)
+        return skipped

@@ -24,6 +24,7 @@ OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
 MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
+KEYFRAMES, SKIPPED = "keyframes", "keyframes skipped"  # meters
 
 LOSS_HINT = (
     "best-effort images above 512 KB are mostly lost with Fast DDS's defaults: start the camera "
@@ -183,6 +184,8 @@ class Facts:
     posed: bool | None = None  # whether the newest frame had a pose; None: no frame yet
     has_camera: bool | None = None  # whether it had a camera
     scenes: int = 0
+    keyframes: int = 0  # within the window
+    skipped: int = 0  # of these, since the model was busy
     jumps_back: int = 0  # how often time was set back within the window
     rates: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
@@ -297,6 +300,13 @@ def _inference(facts: Facts) -> Verdict:
         )
     elif facts.clip_failure:
         level, message = ERROR, facts.clip_failure
+    elif facts.skipped and facts.status is Status.READY:
+        level = WARN
+        message = (
+            f"overloaded: {facts.skipped} of {facts.keyframes} keyframes skipped within "
+            f"{WINDOW_S:.0f} s; a larger keyframe_translation_m asks for fewer, a shorter "
+            f"clip_length or a smaller model takes less time"
+        )
     elif facts.scenes == 0:
         message = "no scene yet"
     values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}

@@ -30,7 +30,7 @@ from vega3d_ros.perception.threads import wait_passively
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput
-from vega3d_ros.ros.diagnostics import Facts, Health, judge
+from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Health, judge
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
 from vega3d_ros.ros.messages import diagnostics_message
 from vega3d_ros.ros.parameters import declare_parameters, read_parameters
@@ -176,7 +176,7 @@ class PerceptionNode(LifecycleNode):
                 self,
                 session.parameters,
                 self._health,
-                session.worker.submit_clip,
+                session.worker,
                 self._on_time_rewind,
             )
             self._expiry = self.create_timer(EXPIRY_PERIOD_S, self._expire, clock=self._steady)
@@ -322,7 +322,8 @@ class PerceptionNode(LifecycleNode):
         since_s = (now_ns - self._since_ns) * 1e-9
         busy_ns = worker.busy_since_ns
         taken_in = {} if self._intake is None else self._intake.facts()
-        drops = {**taken_in.pop("drops", {}), "clip replaced by a newer one": worker.replaced}
+        skipped = {"keyframe skipped, the model was busy": self._health.times(SKIPPED)}
+        drops = {**taken_in.pop("drops", {}), **skipped}
         return Facts(
             **taken_in,
             active=self._active,
@@ -339,6 +340,8 @@ class PerceptionNode(LifecycleNode):
             busy_s=0.0 if busy_ns is None else (now_ns - busy_ns) * 1e-9,
             fixed_frame=parameters.fixed_frame,
             scenes=self._health.times("scenes"),
+            keyframes=self._health.recent(KEYFRAMES),
+            skipped=self._health.recent(SKIPPED),
             jumps_back=self._health.recent("backward jumps of time"),
             rates=self._health.rates(),
             values={**self._health.snapshot(), "clips and requests failed": str(worker.failed)},

@@ -53,7 +53,10 @@ class ClipSettings:
 class ClipBuilder:
     """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
 
-    Times called ``now_ns`` are those of a steady clock; they only bound waiting.
+    Overload thins the keyframes: where nobody has begun with the last clip when the next keyframe
+    comes, that keyframe takes the place of the last. Each clip then has one frame that the model
+    has not seen yet, however late it is. Times called ``now_ns`` are those of a steady clock; they
+    only bound waiting.
 
     Args:
         settings: How to do it.
@@ -62,6 +65,7 @@ class ClipBuilder:
             is taken in. Expected to call ``forget``.
         on_change: Called with a sentence when frame or calibration of the results change.
         on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
+        withdraw: Takes the last clip back; returns False where somebody has begun with it.
 
     Attributes:
         assembler: Counts what was dropped or lacked.
@@ -75,9 +79,10 @@ class ClipBuilder:
         on_rewind: Callable[[str], None],
         on_change: Callable[[str], None] | None = None,
         on_frame_status: Callable[[int, str], None] | None = None,
+        withdraw: Callable[[], bool] = lambda: False,
     ) -> None:
         self._on_rewind, self._on_change = on_rewind, on_change
-        self._on_frame_status = on_frame_status
+        self._on_frame_status, self._withdraw = on_frame_status, withdraw
         self._keyframe_ns: int | None = None
         self._buffer = ClipBuffer(settings.length, settings.capacity, settings.policy)
         self.kind: tuple[Any, ...] | None = None
@@ -127,7 +132,7 @@ class ClipBuilder:
             # One clip has one camera, one frame and one image size.
             self._buffer.clear()
             self.kind = kind
-        kept = self._buffer.add(frame)
+        kept = self._buffer.add(frame, self._withdraw)
         if kept:
             self._keyframe_ns = frame.stamp_ns
         self._tell(frame.stamp_ns, USED if kept else HARDLY_MOVED)
