@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
@@ -13,6 +12,7 @@ from vega3d_ros.core.objects import publishable
 from vega3d_ros.msg import GroundedObjectArray, SpatialAnswer
 from vega3d_ros.ros.markers import marker_array
 from vega3d_ros.ros.messages import header_message, objects_message, time_message
+from vega3d_ros.ros.qos import qos
 from vega3d_ros.sensing.image_decoding import fill_image
 from vega3d_ros.viz.drawing import draw_gate, draw_objects
 
@@ -51,11 +51,10 @@ class Publishers:
         self._health = health
         self.model = model
         self._min_score = min_score
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         create = node.create_lifecycle_publisher
         self._objects = create(GroundedObjectArray, "~/objects", 10)
         self._answers = create(SpatialAnswer, "~/answers", 10)
-        self._markers = create(MarkerArray, "~/markers", latched)
+        self._markers = create(MarkerArray, "~/markers", qos(1, latched=True))
         self._debug_image = create(Image, "~/debug_image", 1)
         self._gate_image = create(Image, "~/gate_image", 1)
         self._all = [
