@@ -36,13 +36,13 @@ _DEPTH = 100
 
 
 class Transforms(Protocol):
-    """What the node needs of a transform buffer. Used from the executor's thread only."""
+    """A transform buffer, used on the executor's thread only."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
-        """``target`` from ``source`` at a stamp; TransformError where it is not known."""
+        """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
 
     def close(self) -> None:
         """End the subscriptions."""
@@ -77,7 +77,7 @@ class TopicTransforms:
         return self._buffer.lookup(target, source, stamp_ns)
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
         self._buffer.clear()
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Tf2Transforms:
         return to_se3(found.transform)
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
         self._buffer.clear()
 
     def close(self) -> None:
