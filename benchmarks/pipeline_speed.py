@@ -69,7 +69,7 @@ def measure_pipeline(run: Run, until: float) -> None:
     def slid() -> Scene:
         perceiver.reset()
         perceiver._kept.of(  # noqa: SLF001
-            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new), count
+            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new)
         )
         return perceiver.observe(moved_on)
 

@@ -120,6 +120,8 @@ class Oracle:
 
 
 class OracleScene:
+    frames_left_out = 0
+
     def __init__(self, record: ClipRecord) -> None:
         self.record = record
         self.boxes = truth_boxes(record.truth["objects"])

@@ -108,14 +108,15 @@ def test_a_growing_clip_reads_only_its_new_frames_and_a_slid_one_all(perceiver):
     assert moved._prefix.reused == 0
 
 
-def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkeypatch):
+def test_memory_that_ends_while_encoding_costs_time_and_nothing_else(perceiver, monkeypatch):
     clip = make_clip(3)
     expected = Perceiver(shared_modules()).observe(clip)
-    encode, told = perceiver._encode, []
-    perceiver.on_out_of_memory = told.append
+    encode, said, sizes = perceiver._encode, [], []
+    perceiver.out_of_memory.report = said.append
     perceiver.observe(make_clip(2, first=7))
 
     def short(frames):
+        sizes.append(len(frames))
         if len(frames) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
         return encode(frames)
@@ -123,14 +124,15 @@ def test_a_shortage_while_encoding_costs_time_and_nothing_else(perceiver, monkey
     monkeypatch.setattr(perceiver, "_encode", short)
     scene = perceiver.observe(clip)
     assert np.allclose(scene.gate, expected.gate, atol=1e-5)
-    assert perceiver.out_of_memory_count == 1
-    assert told == [
-        "CUDA out of memory. Tried to allocate 2 GiB; keyframes are encoded one by one"
-    ]
+    assert scene.frames_left_out == 0
+    assert sizes == [3, 2, 1, 1, 1]
+    assert perceiver.out_of_memory.count == 2
+    what = "CUDA out of memory. Tried to allocate 2 GiB; keyframes are taken {} at a time"
+    assert said == [what.format(2), what.format(1)]
     assert len(perceiver._kept) == 3  # the older ones were forgotten
 
 
-def test_a_shortage_while_reading_leaves_the_newest_half(perceiver, monkeypatch):
+def test_memory_that_ends_while_reading_leaves_the_newest_half(perceiver, monkeypatch):
     clip = make_clip(3)
     language = perceiver.modules.language
     read = language.read
@@ -143,14 +145,13 @@ def test_a_shortage_while_reading_leaves_the_newest_half(perceiver, monkeypatch)
     monkeypatch.setattr(language, "read", short)
     scene = perceiver.observe(clip)
     assert scene.clip.frames == clip.frames[1:]
+    assert scene.frames_left_out == 1
     assert scene.gate.shape[0] == 2
     assert isinstance(scene.ask(QUESTIONS[0]).text, str)
-    assert perceiver.out_of_memory_count == 1
+    assert perceiver.out_of_memory.count == 1
 
 
-def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
-    perceiver, monkeypatch
-):
+def test_memory_that_ends_in_a_request_leaves_the_prefix_as_it_was(perceiver, monkeypatch):
     scene = perceiver.observe(make_clip(2))
     expected = scene.ask_all(QUESTIONS), scene.ground("the chair")
     layer = perceiver.modules.language.model.model.language_model.layers[2]
@@ -163,7 +164,7 @@ def test_a_shortage_in_a_request_is_survived_and_leaves_the_prefix_as_it_was(
 
     monkeypatch.setattr(layer, "forward", short)
     found = scene.ask_all(QUESTIONS), scene.ground_all(["the chair"] * 9)[8]
-    assert perceiver.out_of_memory_count == 2
+    assert perceiver.out_of_memory.count > 2
     for mine, theirs in zip(found[0], expected[0], strict=True):
         assert mine.text == theirs.text
         assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
@@ -181,7 +182,7 @@ def test_what_fails_for_another_reason_or_twice_is_raised(perceiver, monkeypatch
         monkeypatch.setattr(perceiver, "_encode", fail)
         with pytest.raises(RuntimeError, match=str(error)):
             perceiver.observe(make_clip(2))
-    assert perceiver.out_of_memory_count == 1
+    assert perceiver.out_of_memory.count == 1
 
 
 def fused(perceiver, clip):

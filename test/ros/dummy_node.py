@@ -25,6 +25,7 @@ AHEAD_M = 2.0
 class DummyScene:
     def __init__(self, clip, queries):
         self.clip = clip
+        self.frames_left_out = 0
         self.objects = tuple(
             item
             for i, query in enumerate(queries)

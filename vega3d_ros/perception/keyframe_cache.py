@@ -46,18 +46,19 @@ class KeyframeCache:
         frames: Sequence[Frame],
         modules: Modules,
         encode: Callable[[list[Frame]], list[FusedFrame]],
-        at_once: int,
     ) -> list[FusedFrame]:
-        """What is kept of frames; those that are new are encoded, ``at_once`` at a time."""
+        """What is kept of frames; those that are new are encoded.
+
+        ``encode`` may clear the cache, to free memory; the frames asked for stay in it.
+        """
         keys = [(modules, frame.frame_id, frame.stamp_ns) for frame in frames]
-        new = [(k, f) for k, f in zip(keys, frames, strict=True) if k not in self._kept]
-        for start in range(0, len(new), at_once):
-            part = new[start : start + at_once]
-            for (key, _), fused in zip(part, encode([f for _, f in part]), strict=True):
-                self._kept[key] = fused
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        new = {k: f for k, f in zip(keys, frames, strict=True) if k not in found}
+        if new:
+            found.update(zip(new, encode(list(new.values())), strict=True))
         for key in keys:
+            self._kept[key] = found[key]
             self._kept.move_to_end(key)
-        found = [self._kept[key] for key in keys]
         while len(self._kept) > max(self.limit, len(frames)):
             self._kept.popitem(last=False)
-        return found
+        return [found[key] for key in keys]

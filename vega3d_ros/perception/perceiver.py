@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vega3d_ros.models.checkpoints.device_memory import retried
 from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
 from vega3d_ros.perception.keyframe_cache import FusedFrame, KeyframeCache
 from vega3d_ros.perception.keyframe_encoder import encode
+from vega3d_ros.perception.out_of_memory import OutOfMemory
 from vega3d_ros.perception.scene import PerceiverError, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -38,8 +38,7 @@ class Perceiver:
         queries: What ``Scene.objects`` looks for.
         threshold: Presence above which a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        shortages: How often memory ended and a clip was understood with less.
-        on_shortage: Told each time what happened.
+        out_of_memory: Halves what does not fit; counts and reports it.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
@@ -47,8 +46,7 @@ class Perceiver:
         self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
-        self.out_of_memory_count = 0
-        self.on_out_of_memory: Callable[[str], None] = lambda _: None
+        self.out_of_memory = OutOfMemory(self.reset)
         self._kept = KeyframeCache(keyframes)
         self._newest: weakref.ref[Scene] | None = None
 
@@ -104,8 +102,8 @@ class Perceiver:
     ) -> Scene:
         """Look at a clip. Only keyframes that were not seen before cost the encoders' time.
 
-        Where memory ends, what is kept is forgotten, and the clip is tried once more frame by
-        frame, and read as far as its newest half.
+        Where memory ends, other keyframes are forgotten, fewer frames are encoded at a time, and
+        of a clip that cannot be read the newest half is (``Scene.frames_left_out``).
 
         Args:
             clip: The clip.
@@ -121,28 +119,21 @@ class Perceiver:
                 scene.take(given)
             return scene
         with scene.stage("encode"):
-            kept = retried(
-                lambda: self._kept.of(clip.frames, self.modules, self._encode, len(clip)),
-                lambda: self._kept.of(clip.frames, self.modules, self._encode, 1),
-                lambda said: self.free(f"{said}; keyframes are encoded one by one"),
-            )
+            kept = self._kept.of(clip.frames, self.modules, self._encode_batched)
         with scene.stage("read"):
             earlier = self._newest() if self._newest is not None else None
-            retried(
-                lambda: scene.take(kept, earlier),
-                lambda: scene.take_newest(kept),
-                lambda said: self.free(f"{said}; the newest half of the clip was read"),
+            self.out_of_memory.halved(
+                lambda count: scene.take(kept[-count:], earlier),
+                len(kept),
+                "the newest {} frames of the clip are read",
             )
         self._newest = weakref.ref(scene)
         return scene
 
-    def free(self, what: str) -> None:
-        """Give back all memory that can be recovered, and say so."""
-        self.reset()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self.out_of_memory_count += 1
-        self.on_out_of_memory(what)
+    def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
+        return self.out_of_memory.batched(
+            lambda part: self._encode(list(part)), frames, "keyframes"
+        )
 
     def _encode(
         self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None

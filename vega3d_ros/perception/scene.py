@@ -14,7 +14,6 @@ import torch
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.objects import LONGEST_TEXT, Answer, SceneObject
 from vega3d_ros.core.token_grid import TokenGeometry, features, level, token_geometry
-from vega3d_ros.models.checkpoints.device_memory import retried
 from vega3d_ros.models.grounders.merging import Candidate, distinct, group, merge, promising
 from vega3d_ros.models.grounders.token_head.box_coding import decode
 from vega3d_ros.models.grounders.token_head.head import presence
@@ -65,14 +64,16 @@ class Scene:
     """What one clip was understood to be.
 
     Attributes:
-        clip: The clip.
+        clip: The clip, as far as it was read.
+        frames_left_out: Frames, the oldest, for which memory did not suffice.
         gate: [frames, rows, columns] in [0, 1], the generator's share in each fused token; None
             for a model without gate.
         stages_ms: Milliseconds of each stage so far.
     """
 
     def __init__(self, perceiver: Perceiver, clip: Clip) -> None:
-        self.clip = clip
+        self.clip = self._asked = clip
+        self.frames_left_out = 0
         self.gate: NDArray[np.float32] | None = None
         self.stages_ms: dict[str, float] = {}
         self._perceiver = perceiver
@@ -93,20 +94,16 @@ class Scene:
         spent = (time.perf_counter() - start) * 1e3
         self.stages_ms[name] = self.stages_ms.get(name, 0.0) + spent
 
-    def take_newest(self, kept: list[FusedFrame]) -> None:
-        """:meth:`take` the newest half of the clip, which becomes the scene's clip."""
-        half = -(-len(kept) // 2)
-        self.clip = replace(self.clip, frames=self.clip.frames[-half:])
-        self.take(kept[-half:])
-
     @torch.inference_mode()
     def take(self, kept: list[FusedFrame], earlier: Scene | None = None) -> None:
         """Read the clip's fused tokens into the language model (called by ``observe``).
 
         Args:
-            kept: Of each frame.
+            kept: Of each frame, or of the newest alone, which then become the scene's clip.
             earlier: A scene whose reading is used as far as it is the same.
         """
+        self.frames_left_out = len(self._asked) - len(kept)
+        self.clip = replace(self._asked, frames=self._asked.frames[self.frames_left_out :])
         tokens = torch.stack([fused.tokens for fused in kept])
         if kept[0].gate is not None:
             gates = [fused.gate for fused in kept if fused.gate is not None]
@@ -219,13 +216,10 @@ class Scene:
         asked = [_clean(question, "question") for question in questions]
         self._tell()
         with self.stage("answer"):
-            answer = self._language.answers
-            answers = retried(
-                lambda: answer(self._prefix, asked, max_tokens),
-                lambda: [
-                    pair for text in asked for pair in answer(self._prefix, [text], max_tokens)
-                ],
-                lambda said: self._perceiver.free(f"{said}; questions are answered one by one"),
+            answers = self._perceiver.out_of_memory.batched(
+                lambda part: self._language.answers(self._prefix, part, max_tokens),
+                asked,
+                "questions",
             )
         return [
             Answer(question, text, confidence, self._spoken_of(question), self.clip.stamp_ns)
@@ -316,11 +310,12 @@ class Scene:
             msg = "this checkpoint has no grounding head; it answers questions, but finds nothing"
             raise PerceiverError(msg)
         with self.stage("ground"):
-            search = self._language.ground_states
-            states = retried(
-                lambda: search(self._prefix, asked),
-                lambda: torch.cat([search(self._prefix, [text]) for text in asked]),
-                lambda said: self._perceiver.free(f"{said}; texts are searched one by one"),
+            states = torch.stack(
+                self._perceiver.out_of_memory.batched(
+                    lambda part: list(self._language.ground_states(self._prefix, part)),
+                    asked,
+                    "texts",
+                )
             )
             scores = presence(head.scores(self._tokens, self._features, states)).cpu().numpy()
             pairs = [

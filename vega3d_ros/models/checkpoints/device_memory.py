@@ -1,18 +1,16 @@
-"""What a machine has for a model: its device, its memory, and what to do when memory ends."""
+"""What a machine has for a model: its device and its memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from vega3d_ros.models.checkpoints.memory_estimate import MemoryEstimate
-
-T = TypeVar("T")
 
 GIB = 2**30
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
@@ -97,29 +95,3 @@ def require(footprint: MemoryEstimate, device: str, what: str) -> None:
         f"a smaller model or another device"
     )
     raise DeviceError(msg)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has ended, on a GPU or the host."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def retried(call: Callable[[], T], smaller: Callable[[], T], free: Callable[[str], None]) -> T:
-    """Call; where memory ends, free what can be freed and try once more, smaller.
-
-    Args:
-        call: What is wanted.
-        smaller: The same with less memory.
-        free: Frees memory; told what the error said.
-    """
-    try:
-        return call()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        said = str(error).partition("\n")[0]
-    # Here, because the error's traceback held on to what had been computed.
-    free(said)
-    return smaller()
