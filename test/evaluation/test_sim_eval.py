@@ -144,7 +144,7 @@ class OracleScene:
     def _object(self, box):
         return SceneObject("", "", 1.0, box, "map", 0, np.eye(6), True, 1, 1.0)
 
-    def locate_all(self, texts):
+    def likeliest_all(self, texts):
         located = []
         for text in texts:
             targets = self._targets(text)
@@ -154,9 +154,7 @@ class OracleScene:
             if targets:
                 best = max(targets, key=lambda i: self.shown[i].max())
                 found = self._object(self.boxes[best])
-            located.append(
-                SimpleNamespace(frame=frame, row=row, column=column, score=1.0, found=found)
-            )
+            located.append(SimpleNamespace(place=(frame, row, column), score=1.0, found=found))
         return located
 
 

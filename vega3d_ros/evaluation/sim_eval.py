@@ -169,12 +169,11 @@ class SceneModel:
         if not self._grounds:
             return Responses(answers, None)
         groundings = []
-        for best in scene.locate_all(texts):
+        for best in scene.likeliest_all(texts):
             # What ``ground`` returns first, which looks at the same proposals.
             here = best.found is not None and best.found.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
-            token = (best.frame, best.row, best.column)
-            groundings.append(Grounding(proposal if here else None, token, proposal))
+            groundings.append(Grounding(proposal if here else None, best.place, proposal))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)
 
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import weakref
-from itertools import repeat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
-from vega3d_ros.perception.keyframe_cache import FusedFrame, KeyframeCache
-from vega3d_ros.perception.keyframe_encoder import encode
+from vega3d_ros.models.fusion.clip_tokens import ClipTokens
+from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
+from vega3d_ros.models.mllms.clip_reading import ClipReading
+from vega3d_ros.perception.errors import PerceiverError
+from vega3d_ros.perception.finder import Finder
+from vega3d_ros.perception.keyframe_cache import KeyframeCache
+from vega3d_ros.perception.keyframe_encoder import FusedFrame, encode, encode_frames
+from vega3d_ros.perception.object_prompt import ObjectPrompt
 from vega3d_ros.perception.out_of_memory import OutOfMemory
-from vega3d_ros.perception.scene import PerceiverError, Scene
+from vega3d_ros.perception.scene import Scene, Thresholds
+from vega3d_ros.perception.stage_timer import StageTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.grounders.base import Grounder
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
@@ -32,23 +39,25 @@ class Perceiver:
 
     Args:
         modules: The model.
-        keyframes: Keyframes whose fused tokens are kept, at most.
+        keyframes: Keyframes of which something is kept, at most.
 
     Attributes:
         queries: What ``Scene.objects`` looks for.
-        threshold: Presence above which a description that is asked for counts as here.
+        threshold: Score from which on a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
+        grounder: What finds things; None for a model that answers questions only.
         out_of_memory: Halves what does not fit; counts and reports it.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
+        self._newest: weakref.ref[ClipReading] | None = None
         self.modules = modules
         self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
         self.out_of_memory = OutOfMemory(self.reset)
-        self._kept = KeyframeCache(keyframes)
-        self._newest: weakref.ref[Scene] | None = None
+        self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
+        self._looked: KeyframeCache[Any] = KeyframeCache(keyframes)
 
     @classmethod
     def from_pretrained(
@@ -71,7 +80,7 @@ class Perceiver:
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
-            CapacityError: If it does not fit the device.
+            DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(
@@ -83,18 +92,32 @@ class Perceiver:
         save_modules(self.modules, folder)
 
     @property
+    def modules(self) -> Modules:
+        """The model; set it to go on with another one."""
+        return self._modules
+
+    @modules.setter
+    def modules(self, modules: Modules) -> None:
+        self._modules = modules
+        self.grounder: Grounder[Any] | None = None
+        if modules.grounding is not None:
+            self.grounder = TokenHeadGrounder(modules.grounding)
+        self._newest = None
+
+    @property
     def card(self) -> str:
         """What the model is, for people."""
         return str(self.modules.settings.get("card", ""))
 
     @property
     def grounds(self) -> bool:
-        """Whether the model can find objects; official checkpoints cannot."""
-        return self.modules.grounding is not None
+        """Whether it can find objects; official checkpoints cannot by themselves."""
+        return self.grounder is not None
 
     def reset(self) -> None:
         """Forget all keyframes."""
-        self._kept.clear()
+        self._fused.clear()
+        self._looked.clear()
         self._newest = None
 
     def observe(
@@ -111,40 +134,61 @@ class Perceiver:
             patches: What the vision tower is shown instead of the clip's frames, see ``encode``.
                 With either, every frame is encoded and none is kept.
         """
-        scene = Scene(self, clip)
-        if noise is not None or patches is not None:
-            with scene.stage("encode"):
-                given = self._encode(list(clip.frames), noise, patches)
-            with scene.stage("read"):
-                scene.take(given)
-            return scene
-        with scene.stage("encode"):
-            kept = self._kept.of(clip.frames, self.modules, self._encode_batched)
-        with scene.stage("read"):
-            earlier = self._newest() if self._newest is not None else None
-            self.out_of_memory.halved(
-                lambda count: scene.take(kept[-count:], earlier),
-                len(kept),
+        timer = StageTimer()
+        with timer.stage("encode"):
+            if noise is not None or patches is not None:
+                fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
+            else:
+                fused = self._fused.of(clip.frames, self.modules, self._encode_batched)
+        return self.scene_of(clip, fused, timer)
+
+    def scene_of(
+        self, clip: Clip, fused: Sequence[FusedFrame], timer: StageTimer | None = None
+    ) -> Scene:
+        """The scene of a clip whose frames are encoded.
+
+        Args:
+            clip: The clip.
+            fused: Of each frame.
+            timer: What it took so far.
+        """
+        timer = timer or StageTimer()
+        with timer.stage("read"):
+            reading, count = self.out_of_memory.halved(
+                lambda count: self._read(_newest_of(clip, count), fused[-count:]),
+                len(clip),
                 "the newest {} frames of the clip are read",
             )
-        self._newest = weakref.ref(scene)
-        return scene
-
-    def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
-        return self.out_of_memory.batched(
-            lambda part: self._encode(list(part)), frames, "keyframes"
+        self._newest = weakref.ref(reading)
+        read, grounder = _newest_of(clip, count), self.grounder
+        with timer.stage("encode"):
+            evidence = [] if grounder is None else self._look(grounder, read)
+        gates = [frame.gate.float() for frame in fused[-count:] if frame.gate is not None]
+        settings, prompt = self.modules.settings, None
+        if self.modules.objects is not None:
+            prompt = ObjectPrompt(self.modules.objects, settings["colors"])
+        finder = Finder(
+            read,
+            grounder,
+            evidence,
+            reading,
+            queries=self.queries,
+            labels=settings.get("labels", ()),
+            out_of_memory=self.out_of_memory,
+            timer=timer,
         )
-
-    def _encode(
-        self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
-    ) -> list[FusedFrame]:
-        images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
-        images = images.to(self.modules.language.model.device).permute(0, 3, 1, 2)
-        images = images if images.is_floating_point() else images.float() / 255
-        stamps = [frame.stamp_ns for frame in frames]
-        encoded = self.encode(images, stamps, noise=noise, patches=patches)
-        gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
-        return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]
+        return Scene(
+            read,
+            queries=self.queries,
+            thresholds=Thresholds(asked=self.threshold, listed=self.listing_threshold),
+            finder=finder,
+            reading=reading,
+            prompt=prompt,
+            gate=torch.stack(gates).cpu().numpy() if gates else None,
+            frames_left_out=len(clip) - count,
+            out_of_memory=self.out_of_memory,
+            timer=timer,
+        )
 
     def encode(
         self,
@@ -154,13 +198,31 @@ class Perceiver:
         noise: Tensor | None = None,
         patches: Patches | None = None,
     ) -> Encoded:
-        """Every stage of the tokens of frames, none of them kept; see :func:`encoding.encode`."""
+        """Every stage of the tokens of frames, none of them kept; see ``encode``."""
         return encode(self.modules, images, stamps_ns, noise=noise, patches=patches)
 
+    def _encode(self, frames: Sequence[Frame]) -> list[FusedFrame]:
+        return encode_frames(self.modules, frames)
 
-def _alike(frames: list[Frame]) -> list[Frame]:
-    sizes = {frame.image.shape for frame in frames}
-    if len(sizes) > 1:
-        msg = f"the frames of a clip must have one size, not {sorted(sizes)}"
-        raise PerceiverError(msg)
-    return frames
+    def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
+        return self.out_of_memory.batched(self._encode, frames, "keyframes")
+
+    @torch.inference_mode()
+    def _read(self, clip: Clip, fused: Sequence[FusedFrame]) -> ClipReading:
+        tokens = ClipTokens.of(clip, [frame.tokens for frame in fused])
+        visual = tokens.visual(self.modules.positions)
+        earlier = self._newest() if self._newest is not None else None
+        return ClipReading(self.modules.language, tokens, visual, earlier)
+
+    def _look(self, grounder: Grounder[Any], clip: Clip) -> list[Any]:
+        return self._looked.of(
+            clip.frames,
+            grounder,
+            lambda frames: self.out_of_memory.batched(
+                lambda part: [grounder.look(frame) for frame in part], frames, "keyframes"
+            ),
+        )
+
+
+def _newest_of(clip: Clip, count: int) -> Clip:
+    return clip if count == len(clip) else replace(clip, frames=clip.frames[-count:])

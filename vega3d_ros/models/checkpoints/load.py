@@ -40,6 +40,7 @@ from vega3d_ros.models.checkpoints.official.load import load_official
 from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncoding
 from vega3d_ros.models.fusion.gates import FusionError
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
+from vega3d_ros.models.mllms.qwen2_5_vl.blind import BlindLanguage
 from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
 from vega3d_ros.models.mllms.qwen2_5_vl.weights import (
@@ -228,7 +229,8 @@ def load_modules(
             if inference_only:
                 tower.forget_sources()
         progress("language model")
-        language = SceneLanguage(
+        kind = BlindLanguage if description.settings.get("blind") else SceneLanguage
+        language = kind(
             load_language_model(folder / "mllm", dtype),
             load_tokenizer(folder / "mllm"),
             description.prompt,
@@ -259,7 +261,8 @@ def _with_heads(
     file = folder / "grounding.safetensors"
     grounding = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
     objects = None
-    if settings.get("colors") is not None:  # a model that names none is not told of objects
+    # A model that names no colours is not told of objects, and one that sees nothing neither.
+    if settings.get("colors") is not None and not settings.get("blind"):
         file = folder / _OBJECTS_FILE
         objects = _filled(
             lambda: ObjectTokens(dim, len(settings["colors"])), _read_tensors(file), file

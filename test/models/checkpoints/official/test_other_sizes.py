@@ -130,7 +130,7 @@ def test_every_stage_equals_the_plain_libraries(made):
             assert other.std() > 0.01
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
         scene = perceiver.observe(clip, **given)
-        torch.testing.assert_close(scene.logits(ids), logits, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(scene.reading.logits(ids), logits, rtol=1e-5, atol=1e-5)
 
 
 def test_a_camera_s_frames_are_answered_about(made):
