@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # A thing whose name is known may be here from this score on; the language model is told of it, and
 # of its score.
 POSSIBLE = 0.3
+# Words of a vocabulary that a message names.
+_NAMED = 12
 
 
 class Finder:
@@ -93,6 +96,27 @@ class Finder:
         singulars = {plain_name(word): whole for word, whole in words.items()}
         word = None if name is None else known_name(name, [key for key in singulars if key])
         return None if word is None else singulars[word]
+
+    def require_words(self, texts: Sequence[str]) -> None:
+        """Refuse what cannot be looked for.
+
+        Raises:
+            PerceiverError: If the grounder knows no word for a text.
+        """
+        for text in texts:
+            if self.word_of(_description(text)) is None:
+                near = get_close_matches(text.lower(), self.vocabulary or (), 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                msg = f"{text!r} cannot be looked for: {self.words()} are known{hint}"
+                raise PerceiverError(msg)
+
+    def words(self) -> str:
+        """What can be looked for, for a message."""
+        names = self.vocabulary
+        if names is None:
+            return "any words"
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return ", ".join(names[:_NAMED]) + more
 
     def find(self, texts: Sequence[str], threshold: float) -> list[list[Detection]]:
         """Of each text what it means, the likeliest first; nothing for unknown words.

@@ -12,6 +12,7 @@ from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modul
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
 from vega3d_ros.models.mllms.clip_reading import ClipReading
+from vega3d_ros.perception.clip_objects import ClipObjects
 from vega3d_ros.perception.errors import PerceiverError
 from vega3d_ros.perception.finder import Finder
 from vega3d_ros.perception.keyframe_cache import KeyframeCache
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
@@ -38,23 +41,42 @@ class Perceiver:
     """Understands clips. Not thread-safe: one thread owns it.
 
     Args:
-        modules: The model.
+        modules: The model; None for a grounder that needs none, such as one of a 2D detector.
+        grounder: What finds things, instead of the model's own token head.
         keyframes: Keyframes of which something is kept, at most.
 
     Attributes:
-        queries: What ``Scene.objects`` looks for.
+        queries: What ``Scene.objects`` looks for; at first the model's labels, or the names that
+            the grounder knows.
         threshold: Score from which on a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        grounder: What finds things; None for a model that answers questions only.
+        measured_answers: Whether answers that geometry can give are measured from boxes, and
+            relational descriptions resolved over them, before a language model is asked.
+        recall: Share in [0, 1] of the things in view that the grounder finds; "there is none" is
+            as sure as that. 0.5 says that nobody has measured it.
         out_of_memory: Halves what does not fit; counts and reports it.
     """
 
-    def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
+    def __init__(
+        self,
+        modules: Modules | None = None,
+        *,
+        grounder: Grounder[Any] | None = None,
+        keyframes: int = 64,
+    ) -> None:
         self._newest: weakref.ref[ClipReading] | None = None
-        self.modules = modules
-        self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
-        self.threshold = float(modules.settings.get("threshold", 0.5))
-        self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
+        self._modules = modules
+        self._given_grounder = grounder
+        if modules is None and grounder is None:
+            msg = "a perceiver needs a model or a grounder"
+            raise PerceiverError(msg)
+        settings = self._settings
+        names = grounder.vocabulary if grounder is not None else None
+        self.queries: tuple[str, ...] = tuple(settings.get("labels", names or ()))
+        self.threshold = float(settings.get("threshold", 0.5))
+        self.listing_threshold = float(settings.get("listing_threshold", self.threshold))
+        self.measured_answers = bool(settings.get("measured_answers", modules is None))
+        self.recall = 0.5
         self.out_of_memory = OutOfMemory(self.reset)
         self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
         self._looked: KeyframeCache[Any] = KeyframeCache(keyframes)
@@ -93,21 +115,36 @@ class Perceiver:
 
     @property
     def modules(self) -> Modules:
-        """The model; set it to go on with another one."""
+        """The model; set it to go on with another one.
+
+        Raises:
+            PerceiverError: If there is none.
+        """
+        if self._modules is None:
+            msg = "there is no model here, only a grounder"
+            raise PerceiverError(msg)
         return self._modules
 
     @modules.setter
     def modules(self, modules: Modules) -> None:
         self._modules = modules
-        self.grounder: Grounder[Any] | None = None
-        if modules.grounding is not None:
-            self.grounder = TokenHeadGrounder(modules.grounding)
         self._newest = None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return self._modules.settings if self._modules is not None else {}
 
     @property
     def card(self) -> str:
         """What the model is, for people."""
-        return str(self.modules.settings.get("card", ""))
+        return str(self._settings.get("card", ""))
+
+    @property
+    def grounder(self) -> Grounder[Any] | None:
+        """What finds things; None for a model that answers questions only."""
+        if self._given_grounder is None and self.modules.grounding is not None:
+            return TokenHeadGrounder(self.modules.grounding)
+        return self._given_grounder
 
     @property
     def grounds(self) -> bool:
@@ -135,6 +172,8 @@ class Perceiver:
                 With either, every frame is encoded and none is kept.
         """
         timer = StageTimer()
+        if self._modules is None:
+            return self._scene(clip, None, None, 0, timer)
         with timer.stage("encode"):
             if noise is not None or patches is not None:
                 fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
@@ -160,32 +199,48 @@ class Perceiver:
                 "the newest {} frames of the clip are read",
             )
         self._newest = weakref.ref(reading)
-        read, grounder = _newest_of(clip, count), self.grounder
-        with timer.stage("encode"):
-            evidence = [] if grounder is None else self._look(grounder, read)
         gates = [frame.gate.float() for frame in fused[-count:] if frame.gate is not None]
-        settings, prompt = self.modules.settings, None
-        if self.modules.objects is not None:
-            prompt = ObjectPrompt(self.modules.objects, settings["colors"])
+        gate = torch.stack(gates).cpu().numpy() if gates else None
+        return self._scene(_newest_of(clip, count), reading, gate, len(clip) - count, timer)
+
+    def _scene(
+        self,
+        clip: Clip,
+        reading: ClipReading | None,
+        gate: NDArray[np.float32] | None,
+        frames_left_out: int,
+        timer: StageTimer,
+    ) -> Scene:
+        grounder, evidence = self.grounder, []
+        if grounder is not None:
+            with timer.stage("encode"):
+                evidence = self._look(grounder, clip)
         finder = Finder(
-            read,
+            clip,
             grounder,
             evidence,
             reading,
             queries=self.queries,
-            labels=settings.get("labels", ()),
+            labels=self._settings.get("labels", ()),
             out_of_memory=self.out_of_memory,
             timer=timer,
         )
+        measured = None
+        if self.measured_answers and grounder is not None:
+            measured = ClipObjects(clip, finder, threshold=self.threshold, recall=self.recall)
+        prompt = None
+        if self._modules is not None and self._modules.objects is not None:
+            prompt = ObjectPrompt(self._modules.objects, self._settings["colors"])
         return Scene(
-            read,
+            clip,
             queries=self.queries,
             thresholds=Thresholds(asked=self.threshold, listed=self.listing_threshold),
             finder=finder,
+            measured=measured,
             reading=reading,
             prompt=prompt,
-            gate=torch.stack(gates).cpu().numpy() if gates else None,
-            frames_left_out=len(clip) - count,
+            gate=gate,
+            frames_left_out=frames_left_out,
             out_of_memory=self.out_of_memory,
             timer=timer,
         )
@@ -217,7 +272,7 @@ class Perceiver:
     def _look(self, grounder: Grounder[Any], clip: Clip) -> list[Any]:
         return self._looked.of(
             clip.frames,
-            grounder,
+            self._given_grounder or self._modules,
             lambda frames: self.out_of_memory.batched(
                 lambda part: [grounder.look(frame) for frame in part], frames, "keyframes"
             ),

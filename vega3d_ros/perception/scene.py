@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Clip
     from vega3d_ros.models.grounders.base import Detection
     from vega3d_ros.models.mllms.clip_reading import ClipReading
+    from vega3d_ros.perception.clip_objects import ClipObjects
     from vega3d_ros.perception.finder import Finder
     from vega3d_ros.perception.object_prompt import ObjectPrompt
     from vega3d_ros.perception.out_of_memory import OutOfMemory
@@ -69,6 +70,8 @@ class Scene:
         queries: What ``objects`` looks for.
         thresholds: What counts as here.
         finder: Finds things in the clip.
+        measured: Answers what geometry can give and resolves relational descriptions; None: the
+            language model and the grounder alone do.
         reading: What the language model has read of it; None without a language model.
         prompt: Lets the language model read what was found; None where it was not trained to.
         gate: See below.
@@ -91,6 +94,7 @@ class Scene:
         queries: tuple[str, ...],
         thresholds: Thresholds,
         finder: Finder,
+        measured: ClipObjects | None,
         reading: ClipReading | None,
         prompt: ObjectPrompt | None,
         gate: NDArray[np.float32] | None,
@@ -105,6 +109,7 @@ class Scene:
         self._queries = queries
         self._thresholds = thresholds
         self._finder = finder
+        self._measured = measured
         self._prompt = prompt
         self._out_of_memory = out_of_memory
         self._timer = timer
@@ -140,9 +145,21 @@ class Scene:
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
         """``ground`` for many descriptions at once, at the cost of little more than one."""
         self._prompt_with_objects()
+        measured = self._measured
+        described = {
+            index: found
+            for index, text in enumerate(texts)
+            if measured is not None and (found := measured.described(text)) is not None
+        }
+        plain = [text for index, text in enumerate(texts) if index not in described]
+        if self._finder.grounds:
+            self._finder.require_words(plain)
+        found_plain = iter(self._finder.find(plain, self._thresholds.asked))
         return [
-            tuple(one.scene_object(self.clip) for one in found)
-            for found in self._finder.find(texts, self._thresholds.asked)
+            described[index]
+            if index in described
+            else tuple(one.scene_object(self.clip) for one in next(found_plain))
+            for index in range(len(texts))
         ]
 
     def likeliest_all(self, texts: Sequence[str]) -> list[LikeliestMatch]:
@@ -171,16 +188,38 @@ class Scene:
         if not questions:
             return []
         asked = [cleaned(question, "question") for question in questions]
-        reading = self._reading()
         self._prompt_with_objects()
-        with self._timer.stage("answer"):
-            answers = self._out_of_memory.batched(
-                lambda part: reading.answers(part, max_tokens), asked, "questions"
+        answers: dict[int, Answer] = {}
+        if self._measured is not None:
+            with self._timer.stage("measure"):
+                for index, question in enumerate(asked):
+                    answer = self._measured.answer(question)
+                    if answer is not None:
+                        answers[index] = replace(answer, question=questions[index])
+        left = [index for index in range(len(asked)) if index not in answers]
+        if left:
+            said = self._said([asked[index] for index in left], max_tokens)
+            for index, (text, confidence) in zip(left, said, strict=True):
+                named = self._named_in(questions[index])
+                answers[index] = Answer(
+                    questions[index], text, confidence, named, self.clip.stamp_ns
+                )
+        return [answers[index] for index in range(len(asked))]
+
+    def _said(self, questions: Sequence[str], max_tokens: int) -> list[tuple[str, float]]:
+        """The language model's answers, with their confidence."""
+        reading = self.reading
+        if reading is None:
+            msg = (
+                f"{questions[0]!r} cannot be measured, and there is no language model to answer "
+                "it; ask how many, how far, how large, where, which first, or whether there is "
+                f"one, of: {self._finder.words()}"
             )
-        return [
-            Answer(question, text, confidence, self._named_in(question), self.clip.stamp_ns)
-            for question, (text, confidence) in zip(questions, answers, strict=True)
-        ]
+            raise PerceiverError(msg)
+        with self._timer.stage("answer"):
+            return self._out_of_memory.batched(
+                lambda part: reading.answers(part, max_tokens), questions, "questions"
+            )
 
     def relation(self, a: str, b: str, viewpoint: str = "camera") -> Relation:
         """How the best match of ``a`` lies from the best match of ``b``; see ``relate``.
@@ -211,13 +250,10 @@ class Scene:
         Raises:
             PerceiverError: Without a language model.
         """
-        return self._reading().tokens.tokens
-
-    def _reading(self) -> ClipReading:
         if self.reading is None:
-            msg = "there is no language model here; give a model beside the grounder"
+            msg = "there is no language model here, so no tokens; give a model to the perceiver"
             raise PerceiverError(msg)
-        return self.reading
+        return self.reading.tokens.tokens
 
     def _prompt_with_objects(self) -> None:
         """Let the language model read what was found, once, before all that is asked."""

@@ -149,6 +149,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "colors": ("a list of words", _are_words),
     "threshold": ("in [0, 1]", _is_share),
     "listing_threshold": ("in [0, 1]", _is_share),
+    "measured_answers": ("true or false", lambda value: isinstance(value, bool)),
     "card": ("a text", lambda value: isinstance(value, str)),
     "blind": ("true or false", lambda value: isinstance(value, bool)),
 }
