@@ -1,5 +1,5 @@
 # make demo    the node, a recorded drive, questions and answers
-# make test    lint, types and every test            make lint    ruff and mypy alone
+# make test    lint, types and every test            make lint    ruff, mypy and import-linter alone
 # make test-robust   the numeric tests as other processors would compute them, with one thread and with two, then they
 #              and the node tests with every core busy; a table tells which rows passed (half an hour on two cores).
 #              ARGS="--only avx2 -- -k fusion" chooses rows and tests.
@@ -66,6 +66,7 @@ lint: build
 	ruff check .
 	ruff format --check --quiet .
 	mypy
+	lint-imports --no-logo
 
 # One thread, so that sums are rounded in the same order in every run.
 same: export HF_HUB_OFFLINE := 1
@@ -108,4 +109,4 @@ $(VENV)/.ray: constraints.txt | $(INSTALLED)
 	@$(PIP) install --quiet --constraint constraints.txt ray && touch $@ || echo "Ray cannot be installed here: its test skips"
 
 clean:
-	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

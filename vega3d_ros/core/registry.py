@@ -7,13 +7,15 @@ from importlib import import_module
 from importlib.metadata import entry_points as installed
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
 
-class RegistryError(ValueError):
+class RegistryError(Vega3dError, ValueError):
     """A type name that stands for nothing usable; the message says which names do."""
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,7 +30,7 @@ _LONGEST_VALUE = 60
 _UNKNOWN = "unexpected_keyword_argument"
 
 
-class SettingsError(ValueError):
+class SettingsError(Vega3dError, ValueError):
     """Settings that cannot be used; the message names the first wrong one."""
 
 

@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
+from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -18,7 +20,6 @@ from vega3d_ros.evaluation.bag_run import (
     run_bag,
     write_record,
 )
-from vega3d_ros.perception.threads import worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ _RUNTIME_BYTES = 900 << 20  # Python, torch, transformers and buffers of one pro
 _TRIES = 2
 
 
-class WorkersError(RuntimeError):
+class WorkersError(Vega3dError, RuntimeError):
     """Workers that cannot be started; the message says what would do."""
 
 

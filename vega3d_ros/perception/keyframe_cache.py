@@ -43,7 +43,6 @@ class KeyframeCache:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Forget all."""
         self._kept.clear()
 
     def of(

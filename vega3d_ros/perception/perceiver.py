@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
 
+_LOGGER = logging.getLogger(__name__)
+
 
 class Perceiver:
     """Understands clips. Not thread-safe: one thread owns it.
@@ -41,8 +44,8 @@ class Perceiver:
         queries: What ``Scene.objects`` looks for.
         threshold: Presence above which a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        shortages: How often memory ended and a clip was understood with less.
-        on_shortage: Told each time what happened.
+        out_of_memory_count: How often memory ended and a clip was understood with less.
+        on_out_of_memory: Called each time with what happened; logs a warning if not replaced.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
@@ -51,7 +54,7 @@ class Perceiver:
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
         self.out_of_memory_count = 0
-        self.on_out_of_memory: Callable[[str], None] = lambda _: None
+        self.on_out_of_memory: Callable[[str], None] = _LOGGER.warning
         self._kept = KeyframeCache(keyframes)
         self._newest: weakref.ref[Scene] | None = None
 
@@ -96,7 +99,6 @@ class Perceiver:
         )
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the model folder."""
         save_modules(self.modules, folder)
 
     def push_to_hub(

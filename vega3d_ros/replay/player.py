@@ -9,8 +9,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+
+from vega3d_ros.core.stamps import time_fields
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -89,7 +92,6 @@ class Player:
 
     @property
     def paused(self) -> bool:
-        """Whether it is paused."""
         return not self._running.is_set()
 
     def pause(self) -> None:
@@ -97,7 +99,6 @@ class Player:
         self._running.clear()
 
     def resume(self) -> None:
-        """Go on."""
         self._running.set()
 
     def play(self, stop: threading.Event) -> None:
@@ -156,9 +157,7 @@ class Player:
         if now_s - self._ticked_s < _CLOCK_PERIOD_S:
             return
         self._ticked_s = now_s
-        clock = Clock()
-        clock.clock.sec, clock.clock.nanosec = divmod(self._now_ns, 10**9)
-        self._clock.publish(clock)
+        self._clock.publish(Clock(clock=Time(**time_fields(self._now_ns))))
 
 
 def message_class(type_name: str) -> type[Any]:

@@ -57,7 +57,7 @@ class CameraInput:
         self._submit = submit
         self.transforms = subscribe_transforms(node, self._advance)
         self._clips = ClipBuilder(
-            parameters,
+            parameters.clip_settings,
             None if self.transforms is None else self.transforms.lookup,
             on_rewind,
             node.get_logger().warning,

@@ -24,9 +24,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from vega3d_ros.core.threads import wait_passively
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.object_map import ObjectMap
-from vega3d_ros.perception.threads import wait_passively
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput

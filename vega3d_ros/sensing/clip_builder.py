@@ -5,9 +5,10 @@ Knows no ROS: messages are read by their fields, so that those of rclpy and of r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vega3d_ros.core.frames import ClipBuffer
+from vega3d_ros.core.frames import ClipBuffer, KeyframePolicy
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.core.geometry import SE3
-    from vega3d_ros.perception.settings import Parameters
 
 USED = "used"
 TOO_SOON = "too soon after a keyframe"
@@ -29,18 +29,39 @@ class NewClip(NamedTuple):
     arrival_ns: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClipSettings:
+    """How frames are put together and chosen; see the parameters of the node.
+
+    Attributes:
+        length: Frames in a clip, at most.
+        capacity: Keyframes that a clip samples.
+        policy: When a frame becomes a keyframe.
+        fixed_frame: Frame of the poses; empty for none.
+        pair_tolerance_ns: Largest distance between the stamps of an image and its depth.
+        wait_ns: How long an image waits for its depth, calibration and pose.
+    """
+
+    length: int
+    capacity: int
+    policy: KeyframePolicy
+    fixed_frame: str
+    pair_tolerance_ns: int
+    wait_ns: int
+
+
 class ClipBuilder:
     """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
 
     Times called ``now_ns`` are those of a steady clock; they only bound waiting.
 
     Args:
-        parameters: Those of the node.
+        settings: How to do it.
         lookup: As in ``FrameAssembler``.
-        set_back: Called with a sentence when time was set back, before the image that showed it
+        on_rewind: Called with a sentence when time was set back, before the image that showed it
             is taken in. Expected to call ``forget``.
         on_change: Called with a sentence when frame or calibration of the results change.
-        on_fate: Told of every image, by its stamp, what became of it: ``USED``, or why not.
+        on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
 
     Attributes:
         assembler: Counts what was dropped or lacked.
@@ -49,38 +70,31 @@ class ClipBuilder:
 
     def __init__(
         self,
-        parameters: Parameters,
+        settings: ClipSettings,
         lookup: Callable[[str, str, int], SE3] | None,
         on_rewind: Callable[[str], None],
         on_change: Callable[[str], None] | None = None,
         on_frame_status: Callable[[int, str], None] | None = None,
     ) -> None:
-        self._on_rewind, self._on_change, self._on_frame_status = (
-            on_rewind,
-            on_change,
-            on_frame_status,
-        )
+        self._on_rewind, self._on_change = on_rewind, on_change
+        self._on_frame_status = on_frame_status
         self._keyframe_ns: int | None = None
-        self._buffer = ClipBuffer(
-            parameters.clip_length, parameters.clip_capacity, parameters.keyframe_policy
-        )
+        self._buffer = ClipBuffer(settings.length, settings.capacity, settings.policy)
         self.kind: tuple[Any, ...] | None = None
         self.assembler = FrameAssembler(
-            parameters.fixed_frame,
+            settings.fixed_frame,
             lookup,
-            int(parameters.pair_tolerance_s * 1e9),
-            int(parameters.wait_s * 1e9),
+            settings.pair_tolerance_ns,
+            settings.wait_ns,
             on_frame_status,
         )
 
     def add_image(self, msg: Any, now_ns: int) -> None:
-        """Take in an image."""
         if self.assembler.jumps_back(msg):
             self._on_rewind("an image is older than the one before")
         self.assembler.add_image(msg, now_ns)
 
     def forget(self) -> None:
-        """Forget all frames."""
         self._buffer.clear()
         self.assembler.clear()
         self.kind = self._keyframe_ns = None
@@ -88,9 +102,7 @@ class ClipBuilder:
     def advance(self, now_ns: int) -> Iterator[NewClip]:
         """Clips of the images that are complete, or have waited long enough."""
         for frame, arrival_ns in self.assembler.poll(now_ns, self._wants):
-            if self._take(frame):
-                clip = self._buffer.clip()
-                assert clip is not None
+            if self._take(frame) and (clip := self._buffer.clip()):
                 yield NewClip(clip, arrival_ns)
 
     def _wants(self, stamp: int) -> bool:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vega3d_ros.core.frames import Camera, Frame, FrameError
+from vega3d_ros.core.stamps import SECOND_NS, stamp_ns
 from vega3d_ros.sensing.image_decoding import (
     ImageError,
     camera_from_info,
@@ -31,14 +32,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 MAX_WAITING = 32
-_SECOND_NS = 1_000_000_000
-STALE_NS = 2 * _SECOND_NS  # depth or camera_info that stopped arriving is not waited for
-POSE_LOST_NS = 5 * _SECOND_NS
-
-
-def stamp_ns(msg: Any) -> int:
-    """Acquisition stamp of a message, nanoseconds."""
-    return int(msg.header.stamp.sec) * _SECOND_NS + int(msg.header.stamp.nanosec)
+STALE_NS = 2 * SECOND_NS  # depth or camera_info that stopped arriving is not waited for
+POSE_LOST_NS = 5 * SECOND_NS
 
 
 class Assembled(NamedTuple):
@@ -102,12 +97,10 @@ class FrameAssembler:
 
     @property
     def waiting(self) -> int:
-        """Images being held."""
         return len(self._images)
 
     @property
     def has_camera_info(self) -> bool:
-        """Whether a calibration was received."""
         return self._info is not None
 
     def jumps_back(self, msg: Any) -> bool:
@@ -128,7 +121,6 @@ class FrameAssembler:
         self._info = msg
 
     def add_depth(self, msg: Any, now_ns: int) -> None:
-        """Take in a depth image."""
         self._depth_arrival_ns = now_ns
         self._depths.append((stamp_ns(msg), msg))
 

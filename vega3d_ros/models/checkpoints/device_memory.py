@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.models.memory import GIB
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ T = TypeVar("T")
 CUDA_BYTES = GIB // 2
 
 
-class DeviceError(ValueError):
+class DeviceError(Vega3dError, ValueError):
     """A model that does not fit; the message holds the numbers and says what to change."""
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.core.registry import RegistryError
 from vega3d_ros.core.settings import STRICT, SettingsError, read_settings
@@ -33,7 +34,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Word = Annotated[str, Field(min_length=1)]
 
 
-class ModelConfigError(ValueError):
+class ModelConfigError(Vega3dError, ValueError):
     """A ``model.json`` that describes no model; the message names what is wrong with it."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from vega3d_ros.models.priors.base import Prior
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Vega3dError, ValueError):
     """A model folder that cannot be used; the message names the file and the remedy."""
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.settings import STRICT
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Acceleration = Literal["none", "graphs", "compile", "compile_graphs"]
 """
 
 
-class PriorError(ValueError):
+class PriorError(Vega3dError, ValueError):
     """A prior, its settings or its input that cannot be used; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
@@ -39,7 +40,7 @@ _DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 _COLOR_ENCODINGS = ("rgb", "bgr", "mono8", "8UC", "bayer", "yuv", "nv12", "nv21", "uyvy", "yuyv")
 
 
-class BagError(ValueError):
+class BagError(Vega3dError, ValueError):
     """A recording that cannot be used as asked; the message says what is wrong and what to do."""
 
 
@@ -59,7 +60,7 @@ class RawMessage(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CameraTopics:
     """The topics of one camera drive; an empty name means that the bag has none.
 
@@ -126,7 +127,6 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
         self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
@@ -201,7 +201,15 @@ class Bag:
         fixed_frame = self._root_above(frame_id, tf)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
-        return CameraTopics(image, camera_info, depth, tf, frame_id, fixed_frame, tuple(notes))
+        return CameraTopics(
+            image=image,
+            camera_info=camera_info,
+            depth=depth,
+            tf=tf,
+            frame_id=frame_id,
+            fixed_frame=fixed_frame,
+            notes=tuple(notes),
+        )
 
     def _of_type(self, *types: str) -> list[str]:
         return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])
@@ -351,7 +359,6 @@ class BagWriter:
         self._writer.write(self._connections[topic], stamp_ns, data)
 
     def close(self) -> None:
-        """Finish the file."""
         self._writer.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # A box from floor contact is left out where a measured one of the same name is this near.
 _SAME_PLACE_M = 1.0
+_TEXTS_KEPT = 1024
 
 
 def sensor_depth(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
@@ -70,6 +72,7 @@ class LiftedGrounder:
         self.floor_m = floor_m
         self.rules = rules or LiftingRules()
         self._depth = depth
+        self._known = lru_cache(_TEXTS_KEPT)(detector.known)
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
@@ -94,7 +97,7 @@ class LiftedGrounder:
         where the likeliest one is not among the texts. Without poses in one fixed frame, only the
         newest keyframe counts.
         """
-        names = [self.detector.known(text) for text in texts]
+        names = [self._known(text) for text in texts]
         if self.vocabulary is None:
             asked = [name for name in dict.fromkeys(names) if name is not None]
             self._ask(clip.frames, evidence, asked)
