@@ -249,12 +249,12 @@ class Scene:
             values, shown = self.told(findings)
             weights = torch.from_numpy(shown).to(self._tokens)
             tokens = module(
-                language.words([item.object.label for item in findings]),
+                language.embed_names([item.object.label for item in findings]),
                 module.colors(weights @ self._tokens),
-                language.words(self._modules.settings["colors"]),
+                language.embed_names(self._modules.settings["colors"]),
                 torch.from_numpy(values).to(self._tokens),
             )
-            self._prefix = language.tell(self._prefix, tokens)
+            self._prefix = language.read_objects(self._prefix, tokens)
 
     def told(
         self, findings: Sequence[Detection]

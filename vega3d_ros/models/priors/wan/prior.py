@@ -141,7 +141,7 @@ class WanPrior(Prior):
         self._sources = None
 
     def accelerate(self, how: Acceleration) -> None:
-        """Compile the networks or record them as CUDA graphs, for ``frames_at_once`` and for one.
+        """Compile the networks or capture them as CUDA graphs, for ``frames_at_once`` and for one.
 
         Call it once, on the device where the prior stays. Returns when everything is compiled;
         nothing is compiled afterwards.
