@@ -73,6 +73,7 @@ class WanPrior(Prior):
     """
 
     Config = WanPriorConfig
+    files = ("transformer/config.json", "vae/config.json", "prompt.safetensors")
     config: WanPriorConfig
     prompt: Tensor
 
