@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,10 +35,6 @@ class PromptFormat:
     before: str = ""
     question: str = "{text}<|answer|>"
     ground: str = "{text}<ground>"
-
-    def to_dict(self) -> dict[str, str]:
-        """The words by name, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
