@@ -82,6 +82,7 @@ class PriorContract(ABC):
         expected = prior.encode(images, STAMPS)
         prior.save(tmp_path)
         assert json.loads((tmp_path / "prior.json").read_text())["type"] == self.type
+        assert all((tmp_path / file).is_file() for file in prior.files)
         again = load_prior(tmp_path)
         assert type(again) is type(prior)
         assert again.config == prior.config
