@@ -3,12 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.closeness import SAME_CONFIDENCE, assert_close_to_magnitude
 from support.tiny_models import LABELS, make_clip, make_frame, random_modules, shared_modules
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.perception.finder import POSSIBLE
 from vega3d_ros.perception.object_prompt import describe
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
+
+pytestmark = pytest.mark.numeric
 
 QUESTIONS = ["How many chairs can you see?", "Is there a bed?"]
 
@@ -57,7 +60,7 @@ def test_overlapping_clips_encode_only_new_keyframes(perceiver, monkeypatch):
     kept = perceiver.observe(slid)
     assert encoded == [f.stamp_ns for f in first.frames] + [slid.stamp_ns]
     fresh = Perceiver(shared_modules()).observe(slid)
-    assert np.allclose(kept.gate, fresh.gate, atol=1e-5)
+    assert_close_to_magnitude(kept.gate, fresh.gate, "network")
     perceiver.reset()
     perceiver.observe(slid)
     assert encoded[4:] == [f.stamp_ns for f in slid.frames]
@@ -105,8 +108,8 @@ def test_a_growing_clip_reads_only_its_new_frames_and_a_slid_one_all(perceiver):
     for mine, whole in zip(
         second.reading.prefix.cache.layers, fresh.reading.prefix.cache.layers, strict=True
     ):
-        torch.testing.assert_close(mine.keys, whole.keys, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(mine.values, whole.values, rtol=1e-4, atol=1e-5)
+        assert_close_to_magnitude(mine.keys, whole.keys, "network")
+        assert_close_to_magnitude(mine.values, whole.values, "network")
     assert second.ask(QUESTIONS[0]).text == fresh.ask(QUESTIONS[0]).text
     assert perceiver.observe(grown[1]).reading.prefix.reused == 3
     assert perceiver.observe(make_clip(3, first=1, pose=False)).reading.prefix.reused == 0
@@ -129,7 +132,7 @@ def test_memory_that_ends_while_encoding_costs_time_and_nothing_else(perceiver, 
 
     monkeypatch.setattr(perceiver, "_encode", short)
     scene = perceiver.observe(clip)
-    assert np.allclose(scene.gate, expected.gate, atol=1e-5)
+    assert_close_to_magnitude(scene.gate, expected.gate, "network")
     assert scene.frames_left_out == 0
     assert sizes == [3, 2, 1, 1, 1]
     assert perceiver.out_of_memory.count == 2
@@ -173,7 +176,7 @@ def test_memory_that_ends_in_a_request_leaves_the_prefix_as_it_was(perceiver, mo
     assert perceiver.out_of_memory.count > 2
     for mine, theirs in zip(found[0], expected[0], strict=True):
         assert mine.text == theirs.text
-        assert mine.confidence == pytest.approx(theirs.confidence, rel=1e-4)
+        assert mine.confidence == pytest.approx(theirs.confidence, rel=SAME_CONFIDENCE)
     assert len(found[1]) == len(expected[1])
     for kept in scene.reading.prefix.cache.layers:
         assert kept.get_seq_length() == scene.reading.prefix.length + scene.reading.prefix.objects
@@ -261,7 +264,7 @@ def test_asking_many_is_asking_each(perceiver):
     for question, answer in zip(QUESTIONS, together, strict=True):
         alone = scene.ask(question)
         assert answer.text == alone.text
-        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-4)
+        assert answer.confidence == pytest.approx(alone.confidence, rel=SAME_CONFIDENCE)
         assert answer.stamp_ns == scene.clip.stamp_ns
     assert scene.ask_all([]) == []
 
@@ -352,7 +355,7 @@ def test_object_tokens_stand_in_the_newest_levelled_camera(perceiver):
     assert shown.sum(axis=1) == pytest.approx(1)
     newest = scene.clip.frames[-1].pose.translation  # level and headed along x of the map
     for row, found in zip(values, scene.prompted, strict=True):
-        assert 3 * row[:3] == pytest.approx(found.box.center - newest, abs=1e-5)
+        assert_close_to_magnitude(3 * row[:3], found.box.center - newest, "elementwise")
         assert row[8] == pytest.approx(found.score)
 
 

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import Answer, SceneObject, why_unfit
+from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.perception.relations import Relation
 from vega3d_ros.ros.markers import marker_array
 from vega3d_ros.ros.messages import (
     answer_message,
     duration_message,
-    duration_ns,
     header_message,
     object_message,
     objects_message,
@@ -46,7 +46,7 @@ def thing(**fields):
 
 
 def clip(posed=True):
-    camera = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
+    camera = Camera(width=6, height=4, fx=5.0, fy=5.0, cx=3.0, cy=2.0)
     pose = {"pose": SE3.identity(), "fixed_frame": "map"} if posed else {}
     return Clip(
         tuple(
@@ -57,10 +57,10 @@ def clip(posed=True):
 
 
 @given(st.integers(0, 2**31 * 10**9 - 1))
-def test_times_are_exact(nanoseconds):
-    message = time_message(nanoseconds)
-    assert message.sec * 10**9 + message.nanosec == nanoseconds
-    assert duration_ns(duration_message(nanoseconds)) == nanoseconds
+def test_times_are_exact(time_ns):
+    message = time_message(time_ns)
+    assert message.sec * 10**9 + message.nanosec == time_ns
+    assert nanoseconds(duration_message(time_ns)) == time_ns
 
 
 def test_an_object_keeps_every_value():
@@ -154,7 +154,16 @@ def test_answers_and_relations():
 
     pair = (thing(), thing(label="lamp", id="lamp-1"))
     relation = Relation(
-        *pair, "camera", ("left of",), 0.7, 1.0, 1.5, np.array([0.1, 1.4, 0.0]), 2.0, 0.3
+        subject=pair[0],
+        object=pair[1],
+        viewpoint="camera",
+        predicates=("left of",),
+        confidence=0.7,
+        distance_m=1.0,
+        center_distance_m=1.5,
+        offset_m=np.array([0.1, 1.4, 0.0]),
+        subject_distance_m=2.0,
+        subject_bearing_rad=0.3,
     )
     message = relation_message(relation, pair, header)
     assert (message.subject_id, message.object_label) == ("chair-1", "lamp")

@@ -14,7 +14,8 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
-from vega3d_ros.perception.threads import wait_passively
+from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +34,9 @@ class Command(NamedTuple):
 class CommandModule(Protocol):
     """What the module of a subcommand has."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declares the arguments."""
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def run(self, args: argparse.Namespace) -> int:
-        """Does the work and returns the exit status."""
+    def run(self, args: argparse.Namespace) -> int: ...
 
 
 COMMANDS = {
@@ -136,15 +135,10 @@ def _run(name: str, argv: Sequence[str]) -> int:
 
 
 def _reason(error: Exception) -> str | None:
-    """Returns the message of an error that is meant for the user; None for a bug.
-
-    Those are the exceptions that this package's areas define, and packages that are not installed.
-    """
+    """Returns the message of an error that is meant for the user; None for a bug."""
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("vega3d_ros"):
         return f"needs the Python package {error.name!r}, which is not installed (see README.md)"
-    if type(error).__module__.startswith("vega3d_ros."):
-        return str(error)
-    return None
+    return str(error) if isinstance(error, Vega3dError) else None
 
 
 if __name__ == "__main__":

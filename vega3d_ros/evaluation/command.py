@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.errors import Vega3dError
 
 EPILOG = """\
 vega3d evaluate BAG... --model M      recordings, through the very code that the node runs
@@ -13,7 +14,7 @@ vega3d evaluate M --split heldout     simulated clips, beside baselines
 """
 
 
-class ArgumentError(ValueError):
+class ArgumentError(Vega3dError, ValueError):
     """Arguments that do not go together; the message says which."""
 
 

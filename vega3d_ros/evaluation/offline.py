@@ -37,7 +37,7 @@ _NO_SCENE = "no scene yet"
 UNDECODABLE = "unreadable message"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FrameCounts:
     """What became of everything on the way.
 
@@ -107,7 +107,8 @@ class OfflineRun:
         interview: What to ask.
         out: Takes scenes and replies as they come.
         done: What an earlier run, which was cut short, gave already; it is not computed again.
-        only: Make scenes only of clips with these stamps, as a live node did; None: of all.
+        only: Make scenes only of the keyframes with these stamps, as a live node did, which skips
+            the others; None: of all.
         start_s: Seconds of the recording to leave out at first, as a live replay does.
         on_progress: Told how many seconds of the recording are done; may raise to end it.
     """
@@ -141,12 +142,14 @@ class OfflineRun:
         self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
         self._transforms = TransformBuffer()
         self._clips = ClipBuilder(
-            parameters,
+            parameters.clip_settings,
             self._transforms.lookup,
             self._on_rewind,
             on_frame_status=self._on_frame_status,
+            withdraw=lambda: not self._is_due(),
         )
         self._clips.assembler.depth_expected = bool(topics.depth)
+        self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
         self._was_reset = False
@@ -210,9 +213,14 @@ class OfflineRun:
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):
-            if self._only is None or clip.stamp_ns in self._only:
+            self._newest_ns = clip.stamp_ns
+            if self._is_due():
                 self._interrogate(clip.stamp_ns if self._interview.of_scenes else now_ns)
                 self._observe(clip, now_ns)
+
+    def _is_due(self) -> bool:
+        """Whether the newest keyframe makes a scene."""
+        return self._only is None or self._newest_ns in self._only
 
     def _interrogate(self, moment_ns: int) -> None:
         """Ask what was due before a new scene came."""
@@ -296,9 +304,25 @@ class OfflineRun:
         stamp = 0 if self._clip is None else self._clip.stamp_ns
         if isinstance(item, Question):
             text, confidence = ("", math.nan) if error else (value.text, value.confidence)
-            return Reply(item, at_s, text, confidence, spent_ms, error, stamp)
+            return Reply(
+                question=item,
+                asked_at_s=at_s,
+                text=text,
+                confidence=confidence,
+                latency_ms=spent_ms,
+                error=error,
+                stamp_ns=stamp,
+            )
         predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
-        return RelationReply(item, at_s, tuple(predicates), apart_m, spent_ms, stamp, error)
+        return RelationReply(
+            question=item,
+            asked_at_s=at_s,
+            predicates=tuple(predicates),
+            distance_m=apart_m,
+            latency_ms=spent_ms,
+            stamp_ns=stamp,
+            error=error,
+        )
 
     def _on_rewind(self, _what: str) -> None:
         """As the node: whatever was seen is forgotten when time jumps back."""

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.simulation.dataset import TRUTH_FILE
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-TRUTH_FILE = "truth.json"
-SEEN_PIXELS = 150
 COUNTED_PIXELS = 224 * 168
 
 
-class RunError(RuntimeError):
+class RunError(Vega3dError, RuntimeError):
     """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
 
 
@@ -59,7 +60,7 @@ class RelationQuestion:
     object_id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """What is known of a simulated drive.
 
@@ -97,7 +98,6 @@ class Plan:
         return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
 
     def until(self, seconds: float) -> Plan:
-        """Only what is asked before ``seconds``."""
         return Plan(
             tuple(item for item in self.questions if item.ask_at_s <= seconds),
             tuple(item for item in self.relations if item.ask_at_s <= seconds),
@@ -117,13 +117,13 @@ def load_truth(bag: Path) -> Truth | None:
     try:
         objects = {item["id"]: _true_object(item) for item in record["objects"]}
         return Truth(
-            record["fixed_frame"],
-            objects,
-            frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
-            tuple(_question(item, 0.0) for item in record["questions"]),
-            tuple(_relation(item, 0.0) for item in record.get("relations", [])),
-            _shown(record),
-            _pixels(record),
+            fixed_frame=record["fixed_frame"],
+            objects=objects,
+            seen=frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
+            questions=tuple(_question(item, 0.0) for item in record["questions"]),
+            relations=tuple(_relation(item, 0.0) for item in record.get("relations", [])),
+            shown=_shown(record),
+            pixels=_pixels(record),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"

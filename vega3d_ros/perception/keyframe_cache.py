@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
 
 T = TypeVar("T")
+_Clip = tuple[tuple[str, int], ...]
 
 
 class KeyframeCache(Generic[T]):
     """The newest keyframes by who looked at them, camera and stamp.
 
-    Exact, because each frame is looked at alone, and the prior's noise depends on its stamp.
+    Exact: where each frame is looked at alone, with noise that depends on its stamp, it is kept;
+    where the frames of a clip see each other (a prior of scope "clip"), they are kept for this
+    very clip, all or none.
 
     Args:
         limit: Keyframes kept at most, or as many as the longest clip asked for has frames.
@@ -24,7 +27,7 @@ class KeyframeCache(Generic[T]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: OrderedDict[tuple[object, str, int], T] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, str, int, _Clip], T] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -38,13 +41,24 @@ class KeyframeCache(Generic[T]):
         frames: Sequence[Frame],
         owner: object,
         make: Callable[[list[Frame]], Sequence[T]],
+        *,
+        whole: bool = False,
     ) -> list[T]:
         """What an owner keeps of frames; of those that are new it is made.
 
         ``make`` may clear the cache, to free memory; the frames asked for stay in it.
+
+        Args:
+            frames: Of a clip.
+            owner: Whose it is.
+            make: Gives what is to be kept of each frame.
+            whole: Whether the frames of a clip see each other.
         """
-        keys = [(owner, frame.frame_id, frame.stamp_ns) for frame in frames]
+        clip = tuple((frame.frame_id, frame.stamp_ns) for frame in frames) if whole else ()
+        keys = [(owner, frame.frame_id, frame.stamp_ns, clip) for frame in frames]
         found = {key: self._kept[key] for key in keys if key in self._kept}
+        if whole and len(found) < len(frames):
+            found = {}
         new = {k: f for k, f in zip(keys, frames, strict=True) if k not in found}
         if new:
             found.update(zip(new, make(list(new.values())), strict=True))

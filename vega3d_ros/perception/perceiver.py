@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
 from vega3d_ros.models.mllms.clip_reading import ClipReading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.grounders.base import Grounder
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
@@ -98,7 +100,7 @@ class Perceiver:
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
-                ``{"align": "full"}`` (:class:`vega3d_ros.models.priors.base.PriorConfig`).
+                ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
@@ -178,7 +180,9 @@ class Perceiver:
             if noise is not None or patches is not None:
                 fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
             else:
-                fused = self._fused.of(clip.frames, self.modules, self._encode_batched)
+                fused = self._fused.of(
+                    clip.frames, self.modules, self._encode_batched, whole=self._sees_clips
+                )
         return self.scene_of(clip, fused, timer)
 
     def scene_of(
@@ -260,7 +264,18 @@ class Perceiver:
         return encode_frames(self.modules, frames)
 
     def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
-        return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        if not self._sees_clips:
+            return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        fused, _ = self.out_of_memory.halved(
+            lambda _: self._encode(frames), 1, "the clip is encoded once more"
+        )
+        return fused
+
+    @property
+    def _sees_clips(self) -> bool:
+        """Whether the tokens of a frame depend on the other frames of its clip."""
+        prior = self.modules.prior
+        return prior is not None and prior.scope == "clip"
 
     @torch.inference_mode()
     def _read(self, clip: Clip, fused: Sequence[FusedFrame]) -> ClipReading:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import lsq_linear
 from scipy.special import ndtr
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ OPPOSITE = {
 """What follows for (object, subject) from what holds for (subject, object); "inside" has none."""
 
 
-class RelationError(ValueError):
+class RelationError(Vega3dError, ValueError):
     """A relation that cannot be told; the message says why."""
 
 
@@ -100,7 +101,7 @@ class Viewpoint:
         return cls(standing.label, standing.frame_id, viewer)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Relation:
     """How ``subject`` lies relative to ``object``: "the subject is <predicate> the object".
 

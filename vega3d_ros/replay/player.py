@@ -9,11 +9,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
+
+from vega3d_ros.core.stamps import time_fields
+from vega3d_ros.ros.qos import qos
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
 
@@ -89,7 +93,6 @@ class Player:
 
     @property
     def paused(self) -> bool:
-        """Whether it is paused."""
         return not self._running.is_set()
 
     def pause(self) -> None:
@@ -97,7 +100,6 @@ class Player:
         self._running.clear()
 
     def resume(self) -> None:
-        """Go on."""
         self._running.set()
 
     def play(self, stop: threading.Event) -> None:
@@ -156,9 +158,7 @@ class Player:
         if now_s - self._ticked_s < _CLOCK_PERIOD_S:
             return
         self._ticked_s = now_s
-        clock = Clock()
-        clock.clock.sec, clock.clock.nanosec = divmod(self._now_ns, 10**9)
-        self._clock.publish(clock)
+        self._clock.publish(Clock(clock=Time(**time_fields(self._now_ns))))
 
 
 def message_class(type_name: str) -> type[Any]:
@@ -173,9 +173,5 @@ def message_class(type_name: str) -> type[Any]:
 
 
 def _qos(topic: str) -> QoSProfile:
-    latched = topic.endswith(_LATCHED)
-    return QoSProfile(
-        depth=100 if topic.endswith(("/tf", _LATCHED)) else 10,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
+    depth = 100 if topic.endswith(("/tf", _LATCHED)) else 10
+    return qos(depth, latched=topic.endswith(_LATCHED))

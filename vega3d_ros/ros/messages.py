@@ -1,4 +1,4 @@
-"""Scenes, objects, answers, relations and health as ROS messages."""
+"""Scenes, objects, answers, relations and diagnostics as ROS messages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion, Vecto
 from std_msgs.msg import Header
 
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.msg import GroundedObject, GroundedObjectArray, SpatialAnswer, SpatialRelation
 
 if TYPE_CHECKING:
@@ -24,25 +25,19 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import Box3D
     from vega3d_ros.core.objects import Answer, SceneObject
     from vega3d_ros.perception.relations import Relation
-    from vega3d_ros.ros.diagnostics import Verdict
+    from vega3d_ros.ros.diagnostics import Diagnosis
 
-_SECOND_NS = 1_000_000_000
 UNKNOWN_ROTATION_RAD2 = math.pi**2
 
 
 def time_message(stamp_ns: int) -> Time:
     """Nanoseconds as a stamp."""
-    return Time(sec=stamp_ns // _SECOND_NS, nanosec=stamp_ns % _SECOND_NS)
+    return Time(**time_fields(stamp_ns))
 
 
 def duration_message(nanoseconds: int) -> Duration:
     """Nanoseconds as a duration."""
-    return Duration(sec=nanoseconds // _SECOND_NS, nanosec=nanoseconds % _SECOND_NS)
-
-
-def duration_ns(msg: Duration) -> int:
-    """A duration as nanoseconds."""
-    return int(msg.sec) * _SECOND_NS + int(msg.nanosec)
+    return Duration(**time_fields(nanoseconds))
 
 
 def header_message(clip: Clip, frame_id: str = "") -> Header:
@@ -64,7 +59,7 @@ def pose_message(box: Box3D) -> Pose:
 
 
 def reframe(item: SceneObject, frame_id: str, target_from_source: SE3) -> SceneObject:
-    """The object given in another frame: box and covariance turn alike."""
+    """The object in another frame: box and covariance are transformed."""
     turn = np.kron(np.eye(2), target_from_source.rotation)
     return replace(
         item,
@@ -75,7 +70,7 @@ def reframe(item: SceneObject, frame_id: str, target_from_source: SE3) -> SceneO
 
 
 def object_message(item: SceneObject) -> GroundedObject:
-    """One object; the message that it goes into names its frame."""
+    """One object; its frame is in the header of the message that holds it."""
     covariance = np.array(item.covariance, np.float64)
     if not item.orientation_estimated:
         covariance[3:, :] = covariance[:, 3:] = 0.0
@@ -164,18 +159,18 @@ def relation_message(
 
 
 def diagnostics_message(
-    node_name: str, stamp: Time, verdicts: Sequence[Verdict]
+    node_name: str, stamp: Time, diagnoses: Sequence[Diagnosis]
 ) -> DiagnosticArray:
-    """What is judged of a node; ``node_name`` is its fully qualified name."""
+    """The diagnostics of a node; ``node_name`` is its fully qualified name."""
     message = DiagnosticArray()
     message.header.stamp = stamp
     message.status = [
         DiagnosticStatus(
-            level=bytes([verdict.level]),
-            name=f"{node_name.lstrip('/')}: {verdict.name}",
-            message=verdict.message,
-            values=[KeyValue(key=key, value=value) for key, value in verdict.values.items()],
+            level=bytes([item.level]),
+            name=f"{node_name.lstrip('/')}: {item.name}",
+            message=item.message,
+            values=[KeyValue(key=key, value=value) for key, value in item.values.items()],
         )
-        for verdict in verdicts
+        for item in diagnoses
     ]
     return message

@@ -1,4 +1,4 @@
-"""Has a request answered by the worker while the executor goes on."""
+"""Waits for the worker's answers without blocking the executor."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.task import Future
 
+from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.work_item import WorkError, WorkItem
 from vega3d_ros.perception.worker import SceneState, Status, Worker
-from vega3d_ros.ros.messages import duration_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """What a configured node works with."""
+    """The parts of a configured node."""
 
     parameters: Parameters
     worker: Worker
-    outputs: Publishers
+    publishers: Publishers
     transforms: Transforms | None
 
 
 class _Signal:
-    """Lets a coroutine on the executor wait for another thread, again and again."""
+    """Lets a coroutine on the executor wait for another thread, repeatedly."""
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
@@ -55,7 +55,7 @@ class _Signal:
 
     def _new(self) -> Any:
         future = Future(executor=self._executor)
-        # A finished future wakes the executor only to run its callbacks (rclpy of Jazzy).
+        # A finished future wakes the executor only if it has callbacks (rclpy of Jazzy).
         future.add_done_callback(lambda _: None)
         return future
 
@@ -70,19 +70,19 @@ async def answer(
     wait: bool = False,
     on_change: Callable[[WorkItem], None] | None = None,
 ) -> tuple[SceneState, Any]:
-    """Have ``run`` called on the newest scene by the worker; returns the scene and the result.
+    """Let the worker call ``run`` on the newest scene; returns the scene and the result.
 
     Args:
-        node: Its executor runs this coroutine, its clock tells the age of scenes.
-        session: What the node works with.
-        request: Its ``timeout`` and ``max_age`` count.
-        run: What to do with the scene, in the worker's thread.
-        refusal: Error code where it raises ValueError, which is a statement about the request.
-        wait: Wait for a scene that is fresh enough, instead of refusing.
-        on_change: Called on the executor as the request moves on.
+        node: Its executor runs this coroutine; the age of scenes is measured by its clock.
+        session: The parts of the node.
+        request: Has ``timeout`` and ``max_age``.
+        run: Called with the scene, in the worker's thread.
+        refusal: Error code where it raises ValueError, which means that the request is wrong.
+        wait: Wait for a scene that is fresh enough, instead of refusing the request.
+        on_change: Called on the executor when the request's stage changes.
 
     Raises:
-        RequestError: If it cannot be answered.
+        WorkError: If it cannot be answered.
     """
     _require_model(session.worker)
 
@@ -93,8 +93,8 @@ async def answer(
             node.get_logger().warning(f"a request was refused: {error!r}")
             raise WorkError(refusal, str(error)) from error
 
-    timeout_ns = duration_ns(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
-    ready = _freshness(node, duration_ns(request.max_age), wait=wait)
+    timeout_ns = nanoseconds(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
+    ready = _freshness(node, nanoseconds(request.max_age), wait=wait)
     work = WorkItem(run_checked, time.monotonic_ns() + timeout_ns, ready)
     signal = _Signal(node.executor)
     work.on_change = signal.set
@@ -117,7 +117,7 @@ async def answer(
 
 
 def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneState | None], bool]:
-    """Whether a scene is fresh enough; one that is not is waited for, or refused."""
+    """Whether a scene is fresh enough; raises WorkError where it is not and ``wait`` is false."""
 
     def ready(state: SceneState | None) -> bool:
         if state is None:

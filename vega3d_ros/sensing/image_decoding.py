@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, cast
 import cv2
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 dept
 _PNG = b"\x89PNG"
 
 
-class ImageError(ValueError):
+class ImageError(Vega3dError, ValueError):
     """An image message that cannot be read; the message names the field and the remedy."""
 
 
@@ -149,7 +150,14 @@ def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) 
     if info.roi.width and info.roi.height:
         width, height = info.roi.width, info.roi.height
         cx, cy = cx - info.roi.x_offset, cy - info.roi.y_offset
-    full = Camera(int(width), int(height), float(fx), float(fy), float(cx), float(cy))
+    full = Camera(
+        width=int(width),
+        height=int(height),
+        fx=float(fx),
+        fy=float(fy),
+        cx=float(cx),
+        cy=float(cy),
+    )
     camera = full.resized(width // bin_x, height // bin_y) if bin_x * bin_y > 1 else full
     if size is not None and size != (camera.width, camera.height):
         text = (

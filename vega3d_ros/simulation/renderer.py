@@ -20,6 +20,7 @@ os.environ.setdefault("LP_NUM_THREADS", "0")
 
 import mujoco
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.simulation.furniture import VARIANTS, FurnitureFolder, variant_scale
 from vega3d_ros.simulation.primitives import MAX_PARTS, Part
@@ -42,7 +43,7 @@ _GEOM_TYPES = {
 }
 
 
-class RenderError(RuntimeError):
+class RenderError(Vega3dError, RuntimeError):
     """Rendering is impossible on this machine or for this room; the message says what to do."""
 
 
@@ -64,7 +65,9 @@ class View:
 def camera_for(width: int, height: int, fovy_deg: float) -> Camera:
     """The pinhole camera of a vertical field of view, its axis through the image's middle."""
     focal = height / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return Camera(
+        width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2
+    )
 
 
 def _surface_assets() -> str:

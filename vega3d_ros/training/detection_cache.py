@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 
 from vega3d_ros.core.frames import Clip
+from vega3d_ros.core.json_io import replacing
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
 from vega3d_ros.perception.keyframe_encoder import FusedFrame
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
     from vega3d_ros.training.clip_samples import Lesson
     from vega3d_ros.training.token_cache import StoredTokens
@@ -72,9 +73,8 @@ class Findings:
 
     def save(self, file: Path) -> None:
         """Write everything to an ``.npz``; the file is never half written."""
-        partial = file.with_suffix(".partial.npz")
-        np.savez(partial, **vars(self))
-        partial.replace(file)
+        with replacing(file) as scratch:
+            np.savez(scratch, **vars(self))
 
     @classmethod
     def load(cls, file: Path) -> Findings:
@@ -107,7 +107,7 @@ def find(
     for i in track(range(len(tokens)), description="find"):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
         clip = _hidden(clips.frames(i), *hidden[i])
-        fused = modules.bridge(semantic, generative).tokens
+        fused = modules.fusion(semantic, generative).tokens
         scene = perceiver.scene_of(clip, [FusedFrame(tokens, None) for tokens in fused])
         values, shown = describe(scene.prompted, clip, ClipTokens.of(clip, fused))
         visual_tokens = shown.shape[1]

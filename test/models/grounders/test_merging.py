@@ -12,6 +12,8 @@ from vega3d_ros.models.grounders.merging import (
 )
 from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 
+pytestmark = pytest.mark.numeric
+
 
 def candidate(center, *, frame=0, score=0.9, yaw=0.0, std=0.1, heading=1.0, at=(0.0, 0.0, 0.0)):
     """A unit-high box at ``center`` of the map, proposed from a camera at ``at``."""

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 _NUMBERED = re.compile(r"(scene)?[\d_]+")
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(Vega3dError, ValueError):
     """Data, predictions or settings that cannot be used; the message says what to do."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Question:
     """One thing to answer, to ground or to describe.
 
@@ -68,7 +70,7 @@ class Baseline(Protocol):
         """Predicted fields of each question."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A benchmark.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.objects import SceneObject
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ UPRIGHT_VARIANCE = 0.05**2
 UNKNOWN_ROTATION_VARIANCE = float(np.pi**2)
 
 
-class GrounderError(ValueError):
+class GrounderError(Vega3dError, ValueError):
     """A grounder that cannot be used so; the message says what it needs."""
 
 
@@ -68,7 +69,7 @@ class Detection:
         depth_coverage: In [0, 1]: of what shows it, the share whose range was measured.
         source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
             (where its foot meets the floor) or "head" (a learned box).
-        views: Where it shows, by frame.
+        views: Where it shows: one for each detection or token that it was merged from.
         alternatives: Other names that it was given, each with its share of the evidence.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 # A box from floor contact is left out where a measured one of the same name is this near.
 _SAME_PLACE_M = 1.0
+_TEXTS_KEPT = 1024
 
 
 def sensor_depth(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
@@ -71,6 +73,7 @@ class LiftedGrounder:
         self.floor_m = floor_m
         self.rules = rules or LiftingRules()
         self._depth = depth
+        self._known = lru_cache(_TEXTS_KEPT)(detector.known)
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
@@ -101,7 +104,7 @@ class LiftedGrounder:
         newest keyframe counts. What a language model has read is not used.
         """
         del reading
-        names = [self.detector.known(text) for text in texts]
+        names = [self._known(text) for text in texts]
         if self.vocabulary is None:
             asked = [name for name in dict.fromkeys(names) if name is not None]
             self._ask(clip.frames, evidence, asked)
