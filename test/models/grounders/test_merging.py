@@ -4,13 +4,13 @@ import pytest
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.models.grounders.merging import (
     UNKNOWN_ROTATION_VARIANCE,
+    BoxPrediction,
     Candidate,
     distinct,
     group,
     merge,
     promising,
 )
-from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 
 pytestmark = pytest.mark.numeric
 
