@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class Perceiver:
@@ -128,6 +125,7 @@ class Perceiver:
         )
 
     def save_pretrained(self, folder: Path) -> None:
+        """Write the model folder."""
         save_modules(self.modules, folder)
 
     def push_to_hub(
@@ -201,10 +199,9 @@ class Perceiver:
             if noise is not None or patches is not None:
                 fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
             else:
-                # Frames that see each other are encoded together, whatever memory that takes.
-                whole = self.modules.prior is not None and self.modules.prior.scope == "clip"
-                make = self._encode if whole else self._encode_batched
-                fused = self._fused.of(clip.frames, self.modules, make, whole=whole)
+                fused = self._fused.of(
+                    clip.frames, self.modules, self._encode_batched, whole=self._sees_clips
+                )
         return self.scene_of(clip, fused, timer)
 
     def scene_of(
@@ -286,7 +283,18 @@ class Perceiver:
         return encode_frames(self.modules, frames)
 
     def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
-        return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        if not self._sees_clips:
+            return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        fused, _ = self.out_of_memory.halved(
+            lambda _: self._encode(frames), 1, "the clip is encoded once more"
+        )
+        return fused
+
+    @property
+    def _sees_clips(self) -> bool:
+        """Whether the tokens of a frame depend on the other frames of its clip."""
+        prior = self.modules.prior
+        return prior is not None and prior.scope == "clip"
 
     @torch.inference_mode()
     def _read(self, clip: Clip, fused: Sequence[FusedFrame]) -> ClipReading:

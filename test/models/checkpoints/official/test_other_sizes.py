@@ -145,7 +145,7 @@ def test_a_camera_s_frames_are_answered_about(made):
     )
     clip = make_clip(2, size=(80, 60))
     scenes = [perceiver.observe(clip) for perceiver in (fast, reference)]
-    assert_close_to_magnitude(*(scene._seen for scene in scenes), "network")
+    assert_close_to_magnitude(*(scene.reading.visual for scene in scenes), "network")
     texts = [scene.ask("How many chairs are there?").text for scene in scenes]
     assert texts[0] == texts[1]
 
