@@ -164,7 +164,8 @@ class Topics:
 
 
 def player(drive_bag, **playing):
-    from vega3d_ros.replay.player import Player, Playing
+    from vega3d_ros.replay.player import Player
+    from vega3d_ros.replay.playing import Playing
 
     topics = Topics()
     bag = open_bag(drive_bag.path)

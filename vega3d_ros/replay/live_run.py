@@ -1,4 +1,4 @@
-"""One drive: plays a recording to the node, asks while it drives, records what the node says."""
+"""Plays a recording to a node, asks questions meanwhile, and records the node's output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vega3d_ros.evaluation.replies import (
     scene_objects,
 )
 from vega3d_ros.replay.client import ClientError, PerceptionClient
-from vega3d_ros.replay.player import Player, Playing
+from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.evaluation.question_file import RelationQuestion
+    from vega3d_ros.replay.playing import Playing
+    from vega3d_ros.replay.session import Display
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _STARTING_S = 180.0
 _MATCHING_S = 15.0
-_SETTLING_S = 5.0
+_RESULTS_S = 5.0
 _QUIET_S = 1.0
 _POLL_S = 0.02
 
@@ -45,55 +47,50 @@ class LiveRun:
     """Talks to a perception node that is starting or running.
 
     Args:
-        node: For publishers, subscriptions and clients; spun elsewhere.
-        check: Raises once it is pointless to go on (the node has died).
-        on_state: Told what is being waited for.
-        on_reply: Told every reply.
-        on_progress: Told how many seconds of the recording were played.
-        name: Of the perception node, with its namespace.
+        node: For publishers, subscriptions and clients; another thread spins it.
+        display: Shows progress and replies.
+        check: Called while waiting; raises where the perception node has ended. None: no check.
+        name: Name of the perception node, with its namespace.
     """
 
     def __init__(
         self,
         node: Node,
-        check: Callable[[], None],
-        on_state: Callable[[str], None],
-        on_reply: Callable[[Reply | RelationReply], None],
-        on_progress: Callable[[float], None],
+        display: Display,
+        check: Callable[[], None] | None = None,
         name: str = NODE,
     ) -> None:
         self._node, self._name = node, name
         self._objects = f"{name}/objects"
         self._client = PerceptionClient(node, name)
-        self._check, self._on_state = check, on_state
-        self._on_reply, self._on_progress = on_reply, on_progress
+        self._display, self._check = display, check or (lambda: None)
 
     def wait_until_active(self) -> float:
         """Wait for the node and its model; returns the seconds it took.
 
         Raises:
-            DriveError: If it does not become active, cannot load its model, or dies.
+            RunError: If it does not become active, cannot load its model, or ends.
         """
         begin_s = time.monotonic()
-        while (state := self._missing()) != "":
+        while (state := self._not_ready()) != "":
             self._check()
             waited_s = time.monotonic() - begin_s
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
                 raise RunError(msg)
-            self._on_state(state)
+            self._display.waiting(state)
             time.sleep(0.1)
         return time.monotonic() - begin_s
 
-    def _missing(self) -> str:
-        """What the node still lacks; empty where nothing does."""
+    def _not_ready(self) -> str:
+        """Why the node is not ready; empty where it is."""
         state = self._client.state()
         if state != "active":
             return state
-        ready, words = self._client.model_state()
-        if not ready and "could not be loaded" in words:
-            raise RunError(words)
-        return "" if ready else words
+        ready, reason = self._client.model_state()
+        if not ready and "could not be loaded" in reason:
+            raise RunError(reason)
+        return "" if ready else reason
 
     def run(
         self,
@@ -102,7 +99,6 @@ class LiveRun:
         plan: Plan,
         output: Path,
         playing: Playing,
-        on_player: Callable[[Player], None] = lambda _: None,
     ) -> RunResult:
         """Play, ask, record.
 
@@ -111,15 +107,14 @@ class LiveRun:
             topics: What to play of it.
             plan: What to ask, the first time that the recording plays.
             output: Folder for the recording of the node's output; must not exist.
-            playing: How to play.
-            on_player: Given the player before it begins, to pause and resume it.
+            playing: How to play. The services ``~/pause`` and ``~/resume`` work meanwhile.
 
         Raises:
-            DriveError: If nobody listens to the images, or the node dies.
+            RunError: If the images have no subscriber, or the node ends.
         """
         player = Player(self._node, bag, topics, playing)
-        on_player(player)
-        self._wait_for_listener(player, topics)
+        _offer_pause(self._node, player)
+        self._wait_for_subscriber(player, topics)
         recorder = Recorder(
             self._node, output, self._record_topics(bag, topics), lambda: player.now_ns
         )
@@ -131,12 +126,12 @@ class LiveRun:
         )
         try:
             thread.start()
-            self._interview(player, thread, plan, result)
+            self._ask_all(player, thread, plan, result)
             thread.join()
             if failures:
                 raise failures[0]
-            self._settle(recorder)
-            self._remember(result)
+            self._wait_for_results(recorder)
+            self._read_object_map(result)
         finally:
             stop.set()
             thread.join()
@@ -145,17 +140,17 @@ class LiveRun:
         result.published, result.recorded = player.published, recorder.counts
         return result
 
-    def _wait_for_listener(self, player: Player, topics: CameraTopics) -> None:
+    def _wait_for_subscriber(self, player: Player, topics: CameraTopics) -> None:
         end_s = time.monotonic() + _MATCHING_S
-        while not player.has_listener():
+        while not player.has_subscriber():
             self._check()
             if time.monotonic() > end_s:
-                msg = f"the node is active, but does not listen to {topics.image}; see its log"
+                msg = f"the node is active, but does not subscribe to {topics.image}; see its log"
                 raise RunError(msg)
             time.sleep(_POLL_S)
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
-        """All that the node publishes, and of the inputs what is small."""
+        """Types of the recorded topics: the node's output, and its inputs except images."""
         end_s = time.monotonic() + _MATCHING_S
         while self._objects not in (published := self._published()):
             self._check()
@@ -163,11 +158,11 @@ class LiveRun:
                 msg = f"the node is active, but does not publish {self._objects}; see its log"
                 raise RunError(msg)
             time.sleep(_POLL_S)
-        light = (topics.camera_info, *topics.tf)
-        return published | {name: bag.topics[name] for name in light if name}
+        small = (topics.camera_info, *topics.tf)
+        return published | {name: bag.topics[name] for name in small if name}
 
     def _published(self) -> dict[str, str]:
-        # By topic, not by node: nodes are told of later than their topics, and forgotten earlier.
+        # By topic, not by node: discovery finds topics before their nodes, and keeps them longer.
         return {
             name: types[0]
             for name, types in self._node.get_topic_names_and_types()
@@ -176,29 +171,29 @@ class LiveRun:
             and self._node.count_publishers(name)
         }
 
-    def _interview(
+    def _ask_all(
         self, player: Player, thread: threading.Thread, plan: Plan, result: RunResult
     ) -> None:
         pending = plan.by_time
         while thread.is_alive() or pending:
             self._check()
-            self._on_progress(player.elapsed_s)
+            self._display.played(player.elapsed_s)
             over = not thread.is_alive()
             if pending and (over or pending[0].ask_at_s <= player.elapsed_s):
                 self._ask(pending.pop(0), player.elapsed_s, result)
             else:
                 time.sleep(_POLL_S)
-        self._on_progress(player.elapsed_s)
+        self._display.played(player.elapsed_s)
 
     def _ask(self, item: Question | RelationQuestion, now_s: float, result: RunResult) -> None:
         if isinstance(item, Question):
             reply = self._ask_question(item, now_s)
             result.replies.append(reply)
-            self._on_reply(reply)
+            self._display.replied(reply)
         else:
             relation = self._ask_relation(item, now_s)
             result.relations.append(relation)
-            self._on_reply(relation)
+            self._display.replied(relation)
 
     def _ask_question(self, question: Question, now_s: float) -> Reply:
         begin_s = time.monotonic()
@@ -233,9 +228,9 @@ class LiveRun:
             "" if response.success else f"{response.message} (error {response.error_code})",
         )
 
-    def _settle(self, recorder: Recorder) -> None:
-        """Wait until the node has worked off what it still has."""
-        end_s = time.monotonic() + _SETTLING_S
+    def _wait_for_results(self, recorder: Recorder) -> None:
+        """Wait until the node publishes no more scenes."""
+        end_s = time.monotonic() + _RESULTS_S
         count, quiet_since_s = -1, time.monotonic()
         while time.monotonic() < end_s and time.monotonic() - quiet_since_s < _QUIET_S:
             self._check()
@@ -243,21 +238,21 @@ class LiveRun:
                 count, quiet_since_s = recorder.counts.get(self._objects, 0), time.monotonic()
             time.sleep(_POLL_S)
 
-    def _remember(self, result: RunResult) -> None:
+    def _read_object_map(self, result: RunResult) -> None:
         try:
-            response = self._client.remembered()
+            response = self._client.list_objects()
         except ClientError as error:
             raise RunError(str(error)) from error
         result.fixed_frame = response.header.frame_id
         result.remembered = scene_objects(response.objects, response.header.frame_id)
 
 
-def pause_services(node: Node, player: Player) -> None:
+def _offer_pause(node: Node, player: Player) -> None:
     """Offer ``~/pause`` and ``~/resume`` for a player."""
 
-    def serve(name: str, act: Callable[[], None]) -> None:
+    def serve(name: str, action: Callable[[], None]) -> None:
         def handle(_: Any, reply: Any) -> Any:
-            act()
+            action()
             reply.success, reply.message = True, "paused" if player.paused else "playing"
             return reply
 
@@ -271,7 +266,7 @@ def pause_services(node: Node, player: Player) -> None:
 def ros_node(name: str) -> Iterator[Node]:
     """A node spun by a thread of its own, and ROS shut down in order afterwards.
 
-    Signals stay Python's: an interrupt must reach the caller, who has more to clean up.
+    Signal handlers stay Python's: an interrupt must reach the caller, which cleans up too.
     """
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
