@@ -15,12 +15,7 @@ from std_srvs.srv import Trigger
 from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.evaluation.question_file import Plan, Question, RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
-from vega3d_ros.evaluation.replies import (
-    RelationReply,
-    Reply,
-    RunResult,
-    scene_objects,
-)
+from vega3d_ros.evaluation.replies import RelationReply, Reply, RunResult, scene_objects
 from vega3d_ros.replay.client import ClientError, PerceptionClient
 from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder
@@ -93,12 +88,7 @@ class LiveRun:
         return "" if ready else reason
 
     def run(
-        self,
-        bag: Bag,
-        topics: CameraTopics,
-        plan: Plan,
-        output: Path,
-        playing: Playing,
+        self, bag: Bag, topics: CameraTopics, plan: Plan, output: Path, playing: Playing
     ) -> RunResult:
         """Play, ask, record.
 

@@ -69,11 +69,8 @@ class _Edge:
         if index == oldest or late:
             side, near = ("after", self.stamps[-1]) if late else ("before", self.stamps[oldest])
             away_s = abs(stamp_ns - near) * 1e-9
-            sample = "newest" if late else "oldest"
-            message = (
-                f"{self.parent!r} from {child!r} is wanted {away_s:.3f} s {side} its {sample} "
-                f"sample"
-            )
+            end = f"{side} its {'newest' if late else 'oldest'} sample"
+            message = f"{self.parent!r} from {child!r} is wanted {away_s:.3f} s {end}"
             raise TransformError(message, may_come=late and stamp_ns - near < _SOON_NS)
         before, after = self.stamps[index - 1], self.stamps[index]
         fraction = (stamp_ns - before) / (after - before)

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosbags import rosbag1, rosbag2
-from rosbags.convert.converter import (
-    STATIC_MSGTYPE_RENAMES,
-    is_same_wireformat,
-    migrate_bytes,
-)
+from rosbags.convert.converter import STATIC_MSGTYPE_RENAMES, is_same_wireformat, migrate_bytes
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2.errors import ReaderError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
