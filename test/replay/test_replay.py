@@ -213,7 +213,7 @@ def test_the_launch_file_declares_what_it_uses():
         for node in tree.body
         if isinstance(node, ast.Assign) and node.targets[0].id == "ARGUMENTS"
     )
-    assert {"model", "rate", "start", "loop", "pause", "questions", "out"} <= set(arguments)
+    assert {"model", "threads", "rate", "start", "loop", "pause", "questions"} <= set(arguments)
 
 
 def test_the_launch_file_finds_the_topics_of_a_bag(drive_bag):
