@@ -26,7 +26,12 @@ def frame(number: int) -> Frame:
     """A frame without pose; its content does not matter to the time it takes."""
     rng = np.random.default_rng(number)
     image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    return Frame(number, image, "camera", Camera(640, 480, 500.0, 500.0, 319.5, 239.5))
+    return Frame(
+        number,
+        image,
+        "camera",
+        Camera(width=640, height=480, fx=500.0, fy=500.0, cx=319.5, cy=239.5),
+    )
 
 
 def _perceiver(run: Run, source: PriorSource) -> Perceiver:

@@ -31,7 +31,13 @@ PARAMETERS = Parameters(keyframe_translation_m=0.079)
 
 @pytest.fixture
 def job(drive_bag, tmp_path):
-    return BagRun(drive_bag.path, "bag", tmp_path / "out", "0", PARAMETERS)
+    return BagRun(
+        bag=drive_bag.path,
+        name="bag",
+        folder=tmp_path / "out",
+        model_hash="0",
+        parameters=PARAMETERS,
+    )
 
 
 def silent(_done_s, _all_s):

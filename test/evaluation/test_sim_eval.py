@@ -140,7 +140,18 @@ class OracleScene:
         return [i for i, item in enumerate(objects) if item["label"] == text]
 
     def _object(self, box):
-        return SceneObject("", "", 1.0, box, "map", 0, np.eye(6), True, 1, 1.0)
+        return SceneObject(
+            label="",
+            query="",
+            score=1.0,
+            box=box,
+            frame_id="map",
+            stamp_ns=0,
+            covariance=np.eye(6),
+            orientation_estimated=True,
+            observations=1,
+            depth_coverage=1.0,
+        )
 
     def locate_all(self, texts):
         located = []

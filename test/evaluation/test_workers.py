@@ -31,7 +31,14 @@ def jobs(drive_bag, tmp_path):
     (tmp_path / "bad.mcap").write_bytes(b"no bag" * 9)
     bags = {"good": drive_bag.path, "bad": tmp_path / "bad.mcap", "deadly": tmp_path / "deadly"}
     return [
-        BagRun(bag, name, tmp_path / "out" / name, "0", PARAMETERS) for name, bag in bags.items()
+        BagRun(
+            bag=bag,
+            name=name,
+            folder=tmp_path / "out" / name,
+            model_hash="0",
+            parameters=PARAMETERS,
+        )
+        for name, bag in bags.items()
     ]
 
 

@@ -18,22 +18,22 @@ DEADLINE_S = patience(10)
 
 
 def clip(stamp):
-    camera = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
+    camera = Camera(width=6, height=4, fx=5.0, fy=5.0, cx=3.0, cy=2.0)
     return Clip((Frame(stamp, np.zeros((4, 6, 3), np.uint8), "camera", camera),))
 
 
 def thing(stamp, label="chair", x=0.0, frame_id="map"):
     return SceneObject(
-        label,
-        label,
-        0.9,
-        Box3D.upright([x, 0, 0], [1, 1, 1]),
-        frame_id,
-        stamp,
-        np.eye(6) * 0.01,
-        True,
-        1,
-        0.0,
+        label=label,
+        query=label,
+        score=0.9,
+        box=Box3D.upright([x, 0, 0], [1, 1, 1]),
+        frame_id=frame_id,
+        stamp_ns=stamp,
+        covariance=np.eye(6) * 0.01,
+        orientation_estimated=True,
+        observations=1,
+        depth_coverage=0.0,
     )
 
 

@@ -133,7 +133,9 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
     from vega3d_ros.evaluation.bag_run import BagRun, run_bag
     from vega3d_ros.perception.settings import Parameters
 
-    job = BagRun(drive_bag.path, "bag", tmp_path, "0", Parameters())
+    job = BagRun(
+        bag=drive_bag.path, name="bag", folder=tmp_path, model_hash="0", parameters=Parameters()
+    )
     run_bag(job, FakePerceiver(), lambda *_: None)
     log = read_log(tmp_path / "log.jsonl")
     assert differences(log, log) == []

@@ -17,12 +17,18 @@ from vega3d_ros.ros.diagnostics import (
     resident_mib,
 )
 
-IMAGE = InputFacts("/cam/image", 1, "sensor_msgs/msg/Image", "best_effort", age_s=0.1)
+IMAGE = InputFacts(
+    topic="/cam/image",
+    publishers=1,
+    type="sensor_msgs/msg/Image",
+    reliability="best_effort",
+    age_s=0.1,
+)
 FINE = Facts(
     active=True,
     active_s=60.0,
     image=IMAGE,
-    camera_info=InputFacts("/cam/camera_info", 1, age_s=0.1),
+    camera_info=InputFacts(topic="/cam/camera_info", publishers=1, age_s=0.1),
     status=Status.READY,
     model="nano",
     fixed_frame="map",

@@ -63,7 +63,7 @@ def test_what_does_not_go_together_is_named(values, word):
 
 
 def test_known_accelerations_are_those_of_the_prior():
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import _CHOICES
 
     assert _CHOICES["acceleration"] == get_args(Acceleration)

@@ -10,7 +10,7 @@ from vega3d_ros.models.grounders.lifted import LiftedGrounder
 from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.planted_detector import PlantedDetector, PlantedErrors
 
-CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
+CAMERA = Camera(width=160, height=120, fx=130.0, fy=130.0, cx=79.5, cy=59.5)
 FLAWLESS = PlantedErrors(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, least_pixels=30)
 _FAR_M = 12.0
 
@@ -70,8 +70,8 @@ class BoxScene:
             image = np.repeat(instance[..., None] * 20, 3, axis=2)
             image[0, 0] = i, i + 1, 7
             self.detector.plant(image, instance, [label for label, _ in things])
-            known = (pose, "map") if tf else (None, "")
-            frames.append(Frame((i + 1) * 10**9, image, "camera", camera, depth, *known))
+            known = {"pose": pose, "fixed_frame": "map"} if tf else {}
+            frames.append(Frame((i + 1) * 10**9, image, "camera", camera, depth_m=depth, **known))
         self.clip = Clip(tuple(frames))
 
     def grounder(self, **options):
@@ -94,7 +94,15 @@ def moved(clip, shift):
     """The clip in a map that is shifted and turned: ``shift`` is new map from old."""
     return Clip(
         tuple(
-            Frame(f.stamp_ns, f.image, f.frame_id, f.camera, f.depth_m, shift @ f.pose, "map")
+            Frame(
+                f.stamp_ns,
+                f.image,
+                f.frame_id,
+                f.camera,
+                depth_m=f.depth_m,
+                pose=shift @ f.pose,
+                fixed_frame="map",
+            )
             for f in clip.frames
         )
     )

@@ -13,7 +13,7 @@ import yaml
 from support.closeness import assert_close_to_magnitude
 
 import vega3d_ros.training
-from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.prior import WanPrior
 from vega3d_ros.simulation.dataset import ClipDataset, ClipRecord, write_shard
 from vega3d_ros.training.loop import Schedule
@@ -57,18 +57,18 @@ def config(data: Path) -> PriorTrainingConfig:
     quick = Schedule(3, 2e-3, 1, 0.0)
     return PriorTrainingConfig(
         str(data), vae=quick, vae_batch=2, crop=16, flow=quick, flow_batch=2, flow_frames=4,
-        heldout_frames=2, prior=PriorConfig(width=32, height=32, text_length=1), bf16=False,
+        heldout_frames=2, prior=WanPriorConfig(width=32, height=32, text_length=1), bf16=False,
     )  # fmt: skip
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    prior = WanPrior.from_pretrained(folder)
+    prior = WanPrior.from_folder(folder)
     return {**prior.vae.state_dict(), **prior.transformer.state_dict()}
 
 
 def test_result_loads_and_reports(config: PriorTrainingConfig, tmp_path: Path) -> None:
     folder = train_prior(config, tmp_path, resume=False)
-    prior = WanPrior.from_pretrained(folder)
+    prior = WanPrior.from_folder(folder)
     tokens = prior.encode(torch.rand(2, 3, 48, 64), [1, 2])
     assert tokens.shape == (2, 2, 2, 192)
     assert torch.isfinite(tokens).all()

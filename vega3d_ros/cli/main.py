@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
 from vega3d_ros.core.errors import Vega3dError
-from vega3d_ros.perception.threads import wait_passively
+from vega3d_ros.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,9 @@ class Command(NamedTuple):
 class CommandModule(Protocol):
     """What the module of a subcommand has."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declares the arguments."""
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def run(self, args: argparse.Namespace) -> int:
-        """Does the work and returns the exit status."""
+    def run(self, args: argparse.Namespace) -> int: ...
 
 
 COMMANDS = {

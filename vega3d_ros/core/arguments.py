@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vega3d_ros.perception.threads import MOST
+from vega3d_ros.core.threads import MOST
 
 
 def positive(text: str) -> int:

@@ -55,7 +55,6 @@ class SE3:
 
     @classmethod
     def identity(cls) -> SE3:
-        """No turn, no shift."""
         return cls(np.eye(3), np.zeros(3))
 
     @classmethod
@@ -200,7 +199,6 @@ class Box3D:
         return corners.min(axis=0), corners.max(axis=0)
 
     def transformed(self, target_from_source: SE3) -> Box3D:
-        """The same box in another frame."""
         return Box3D(
             target_from_source.apply(self.center),
             self.size,

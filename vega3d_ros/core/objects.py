@@ -20,7 +20,7 @@ LONGEST_TEXT = 2000
 MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneObject:
     """An object found in a clip.
 

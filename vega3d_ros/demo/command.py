@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 from vega3d_ros.evaluation.question_file import (
@@ -26,7 +27,6 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_recorded_outputs,
     read_run_outputs,
 )
-from vega3d_ros.perception.threads import AUTOMATIC
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from vega3d_ros.core.json_io import finite
 from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
     Comparison,
@@ -64,7 +64,6 @@ class Table:
         return Table(self.title, tuple(self.columns[i] for i in kept), rows)
 
     def rich(self) -> RichTable:
-        """For the terminal."""
         table = RichTable(title=escape(self.title), title_justify="left", title_style="bold")
         for name in self.columns:
             table.add_column(
@@ -77,7 +76,6 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """For report.md."""
         lines = [
             "| " + " | ".join(name.lstrip(">") for name in self.columns) + " |",
             "|"
@@ -105,7 +103,6 @@ class Report:
     figures: Mapping[str, Any]
 
     def markdown(self) -> str:
-        """The text of report.md."""
         notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
         pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
         return "\n".join(
@@ -114,7 +111,7 @@ class Report:
 
     def json(self) -> str:
         """The text of report.json; what is unknown is null."""
-        return json.dumps(_without_nan(self.figures), indent=2) + "\n"
+        return json.dumps(finite(self.figures), indent=2) + "\n"
 
 
 def make_report(
@@ -358,11 +355,3 @@ def _tally(marks: Sequence[bool | None]) -> tuple[int, int]:
 def _share(marks: Sequence[bool | None]) -> str:
     right, scored = _tally(marks)
     return f"{right} of {scored} right" if scored else "not scored"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return value

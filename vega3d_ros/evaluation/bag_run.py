@@ -39,7 +39,7 @@ class Interrupted(BaseException):
     """Raised by a job's progress callback to end it; what is done is kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BagRun:
     """What is to be done with a recording.
 

@@ -104,11 +104,20 @@ def _jobs(
     names = _names(bags)
     return [
         BagRun(
-            bag, name, args.out / BAGS / name, sha256, parameters,
-            args.image, args.camera_info, args.depth, args.truth, args.questions, fixed_frame,
+            bag=bag,
+            name=name,
+            folder=args.out / BAGS / name,
+            model_hash=sha256,
+            parameters=parameters,
+            image=args.image,
+            camera_info=args.camera_info,
+            depth=args.depth,
+            truth=args.truth,
+            questions=args.questions,
+            fixed_frame=fixed_frame,
         )
         for bag, name in zip(bags, names, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _names(bags: Sequence[Path]) -> list[str]:

@@ -51,7 +51,6 @@ class Constant:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Respondent``."""
         answers = [self._answers.get(q.kind, UNKNOWN) for q in questions]
         grounding = self._place.grounding(record.truth)
         return Responses(answers, [grounding] * len(texts), self._grid)
@@ -84,7 +83,6 @@ class Blind:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Respondent``."""
         groundings = []
         for text in texts:
             named = labels(text)

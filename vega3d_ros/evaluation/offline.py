@@ -37,7 +37,7 @@ _NO_SCENE = "no scene yet"
 UNDECODABLE = "unreadable message"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FrameCounts:
     """What became of everything on the way.
 
@@ -299,9 +299,25 @@ class OfflineRun:
         stamp = 0 if self._clip is None else self._clip.stamp_ns
         if isinstance(item, Question):
             text, confidence = ("", math.nan) if error else (value.text, value.confidence)
-            return Reply(item, at_s, text, confidence, spent_ms, error, stamp)
+            return Reply(
+                question=item,
+                asked_at_s=at_s,
+                text=text,
+                confidence=confidence,
+                latency_ms=spent_ms,
+                error=error,
+                stamp_ns=stamp,
+            )
         predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
-        return RelationReply(item, at_s, tuple(predicates), apart_m, spent_ms, stamp, error)
+        return RelationReply(
+            question=item,
+            asked_at_s=at_s,
+            predicates=tuple(predicates),
+            distance_m=apart_m,
+            latency_ms=spent_ms,
+            stamp_ns=stamp,
+            error=error,
+        )
 
     def _on_rewind(self, _what: str) -> None:
         """As the node: whatever was seen is forgotten when time jumps back."""

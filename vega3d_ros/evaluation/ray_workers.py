@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import FAILED, run_bag, write_record
 from vega3d_ros.evaluation.workers import WorkersError, load_model
-from vega3d_ros.perception.threads import worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

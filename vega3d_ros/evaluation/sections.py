@@ -42,7 +42,6 @@ class Section:
         return self
 
     def html(self) -> list[str]:
-        """For a page."""
         parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
         for columns, rows, bars in self._tables:
             if bars is None:
@@ -53,7 +52,6 @@ class Section:
         return parts
 
     def markdown(self) -> list[str]:
-        """For ``report.md``."""
         lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
         for columns, rows, _ in self._tables:
             lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")

@@ -91,7 +91,7 @@ class Respondent(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnswerRow:
     """One scored answer."""
 
@@ -103,7 +103,7 @@ class AnswerRow:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroundingRow:
     """One scored grounding.
 
@@ -159,7 +159,6 @@ class SceneModel:
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
     ) -> Responses:
-        """See ``Respondent``."""
         clip = to_clip(record)
         if not self._depth:
             clip = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))
@@ -227,7 +226,14 @@ def evaluate(
 def _score_answers(clip: int, record: ClipRecord, answers: Sequence[str]) -> Iterator[AnswerRow]:
     for q, answer in zip(record.truth["questions"], answers, strict=True):
         score = answer_score(q["kind"], answer, q["answer"])
-        yield AnswerRow(clip, q["kind"], q["question"], q["answer"], answer, score)
+        yield AnswerRow(
+            clip=clip,
+            kind=q["kind"],
+            question=q["question"],
+            truth=q["answer"],
+            answer=answer,
+            score=score,
+        )
 
 
 def _score_groundings(
@@ -247,16 +253,16 @@ def _score_groundings(
         box = grounding.box
         errors = [float(np.linalg.norm(box.center - r.center)) for r in right] if box else []
         yield GroundingRow(
-            clip,
-            query.kind,
-            query.text,
-            box is not None,
-            on_object,
-            _best(iou_axis_aligned, box, right),
-            _best(iou_oriented, box, right),
-            _best(iou_axis_aligned, grounding.proposal, right),
-            min(errors, default=None),
-            thick.pop() if len(thick) == 1 else None,
+            clip=clip,
+            kind=query.kind,
+            text=query.text,
+            found=box is not None,
+            on_object=on_object,
+            iou=_best(iou_axis_aligned, box, right),
+            iou_oriented=_best(iou_oriented, box, right),
+            iou_proposal=_best(iou_axis_aligned, grounding.proposal, right),
+            center_error_m=min(errors, default=None),
+            thick=thick.pop() if len(thick) == 1 else None,
         )
 
 

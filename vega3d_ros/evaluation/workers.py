@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -19,13 +20,12 @@ from vega3d_ros.evaluation.bag_run import (
     run_bag,
     write_record,
 )
-from vega3d_ros.perception.threads import worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vega3d_ros.evaluation.bag_run import BagRun
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 
@@ -68,11 +68,8 @@ def check_memory(workers: int, parameters: Parameters) -> None:
     """
     from vega3d_ros.models.checkpoints import device_memory  # noqa: PLC0415 - imports torch
     from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
-    from vega3d_ros.models.checkpoints.memory_estimate import (  # noqa: PLC0415
-        UNKNOWN,
-        Workload,
-        estimate,
-    )
+    from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, estimate  # noqa: PLC0415
+    from vega3d_ros.models.memory import Workload  # noqa: PLC0415
 
     device = device_memory.pick_device(parameters.device)
     dtype = device_memory.pick_dtype(parameters.dtype, device)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Frame
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
+
+
+_Clip = tuple[tuple[str, int], ...]
 
 
 class FusedFrame(NamedTuple):
@@ -24,7 +27,9 @@ class FusedFrame(NamedTuple):
 class KeyframeCache:
     """The newest keyframes by model, camera and stamp.
 
-    Exact, because each frame is encoded alone, with noise that depends on its stamp.
+    Exact: where each frame is encoded alone, with noise that depends on its stamp, it is kept;
+    where the frames of a clip see each other (a prior of scope "clip"), they are kept for this
+    very clip, all or none.
 
     Args:
         limit: Keyframes kept at most, or as many as the longest clip asked for has frames.
@@ -32,13 +37,12 @@ class KeyframeCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: OrderedDict[tuple[Modules, str, int], FusedFrame] = OrderedDict()
+        self._kept: OrderedDict[tuple[Modules, str, int, _Clip], FusedFrame] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Forget all."""
         self._kept.clear()
 
     def of(
@@ -49,8 +53,12 @@ class KeyframeCache:
         at_once: int,
     ) -> list[FusedFrame]:
         """What is kept of frames; those that are new are encoded, ``at_once`` at a time."""
-        keys = [(modules, frame.frame_id, frame.stamp_ns) for frame in frames]
+        whole = modules.prior is not None and modules.prior.scope == "clip"
+        clip = tuple((frame.frame_id, frame.stamp_ns) for frame in frames) if whole else ()
+        keys = [(modules, frame.frame_id, frame.stamp_ns, clip) for frame in frames]
         new = [(k, f) for k, f in zip(keys, frames, strict=True) if k not in self._kept]
+        if whole and new:
+            new, at_once = list(zip(keys, frames, strict=True)), len(frames)
         for start in range(0, len(new), at_once):
             part = new[start : start + at_once]
             for (key, _), fused in zip(part, encode([f for _, f in part]), strict=True):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
 
 
 class Encoded(NamedTuple):
@@ -69,6 +69,6 @@ def encode(
     generative = None
     if modules.prior is not None:
         generative = modules.prior.encode(images, stamps_ns, noise=noise).to(semantic)
-    projected = modules.bridge.projected(generative, *semantic.shape[1:3])
-    tokens, gate = modules.bridge.fused(semantic, projected)
+    projected = modules.fusion.projected(generative, *semantic.shape[1:3])
+    tokens, gate = modules.fusion.fused(semantic, projected)
     return Encoded(semantic, generative, projected, tokens, gate)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core import threads as pool
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype
 from vega3d_ros.models.checkpoints.load import load_modules, locate
 from vega3d_ros.models.checkpoints.memory_estimate import fitting
-from vega3d_ros.perception import threads as pool
 from vega3d_ros.perception.perceiver import Perceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def load_ready(
@@ -28,7 +31,7 @@ def load_ready(
     acceleration: Acceleration = "none",
     frames: int = 8,
     threads: int = pool.AUTOMATIC,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = _LOGGER.info,
 ) -> Perceiver:
     """Load a model and run it once, so that the first clip takes no longer than the others.
 
@@ -36,15 +39,15 @@ def load_ready(
         model: Name of a shipped model or a model folder.
         device: Of :func:`vega3d_ros.models.checkpoints.device_memory.pick_device`.
         dtype: "auto", "float32" or "bfloat16".
-        acceleration: Of the prior, see ``wan.acceleration.Acceleration``; with
-            graphs, those of the language model too.
+        acceleration: Of the prior, see ``priors.base.Acceleration``; with graphs, those
+            of the language model too.
         frames: Longest clip that will be looked at.
         threads: Of the processor, for the whole process; ``AUTOMATIC``: ``OMP_NUM_THREADS`` where
             it is set, else one, and more where one is slow and more are clearly faster.
-        progress: Told what is being done.
+        progress: Called with what is being done; logged if not given.
 
     Raises:
-        CapacityError: If it does not fit the device, or there is no such device.
+        DeviceError: If it does not fit the device, or there is no such device.
         CheckpointError: If it cannot be loaded.
         PriorError: If it cannot be accelerated here.
     """
@@ -88,7 +91,9 @@ def warm_up(perceiver: Perceiver, frames: int) -> None:
 def _grey_clip(perceiver: Perceiver, frames: int) -> Clip:
     width, height = perceiver.modules.language.image_size
     grey = np.full((height, width, 3), 128, np.uint8)
-    camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
+    camera = Camera(
+        width=width, height=height, fx=float(width), fy=float(width), cx=width / 2, cy=height / 2
+    )
     return Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
 
 

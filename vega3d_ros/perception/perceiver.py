@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 
 from vega3d_ros.models.checkpoints.device_memory import retried
-from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.keyframe_cache import FusedFrame, KeyframeCache
 from vega3d_ros.perception.keyframe_encoder import encode
 from vega3d_ros.perception.scene import PerceiverError, Scene
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Perceiver:
@@ -38,8 +43,8 @@ class Perceiver:
         queries: What ``Scene.objects`` looks for.
         threshold: Presence above which a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        shortages: How often memory ended and a clip was understood with less.
-        on_shortage: Told each time what happened.
+        out_of_memory_count: How often memory ended and a clip was understood with less.
+        on_out_of_memory: Called each time with what happened; logs a warning if not replaced.
     """
 
     def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
@@ -48,7 +53,7 @@ class Perceiver:
         self.threshold = float(modules.settings.get("threshold", 0.5))
         self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
         self.out_of_memory_count = 0
-        self.on_out_of_memory: Callable[[str], None] = lambda _: None
+        self.on_out_of_memory: Callable[[str], None] = _LOGGER.warning
         self._kept = KeyframeCache(keyframes)
         self._newest: weakref.ref[Scene] | None = None
 
@@ -69,11 +74,11 @@ class Perceiver:
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
-                ``{"align": "full"}`` (:class:`vega3d_ros.models.priors.base.PriorConfig`).
+                ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
-            CapacityError: If it does not fit the device.
+            DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(
@@ -81,7 +86,6 @@ class Perceiver:
         )
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the model folder."""
         save_modules(self.modules, folder)
 
     @property

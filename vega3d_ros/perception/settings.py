@@ -11,7 +11,7 @@ import yaml
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
-from vega3d_ros.perception.threads import AUTOMATIC, MOST
+from vega3d_ros.core.threads import AUTOMATIC, MOST
 from vega3d_ros.sensing.clip_builder import ClipSettings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _parameter(
     return field(default=default, metadata={"text": text, "low": low, "high": high})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parameters:
     """Every parameter with its default. Changes take effect with the next ``configure``."""
 

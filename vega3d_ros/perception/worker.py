@@ -72,7 +72,7 @@ class PerceiverLike(Protocol):
         """Forget all caches."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneState:
     """A scene that was understood, with what the node adds to it.
 
@@ -346,7 +346,12 @@ class Worker:
                 return  # time was set back, or the node was reset, while the model was at work
             self._sequence += 1
             state = SceneState(
-                scene, objects, tuple(self._memory.objects), queries, self._sequence, arrival_ns
+                scene=scene,
+                objects=objects,
+                remembered=tuple(self._memory.objects),
+                queries=queries,
+                sequence=self._sequence,
+                arrival_ns=arrival_ns,
             )
             self._state = state
         self._on_scene(state)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -27,7 +28,6 @@ from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
-from vega3d_ros.perception.threads import AUTOMATIC
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live
@@ -226,7 +226,9 @@ def _prepare(folder: Path) -> None:
 
 
 def _job(args: argparse.Namespace, folder: Path) -> BagRun:
-    return BagRun(args.bag, folder.name, folder, "", Parameters())
+    return BagRun(
+        bag=args.bag, name=folder.name, folder=folder, model_hash="", parameters=Parameters()
+    )
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:

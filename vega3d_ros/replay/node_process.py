@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vega3d_ros.core.threads import AUTOMATIC, wait_passively
 from vega3d_ros.evaluation.question_file import RunError
-from vega3d_ros.perception.threads import AUTOMATIC, wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -74,7 +74,6 @@ class Player:
 
     @property
     def paused(self) -> bool:
-        """Whether it is paused."""
         return not self._running.is_set()
 
     def pause(self) -> None:
@@ -82,7 +81,6 @@ class Player:
         self._running.clear()
 
     def resume(self) -> None:
-        """Go on."""
         self._running.set()
 
     def play(self, stop: threading.Event) -> None:

@@ -98,13 +98,13 @@ class AdaptiveSubscription:
         """The topic's state."""
         age_s = None if self._last_ns is None else (time.monotonic_ns() - self._last_ns) * 1e-9
         return InputFacts(
-            self.topic,
-            self._publishers,
-            self._type,
-            self._reliability.name.lower(),
-            self._type_mismatch or self._qos_mismatch,
-            self._lost,
-            age_s,
+            topic=self.topic,
+            publishers=self._publishers,
+            type=self._type,
+            reliability=self._reliability.name.lower(),
+            mismatch=self._type_mismatch or self._qos_mismatch,
+            lost=self._lost,
+            age_s=age_s,
         )
 
     def close(self) -> None:

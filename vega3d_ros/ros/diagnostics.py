@@ -123,7 +123,7 @@ class Statistics:
             self.last.clear()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputFacts:
     """What is known of one input topic.
 
@@ -146,7 +146,7 @@ class InputFacts:
     age_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What ``diagnose`` looks at."""
 

@@ -91,13 +91,11 @@ class ClipBuilder:
         )
 
     def add_image(self, msg: Any, now_ns: int) -> None:
-        """Take in an image."""
         if self.assembler.jumps_back(msg):
             self._on_rewind("an image is older than the one before")
         self.assembler.add_image(msg, now_ns)
 
     def forget(self) -> None:
-        """Forget all frames."""
         self._buffer.clear()
         self.assembler.clear()
         self.kind = self._keyframe_ns = None

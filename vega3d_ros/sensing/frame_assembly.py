@@ -97,7 +97,6 @@ class FrameAssembler:
 
     @property
     def waiting(self) -> int:
-        """Number of images that wait."""
         return len(self._images)
 
     def jumps_back(self, msg: Any) -> bool:
@@ -118,7 +117,6 @@ class FrameAssembler:
         self._info = msg
 
     def add_depth(self, msg: Any, now_ns: int) -> None:
-        """Take in a depth image."""
         self._depth_arrival_ns = now_ns
         self._depths.append((stamp_ns(msg), msg))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
 
 _CANDIDATES = np.linspace(0.02, 0.99, 98)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
     from vega3d_ros.training.clip_samples import Lesson
     from vega3d_ros.training.token_cache import StoredTokens
@@ -105,7 +105,7 @@ def find(
     for i in track(range(len(tokens)), description="find"):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
         scene = Scene(perceiver, _hidden(clips.frames(i), *hidden[i]))
-        scene.take([FusedFrame(t, None) for t in modules.bridge(semantic, generative).tokens])
+        scene.take([FusedFrame(t, None) for t in modules.fusion(semantic, generative).tokens])
         values, shown = scene.told(scene.findings)
         visual_tokens = shown.shape[1]
         for k, item in enumerate(scene.findings):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros.models.checkpoints.load import Modules
+from vega3d_ros.models.checkpoints.modules import Modules
 from vega3d_ros.models.fusion.fusion_module import (
     WITHOUT_PRIOR,
     FusionConfig,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
-    from vega3d_ros.models.priors.wan.prior import WanPrior
+    from vega3d_ros.models.priors.base import Prior
 
 IMAGE_SIZE = (224, 168)
 ROWS, COLUMNS = 6, 8
@@ -119,11 +119,11 @@ def assemble(
     language: SceneLanguage,
     objects: ObjectTokens,
     tower: Mapping[str, Tensor],
-    prior: WanPrior | None,
+    prior: Prior | None,
     method: str,
     labels: Sequence[str],
 ) -> Modules:
-    """A nano whose bridge and head are new.
+    """A nano whose projector, gate and head are new.
 
     Args:
         language: The language model; its vision tower is filled.
@@ -136,13 +136,13 @@ def assemble(
     language.model.model.visual.load_state_dict(tower)
     language.model.model.visual.requires_grad_(requires_grad=False).eval()
     dim = language.model.config.text_config.hidden_size
-    bridge = FusionConfig(
+    fusion = FusionConfig(
         method if prior is not None else WITHOUT_PRIOR, dim, prior.dim if prior is not None else 0
     )
     return Modules(
         prior,
         language,
-        FusionModule(bridge),
+        FusionModule(fusion),
         PositionEncoding(dim),
         GroundingHead(dim),
         objects,

@@ -86,12 +86,12 @@ def frame_truth(
     v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
     pixels = np.stack(np.meshgrid(u, v), axis=-1)
     geometry = TokenGeometry(
-        camera,
-        attitude,
-        fixed_from_level,
-        pixels,
-        camera.rays(pixels),
-        surface_percentiles(np.asarray(depth_m, np.float32), rows, columns),
+        camera=camera,
+        level_from_optical=attitude,
+        fixed_from_level=fixed_from_level,
+        pixels=pixels,
+        rays=camera.rays(pixels),
+        surface_m=surface_percentiles(np.asarray(depth_m, np.float32), rows, columns),
     )
     objects = truth["objects"]
     level_from_fixed = fixed_from_level.inverse() if fixed_from_level else SE3.identity()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncoding
     from vega3d_ros.models.grounders.token_head.head import GroundingHead
     from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
@@ -81,7 +81,7 @@ class Trainee:
 
     Attributes:
         language: Vision tower (frozen) and language model.
-        bridge: Projector and gate.
+        fusion: Projector and gate.
         positions: Position encoding.
         grounding: Token head.
         objects: Object tokens.
@@ -89,7 +89,7 @@ class Trainee:
     """
 
     language: SceneLanguage
-    bridge: FusionModule
+    fusion: FusionModule
     positions: PositionEncoding
     grounding: GroundingHead
     objects: ObjectTokens
@@ -111,7 +111,7 @@ class Trainee:
         recall = ObjectRecallHead(modules.language.model.config.text_config.hidden_size)
         return cls(
             modules.language,
-            modules.bridge,
+            modules.fusion,
             modules.positions,
             modules.grounding,
             modules.objects,
@@ -123,7 +123,7 @@ class Trainee:
         """The parts by name."""
         return {
             "language": self.language.model,
-            "bridge": self.bridge,
+            "fusion": self.fusion,
             "positions": self.positions,
             "grounding": self.grounding,
             "objects": self.objects,
@@ -175,7 +175,7 @@ class FusedObjective:
         features = torch.from_numpy(np.stack([s.features for s in samples])).to(device)
         semantic, generative = self.tokens.batch(chosen, device)
         with torch.autocast(device, torch.bfloat16):
-            fused = self.trainee.bridge(semantic, generative).tokens
+            fused = self.trainee.fusion(semantic, generative).tokens
             fused = fused.reshape(len(chosen), -1, fused.shape[-1])
             seen = fused + self.trainee.positions(features)
             looks = [
@@ -290,7 +290,7 @@ def train_fused(
     torch.manual_seed(settings.seed)
     trainee = Trainee.of(modules)
     if found is not None:
-        trainee.bridge.requires_grad_(requires_grad=False)
+        trainee.fusion.requires_grad_(requires_grad=False)
         trainee.positions.requires_grad_(requires_grad=False)
     objective = FusedObjective(trainee, clips, tokens, settings, found)
     optimise("fused", trainee.networks, objective, settings.schedule, out, resume=resume)

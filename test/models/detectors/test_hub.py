@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_detectors import FIXED, FREE, NAMES, write_detector
+from support.tiny_detectors import FIXED, FREE, NAMES, write_detector
 
 from vega3d_ros.models.detectors import DetectorError, load_detector
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_detectors import write_detector, write_sam2
+from support.tiny_detectors import write_detector, write_sam2
 
 from vega3d_ros.models.detectors import Detection2D, DetectorError
 from vega3d_ros.models.detectors.hub.masks import BoxMasks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_graphs import write_constant
+from support.onnx_graphs import write_constant
 
 from vega3d_ros.models.detectors import DetectorError, load_detector
 from vega3d_ros.models.detectors.decoding import NANODET_STRIDES, YOLOX_STRIDES, grid_points

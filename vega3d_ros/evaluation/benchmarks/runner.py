@@ -149,7 +149,6 @@ class Predictions:
         path.write_text(text, encoding="utf-8")
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Append the rows of a scene."""
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 

@@ -78,7 +78,9 @@ def _question(item: Row, recorded: Row, known: Row) -> Question:
         **recorded,
     }
     text = asked.replace("<image>", "").strip()
-    return Question(str(item["id"]), item["video"], kind, text, record, known)
+    return Question(
+        id=str(item["id"]), scene=item["video"], kind=kind, prompt=text, record=record, known=known
+    )
 
 
 def _grounded(item: Row) -> tuple[Row, Row]:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.models.memory import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vega3d_ros.models.checkpoints.memory_estimate import MemoryEstimate
+    from vega3d_ros.models.memory import MemoryEstimate
 
 T = TypeVar("T")
 
-GIB = 2**30
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
 CUDA_BYTES = GIB // 2
 
@@ -29,7 +29,7 @@ def pick_device(device: str) -> str:
     """A device's name; "auto" is CUDA where present, else the CPU.
 
     Raises:
-        CapacityError: If there is no such device.
+        DeviceError: If there is no such device.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -84,17 +84,17 @@ def _container_limits() -> Iterator[tuple[int, int]]:
                 yield int(text), int((group / used).read_text(encoding="ascii"))
 
 
-def require(footprint: MemoryEstimate, device: str, what: str) -> None:
+def require(needed: MemoryEstimate, device: str, what: str) -> None:
     """Refuse what does not fit.
 
     Raises:
-        CapacityError: With the numbers.
+        DeviceError: With the numbers.
     """
     free, total = available(device)
-    if footprint.total <= free:
+    if needed.total <= free:
         return
     msg = (
-        f"{what} needs about {footprint}, but {device} has {free / GIB:.2f} of "
+        f"{what} needs about {needed}, but {device} has {free / GIB:.2f} of "
         f"{total / GIB:.2f} GiB free; set dtype bfloat16, shorten the clip, free memory, or take "
         f"a smaller model or another device"
     )

@@ -54,7 +54,6 @@ class Source:
 
     @property
     def count(self) -> int:
-        """Messages."""
         return int(self._reader.message_count)
 
     def register_types(self, store: Typestore) -> None:
@@ -72,7 +71,6 @@ class Source:
             yield connection, stamp_ns, bytes(data)
 
     def close(self) -> None:
-        """Close the files."""
         self._reader.close()
 
 
@@ -108,7 +106,6 @@ class Ros1Source(Source):
             self._converters[name] = _converter(old, store, name, new, cache)
 
     def messages(self, wanted: Sequence[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
-        """As ``Source.messages``."""
         by_id = {connection.id: connection for connection in wanted}
         chosen = [one for one in self._ros1_connections if one.id in by_id]
         for connection, stamp_ns, data in self._reader.messages(chosen):

@@ -57,7 +57,7 @@ class RawMessage(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CameraTopics:
     """The topics of one camera; an empty name means that the bag has none.
 
@@ -124,7 +124,6 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
         self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
@@ -199,7 +198,15 @@ class Bag:
         fixed_frame = self._root_above(frame_id, tf)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
-        return CameraTopics(image, camera_info, depth, tf, frame_id, fixed_frame, tuple(notes))
+        return CameraTopics(
+            image=image,
+            camera_info=camera_info,
+            depth=depth,
+            tf=tf,
+            frame_id=frame_id,
+            fixed_frame=fixed_frame,
+            notes=tuple(notes),
+        )
 
     def _of_type(self, *types: str) -> list[str]:
         return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])

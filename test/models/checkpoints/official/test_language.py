@@ -15,7 +15,8 @@ from support.tiny_models import make_clip
 from transformers import Qwen2VLImageProcessorPil
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.official.images import (
     image_processor,
     load_frames,

@@ -19,7 +19,9 @@ from support.official_folder import (
 from support.tiny_models import make_clip
 
 from vega3d_ros.core.frames import Clip, Frame
-from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules, save_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.modules import CheckpointError
+from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.keyframe_encoder import Patches
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
@@ -77,7 +79,7 @@ def test_shards_give_the_same_model_bit_for_bit(folder, perceiver, tmp_path):
     whole = perceiver.modules
     for one, two in (
         (whole.prior, sharded.prior),
-        (whole.bridge, sharded.bridge),
+        (whole.fusion, sharded.fusion),
         (whole.language.model, sharded.language.model),
     ):
         states = one.state_dict(), two.state_dict()

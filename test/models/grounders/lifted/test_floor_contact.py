@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.box_scenes import CAMERA, BoxScene, around, chair_like
 
-from vega3d_ros.core.frames import Clip, Frame
+from vega3d_ros.core.frames import Clip
 from vega3d_ros.models.detectors.base import Detection2D
 from vega3d_ros.models.grounders.lifted.floor_contact import contact
 from vega3d_ros.simulation.clip_paths import camera_pose
@@ -16,13 +18,8 @@ POSE = camera_pose(0, 0, 1.2, 0.5, -0.3)
 
 def without_depth(clip, kept=()):
     return Clip(
-        tuple(
-            f if i in kept else Frame(
-                f.stamp_ns, f.image, f.frame_id, f.camera, None, f.pose, f.fixed_frame
-            )
-            for i, f in enumerate(clip.frames)
-        )
-    )  # fmt: skip
+        tuple(f if i in kept else replace(f, depth_m=None) for i, f in enumerate(clip.frames))
+    )
 
 
 @pytest.mark.parametrize("floor_m", [0.0, -0.8])

@@ -72,7 +72,7 @@ def test_noise_does_not_take_surfaces_for_edges():
 @given(width=st.integers(40, 900), height=st.integers(40, 700))
 @settings(deadline=None, max_examples=20)
 def test_samples_are_where_they_say(width, height):
-    camera = Camera(width, height, 300.0, 310.0, width / 2, height / 2)
+    camera = Camera(width=width, height=height, fx=300.0, fy=310.0, cx=width / 2, cy=height / 2)
     depth = np.full((height, width), 2.0, np.float32)
     grid = depth_grid(depth, camera, SE3.identity())
     columns, rows = grid.pixels

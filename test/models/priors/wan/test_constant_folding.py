@@ -12,8 +12,9 @@ from support.closeness import assert_close_to_magnitude
 from torch.nn.functional import cosine_similarity
 
 import vega3d_ros
-from vega3d_ros.models.priors.base import PriorConfig, PriorError
+from vega3d_ros.models.priors.base import PriorError
 from vega3d_ros.models.priors.wan import acceleration
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.constant_folding import ConstantText, embed_text
 from vega3d_ros.models.priors.wan.files import fill
 from vega3d_ros.models.priors.wan.prior import WanPrior
@@ -21,7 +22,7 @@ from vega3d_ros.models.priors.wan.single_frame_vae import frame_encoder
 
 pytestmark = pytest.mark.numeric
 
-SMALL = PriorConfig(width=64, height=32, text_length=16)
+SMALL = WanPriorConfig(width=64, height=32, text_length=16)
 NANO = Path(vega3d_ros.__file__).parent / "weights" / "nano" / "prior"
 
 
@@ -45,7 +46,7 @@ def modules(*, words: int = 2, dtype: torch.dtype = torch.float32):
     return vae, transformer, prompt
 
 
-def both(config: PriorConfig = SMALL, **kind) -> tuple[WanPrior, WanPrior]:
+def both(config: WanPriorConfig = SMALL, **kind) -> tuple[WanPrior, WanPrior]:
     """A prior and its reference."""
     return WanPrior(*modules(**kind), config), WanPrior(*modules(**kind), config, reference=True)
 
@@ -172,7 +173,7 @@ def test_sources_can_be_forgotten(tmp_path: Path) -> None:
     prior.forget_sources()
     assert torch.equal(prior.encode(pictures(), range(3)), before)
     with pytest.raises(PriorError, match="inference only"):
-        prior.save_pretrained(tmp_path)
+        prior.save(tmp_path)
 
 
 def test_nano_gives_the_tokens_it_was_trained_with() -> None:
@@ -181,14 +182,14 @@ def test_nano_gives_the_tokens_it_was_trained_with() -> None:
     waves = (column * 9).sin() * (row * 7).cos() * 0.5 + 0.5
     image = torch.cat([column, row, waves], dim=1)
     images, stamps = torch.cat([image, 1 - image]), [1_700_000_000_000_000_000, 42]
-    tokens = WanPrior.from_pretrained(NANO).encode(images, stamps)
+    tokens = WanPrior.from_folder(NANO).encode(images, stamps)
     # Channel 7 of every third row and fourth column, by diffusers' modules when nano was trained.
     trained = torch.tensor(
         [[-0.20812, -0.95565, 0.11422, 0.50991], [-0.86064, 0.59522, -0.16794, -0.26596]]
     )
     found = tokens[:, ::3, ::4, 7].flatten(1)
     assert_close_to_magnitude(found, trained, "network", resolution=5e-6)
-    reference = WanPrior.from_pretrained(NANO, reference=True).encode(images, stamps)
+    reference = WanPrior.from_folder(NANO, reference=True).encode(images, stamps)
     assert relative(tokens, reference) < 1e-5
-    half = WanPrior.from_pretrained(NANO, dtype=torch.bfloat16).encode(images, stamps)
+    half = WanPrior.from_folder(NANO, dtype=torch.bfloat16).encode(images, stamps)
     assert cosine_similarity(half.flatten(1), reference.flatten(1)).min() > 0.9999

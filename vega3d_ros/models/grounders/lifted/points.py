@@ -95,7 +95,7 @@ def depth_grid(
         inverse, left = _smoothed(inverse, size), noise / size
     sampled = inverse[offset::stride, offset::stride]
     if left < noise:  # what flew too little to be told from noise
-        sampled = np.where(_edges(sampled, 1 / sampled, left), np.nan, sampled)
+        sampled = np.where(_edges(sampled, np.float32(1) / sampled, left), np.nan, sampled)
     depth = (1.0 / sampled).astype(np.float32)
     right, down = (_joined(sampled, depth, noise, axis) for axis in (1, 0))
     rows, columns = depth.shape
