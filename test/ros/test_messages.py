@@ -147,7 +147,7 @@ def test_arrays_carry_the_stamp_and_frame_of_their_clip(posed):
 def test_answers_and_relations():
     looked_at = clip()
     header = header_message(looked_at, "odom")
-    answer = Answer("how many?", "one", 0.5, (thing(),), STAMP, "measured")
+    answer = Answer("how many?", "one", 0.5, (thing(),), STAMP, source="measured")
     message = answer_message(looked_at, answer, header, model="nano", sequence=2, latency_ns=7)
     assert message.header.frame_id == "odom"
     assert message.header.stamp == time_message(STAMP)
