@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.evaluation.question_file import RelationQuestion
+    from vega3d_ros.replay.display import Display
     from vega3d_ros.replay.playing import Playing
-    from vega3d_ros.replay.session import Display
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _STARTING_S = 180.0
