@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -176,62 +177,32 @@ class LiveRun:
         self._display.played(player.elapsed_s)
 
     def _ask(self, item: Question | RelationQuestion, now_s: float, result: RunResult) -> None:
+        begin_s = time.monotonic()
+        response, error, stamp = None, "", 0
+        try:
+            if isinstance(item, Question):
+                response = self._client.ask(item.text)
+            else:
+                response = self._client.relation(item.subject, item.object)
+            stamp = nanoseconds(response.header.stamp)
+            if not response.success:
+                error = f"{response.message} (error {response.error_code})"
+        except ClientError as failure:
+            error = str(failure)
+        known: dict[str, Any] = {"asked_at_s": now_s, "error": error, "stamp_ns": stamp}
+        known["latency_ms"] = (time.monotonic() - begin_s) * 1e3
+        reply: Reply | RelationReply
         if isinstance(item, Question):
-            reply = self._ask_question(item, now_s)
+            text, confidence = ("", math.nan) if error else _answer(response)
+            reply = Reply(question=item, text=text, confidence=confidence, **known)
             result.replies.append(reply)
-            self._display.replied(reply)
         else:
-            relation = self._ask_relation(item, now_s)
-            result.relations.append(relation)
-            self._display.replied(relation)
-
-    def _ask_question(self, question: Question, now_s: float) -> Reply:
-        begin_s = time.monotonic()
-        try:
-            response = self._client.ask(question.text)
-        except ClientError as error:
-            return Reply(
-                question=question,
-                asked_at_s=now_s,
-                text="",
-                confidence=float("nan"),
-                latency_ms=_ms_since(begin_s),
-                error=str(error),
+            predicates, distance_m = ((), math.nan) if error else _relation(response)
+            reply = RelationReply(
+                question=item, predicates=predicates, distance_m=distance_m, **known
             )
-        return Reply(
-            question=question,
-            asked_at_s=now_s,
-            text=response.answer.answer if response.success else "",
-            confidence=float(response.answer.confidence),
-            latency_ms=_ms_since(begin_s),
-            error="" if response.success else f"{response.message} (error {response.error_code})",
-            stamp_ns=nanoseconds(response.header.stamp),
-        )
-
-    def _ask_relation(self, question: RelationQuestion, now_s: float) -> RelationReply:
-        begin_s = time.monotonic()
-        try:
-            response = self._client.relation(question.subject, question.object)
-        except ClientError as error:
-            nan = float("nan")
-            return RelationReply(
-                question=question,
-                asked_at_s=now_s,
-                predicates=(),
-                distance_m=nan,
-                latency_ms=_ms_since(begin_s),
-                stamp_ns=0,
-                error=str(error),
-            )
-        return RelationReply(
-            question=question,
-            asked_at_s=now_s,
-            predicates=tuple(response.relation.predicates),
-            distance_m=float(response.relation.distance_m),
-            latency_ms=_ms_since(begin_s),
-            stamp_ns=nanoseconds(response.header.stamp),
-            error="" if response.success else f"{response.message} (error {response.error_code})",
-        )
+            result.relations.append(reply)
+        self._display.replied(reply)
 
     def _wait_for_results(self, recorder: Recorder) -> None:
         """Wait until the node publishes no more scenes."""
@@ -301,5 +272,9 @@ def _play(player: Player, stop: threading.Event, failures: list[Exception]) -> N
         failures.append(error)
 
 
-def _ms_since(begin_s: float) -> float:
-    return (time.monotonic() - begin_s) * 1e3
+def _answer(response: Any) -> tuple[str, float]:
+    return response.answer.answer, float(response.answer.confidence)
+
+
+def _relation(response: Any) -> tuple[tuple[str, ...], float]:
+    return tuple(response.relation.predicates), float(response.relation.distance_m)
