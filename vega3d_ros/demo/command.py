@@ -28,6 +28,7 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_run_outputs,
 )
 from vega3d_ros.replay.node_process import node_command
+from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 
@@ -110,8 +111,7 @@ class _Demo:
                 plan,
                 out,
                 self._console,
-                rate=args.rate,
-                seconds=args.seconds,
+                Playing(args.rate, seconds=args.seconds),
                 command=node_command(args.model, topics, args.threads),
             )
             self._console.print("reading the recording back, drawing ...")
@@ -183,7 +183,7 @@ def shipped_bag() -> Path:
     """The simulated drive that comes with the package.
 
     Raises:
-        DriveError: If it is not there.
+        RunError: If it is missing.
     """
     folder = Path(__file__).resolve().parent / "bag"
     if folder.is_dir():

@@ -118,4 +118,5 @@ def _scene_object(message: Any, frame_id: str) -> SceneObject:
         observations=int(message.observations),
         depth_coverage=float(message.depth_coverage),
         id=message.id,
+        source=getattr(message, "source", ""),  # older recordings do not have it
     )
