@@ -21,7 +21,8 @@ from vega3d_ros.evaluation.bag_run import (
 )
 from vega3d_ros.evaluation.run_log import read_log
 from vega3d_ros.perception.settings import Parameters, load_parameters
-from vega3d_ros.sensing.bags.reader import IMAGE, BagWriter, open_bag
+from vega3d_ros.sensing.bags.reader import IMAGE, open_bag
+from vega3d_ros.sensing.bags.writer import BagWriter
 from vega3d_ros.sensing.clip_builder import HARDLY_MOVED, TOO_SOON, USED
 
 # Every fourth frame a keyframe: they are two centimetres apart.

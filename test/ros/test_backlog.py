@@ -66,5 +66,5 @@ def test_transforms_that_wait_are_taken_before_the_images_that_need_them(monkeyp
     transforms = tf.TopicTransforms(
         node, lambda: known.append(transforms.lookup("map", "camera", 3 * 10**9).translation[0])
     )
-    transforms._moving(message(1))
+    transforms._on_moving(message(1))
     assert known == [3.0]

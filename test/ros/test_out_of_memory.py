@@ -8,7 +8,7 @@ from vega3d_ros.srv import AskSpatial
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
-ENDED, WHY, FAILED = "times memory ended", "last time memory ended", "clips and requests failed"
+ENDED, WHY, FAILED = "out of memory", "last out of memory", "clips and requests failed"
 
 
 def come(out_of_memory_count, count):

@@ -275,7 +275,7 @@ def test_diagnostics_tell_rates_drops_latency_and_memory(posed, robot):
     assert float(values["memory"].split()[0]) > 10
     assert "ms" in values["latency image to objects"]
     assert values["mean gate (share of the generator)"] == "0.250"
-    assert "dropped: clip replaced by a newer one" in values
+    assert "dropped: keyframe skipped, the model was busy" in values
     assert {s.name.split(": ")[0] for s in robot.diagnostics.values()} == {"cam/perception"}
 
 

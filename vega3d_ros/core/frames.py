@@ -14,7 +14,7 @@ import numpy as np
 from vega3d_ros.core.errors import Vega3dError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -258,8 +258,13 @@ class ClipBuffer:
     def __len__(self) -> int:
         return len(self._keyframes)
 
-    def add(self, frame: Frame) -> bool:
+    def add(self, frame: Frame, replaces: Callable[[], bool] = lambda: False) -> bool:
         """Offer a frame; returns whether it was kept.
+
+        Args:
+            frame: The frame.
+            replaces: Asked once the frame is to be kept: whether it takes the place of the newest
+                keyframe.
 
         Raises:
             FrameError: If it is older than the last keyframe or from another camera. Call
@@ -278,6 +283,8 @@ class ClipBuffer:
                 raise FrameError(msg)
             if frame.stamp_ns == last.stamp_ns or not self.policy.wants(last, frame):
                 return False
+        if replaces() and self._keyframes:
+            self._keyframes.pop()
         self._keyframes.append(frame)
         return True
 

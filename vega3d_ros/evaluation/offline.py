@@ -107,7 +107,8 @@ class OfflineRun:
         interview: What to ask.
         out: Takes scenes and replies as they come.
         done: What an earlier run, which was cut short, gave already; it is not computed again.
-        only: Make scenes only of clips with these stamps, as a live node did; None: of all.
+        only: Make scenes only of the keyframes with these stamps, as a live node did, which skips
+            the others; None: of all.
         start_s: Seconds of the recording to leave out at first, as a live replay does.
         on_progress: Told how many seconds of the recording are done; may raise to end it.
     """
@@ -145,8 +146,10 @@ class OfflineRun:
             self._transforms.lookup,
             self._on_rewind,
             on_frame_status=self._on_frame_status,
+            withdraw=lambda: not self._is_due(),
         )
         self._clips.assembler.depth_expected = bool(topics.depth)
+        self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
         self._was_reset = False
@@ -210,9 +213,14 @@ class OfflineRun:
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):
-            if self._only is None or clip.stamp_ns in self._only:
+            self._newest_ns = clip.stamp_ns
+            if self._is_due():
                 self._interrogate(clip.stamp_ns if self._interview.of_scenes else now_ns)
                 self._observe(clip, now_ns)
+
+    def _is_due(self) -> bool:
+        """Whether the newest keyframe makes a scene."""
+        return self._only is None or self._newest_ns in self._only
 
     def _interrogate(self, moment_ns: int) -> None:
         """Ask what was due before a new scene came."""

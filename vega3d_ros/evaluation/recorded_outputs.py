@@ -107,7 +107,7 @@ class RecordedOutputs:
             key: value
             for values in self.diagnostics.values()
             for key, value in values.items()
-            if ("drop" in key or "lost" in key or "replaced" in key) and value != "0"
+            if ("drop" in key or "lost" in key) and value != "0"
         }
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builtin_interfaces.msg import Time
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from vega3d_ros.core.stamps import time_fields
+from vega3d_ros.ros.qos import qos
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
 
@@ -172,9 +173,5 @@ def message_class(type_name: str) -> type[Any]:
 
 
 def _qos(topic: str) -> QoSProfile:
-    latched = topic.endswith(_LATCHED)
-    return QoSProfile(
-        depth=100 if topic.endswith(("/tf", _LATCHED)) else 10,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
+    depth = 100 if topic.endswith(("/tf", _LATCHED)) else 10
+    return qos(depth, latched=topic.endswith(_LATCHED))

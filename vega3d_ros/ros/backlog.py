@@ -1,8 +1,8 @@
-"""Messages that wait in a subscription, taken all at once.
+"""Takes all messages that wait in a subscription at once.
 
-rclpy's executor takes one message of a subscription, then prepares its wait for all of the node's
-subscriptions, services and timers anew, which costs a millisecond. On a busy machine that is too
-slow for /tf, and images would wait in vain for transforms that have long arrived.
+rclpy's executor takes one message of a subscription, then waits again for all of the node's
+subscriptions, services and timers, which costs a millisecond. On a busy machine that is too slow
+for /tf: images would wait for transforms that have arrived already.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def backlog(subscription: Subscription, most: int) -> Iterator[Any]:
-    """Take what waits, oldest first; call it in the callback that got the message before.
+    """Take the waiting messages, oldest first; call it in the callback of the message before.
 
     Args:
-        subscription: Whose callback runs.
-        most: Messages at most; what comes meanwhile waits for the next turn.
+        subscription: The subscription whose callback runs.
+        most: Messages at most.
     """
     with subscription.handle:
         for _ in range(most):

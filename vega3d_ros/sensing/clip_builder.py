@@ -1,7 +1,4 @@
-"""From the messages of a camera to clips, for the node and the offline evaluation alike.
-
-Knows no ROS: messages are read by their fields, so that those of rclpy and of rosbags serve alike.
-"""
+"""From the messages of a camera to clips, for the node and for offline evaluation."""
 
 from __future__ import annotations
 
@@ -51,9 +48,11 @@ class ClipSettings:
 
 
 class ClipBuilder:
-    """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
+    """Pairs, poses and chooses the frames of one camera, and makes a clip per new keyframe.
 
-    Times called ``now_ns`` are those of a steady clock; they only bound waiting.
+    Overload thins the keyframes: a new keyframe replaces the last one where that one's clip can
+    still be withdrawn. Each clip then has exactly one frame that the model has not seen yet. Times
+    called ``now_ns`` are those of a steady clock; they only bound waiting.
 
     Args:
         settings: How to do it.
@@ -62,9 +61,10 @@ class ClipBuilder:
             is taken in. Expected to call ``forget``.
         on_change: Called with a sentence when frame or calibration of the results change.
         on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
+        withdraw: Takes the last clip back; returns False where the model has begun with it.
 
     Attributes:
-        assembler: Counts what was dropped or lacked.
+        assembler: Has the counts of dropped images.
         kind: Image size, camera, fixed frame and calibration of the last frame; None before it.
     """
 
@@ -75,9 +75,10 @@ class ClipBuilder:
         on_rewind: Callable[[str], None],
         on_change: Callable[[str], None] | None = None,
         on_frame_status: Callable[[int, str], None] | None = None,
+        withdraw: Callable[[], bool] = lambda: False,
     ) -> None:
         self._on_rewind, self._on_change = on_rewind, on_change
-        self._on_frame_status = on_frame_status
+        self._on_frame_status, self._withdraw = on_frame_status, withdraw
         self._keyframe_ns: int | None = None
         self._buffer = ClipBuffer(settings.length, settings.capacity, settings.policy)
         self.kind: tuple[Any, ...] | None = None
@@ -102,7 +103,7 @@ class ClipBuilder:
     def advance(self, now_ns: int) -> Iterator[NewClip]:
         """Clips of the images that are complete, or have waited long enough."""
         for frame, arrival_ns in self.assembler.poll(now_ns, self._wants):
-            if self._take(frame) and (clip := self._buffer.clip()):
+            if self._add(frame) and (clip := self._buffer.clip()):
                 yield NewClip(clip, arrival_ns)
 
     def _wants(self, stamp: int) -> bool:
@@ -110,10 +111,10 @@ class ClipBuilder:
         soon = self._buffer.policy.min_interval_s * 1e9
         if self._keyframe_ns is None or stamp - self._keyframe_ns >= soon:
             return True
-        self._tell(stamp, TOO_SOON)
+        self._report(stamp, TOO_SOON)
         return False
 
-    def _take(self, frame: Frame) -> bool:
+    def _add(self, frame: Frame) -> bool:
         has_camera = frame.camera is not None
         kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera)
         if kind != self.kind:
@@ -125,12 +126,12 @@ class ClipBuilder:
             # One clip has one camera, one frame and one image size.
             self._buffer.clear()
             self.kind = kind
-        kept = self._buffer.add(frame)
+        kept = self._buffer.add(frame, self._withdraw)
         if kept:
             self._keyframe_ns = frame.stamp_ns
-        self._tell(frame.stamp_ns, USED if kept else HARDLY_MOVED)
+        self._report(frame.stamp_ns, USED if kept else HARDLY_MOVED)
         return kept
 
-    def _tell(self, stamp: int, status: str) -> None:
+    def _report(self, stamp: int, status: str) -> None:
         if self._on_frame_status is not None:
             self._on_frame_status(stamp, status)

@@ -62,7 +62,7 @@ class Detection:
         depth_coverage: In [0, 1]: of what shows it, the share whose range was measured.
         source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
             (where its foot meets the floor) or "head" (a learned box).
-        views: Where it shows, by frame.
+        views: Where it shows: one for each detection or token that it was merged from.
         alternatives: Other names that it was given, each with its share of the evidence.
     """
 

@@ -1,8 +1,8 @@
-"""Recordings, read and written without ROS.
+"""Recordings, read without ROS.
 
-Storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message definitions are the
-business of ``rosbags``. Here is what a camera drive needs on top: which topics are its image,
-calibration, depth and transforms, and errors that say what to do.
+``rosbags`` reads storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message
+definitions. This module chooses the topics of a camera (image, calibration, depth, transforms),
+and raises errors with a remedy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
@@ -25,8 +24,6 @@ from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transfor
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
-
-    from rosbags.interfaces import Connection, Qos
 
     from vega3d_ros.core.frames import Frame
 
@@ -317,49 +314,6 @@ def read_frames(
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
         yield assembled.frame
-
-
-class BagWriter:
-    """Writes an mcap recording of CDR messages, with the definitions of their types.
-
-    Args:
-        path: Folder to make; it must not exist yet.
-        definitions: ``.msg`` texts of types that ROS itself does not bring, by type name. Types
-            that they hold must be among them or be ROS's.
-    """
-
-    def __init__(self, path: Path, definitions: Mapping[str, str] | None = None) -> None:
-        if path.exists():
-            msg = f"{path} exists already; remove it or give another folder"
-            raise BagError(msg)
-        self._store = get_typestore(Stores.ROS2_JAZZY)
-        types: dict[str, Any] = {}
-        for name, text in (definitions or {}).items():
-            types |= get_types_from_msg(text, name)
-        self._store.register(types)
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
-        self._connections: dict[str, Connection] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def add_topic(self, topic: str, type_name: str, qos: Sequence[Qos] = ()) -> None:
-        """Announce a topic. ``qos`` is what players offer it with, for example latched."""
-        self._connections[topic] = self._writer.add_connection(
-            topic, type_name, typestore=self._store, offered_qos_profiles=qos
-        )
-
-    def write(self, topic: str, stamp_ns: int, data: bytes | memoryview) -> None:
-        """Add a message in CDR; ``stamp_ns`` is the time of recording."""
-        self._writer.write(self._connections[topic], stamp_ns, data)
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 @contextmanager

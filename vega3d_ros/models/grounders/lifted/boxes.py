@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LEAST_M = 0.02
 _LEAST_VOXELS = 4
 _ABOVE_M = 0.1
+_MOST_HIDDEN = 0.6  # of the width of a round thing: half, and what its edge loses
 _FAR_SIDE = 0.15  # of the longer side: standard deviation of the centre where the far side hides
 _UNBOUNDED = 0.25  # of the size: standard deviation of the centre where every view cuts the thing
 _EDGE_M = 0.05  # farther from the outline's edges than this is inside, however far
@@ -129,7 +130,7 @@ def fit_box(
         yaw += np.pi / 2
     spread = _face_spread(local, share, accepted, high - low, rules)
     local_eyes = eyes @ rotation
-    if not estimated:
+    if bounded and not estimated:
         hidden = _hidden_half(local_eyes, low, high)
         low[1], high[1] = low[1] - hidden[0], high[1] + hidden[1]
         spread[1] = np.hypot(spread[1], sum(hidden) / 4)
@@ -215,11 +216,12 @@ def _extent(local: Array, rules: BoxRules) -> tuple[Array, Array]:
 def _hidden_half(eyes: Array, low: Array, high: Array) -> tuple[float, float]:
     """How much of a round thing hides behind its shorter side's low and high end.
 
-    A round thing is as deep as it is wide; only a side that no camera faced can hide the rest.
+    A round thing is as deep as it is wide, and its near half shows; only a side that no camera
+    faced can hide the rest.
     """
     missing = float((high[0] - low[0]) - (high[1] - low[1]))
     faced_low, faced_high = eyes[:, 1].min() < low[1], eyes[:, 1].max() > high[1]
-    if faced_low == faced_high:
+    if faced_low == faced_high or missing > _MOST_HIDDEN * (high[0] - low[0]):
         return 0.0, 0.0
     return (0.0, missing) if faced_low else (missing, 0.0)
 
