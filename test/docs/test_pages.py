@@ -11,8 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")]
-    + [*ROOT.glob("examples/*.md")]
+    page
+    for folder, pattern in (
+        (".", "*.md"),
+        ("docs", "**/*.md"),
+        ("benchmarks", "*.md"),
+        ("examples", "*.md"),
+    )
+    for page in (ROOT / folder).glob(pattern)
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES_OF_PAGES = [str(page.relative_to(ROOT)) for page in PAGES]
