@@ -73,8 +73,8 @@ def measure_pipeline(run: Run, until: float) -> None:
 
     def slid() -> Scene:
         perceiver.reset()
-        perceiver._kept.of(  # noqa: SLF001
-            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new), count
+        perceiver._fused.of(  # noqa: SLF001
+            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new)
         )
         return perceiver.observe(moved_on)
 
@@ -83,7 +83,7 @@ def measure_pipeline(run: Run, until: float) -> None:
 
     @torch.inference_mode()
     def answer(tokens: int, scene: Scene | None = None) -> None:
-        prefix = (scene or kept)._prefix  # noqa: SLF001
+        prefix = (scene or kept).reading.prefix
         language.answers(prefix, [QUESTION], tokens)
 
     cold()
@@ -110,7 +110,7 @@ def measure_pipeline(run: Run, until: float) -> None:
             "pipeline",
             size=run.name,
             frames=count,
-            tokens=kept._prefix.length,  # noqa: SLF001
+            tokens=kept.reading.prefix.length,
             what=name,
             ms=seconds * 1e3,
             **{"times as fast": published / seconds, "per second": 1 / seconds},

@@ -135,7 +135,7 @@ def test_a_measurement_leaves_no_keyframe_behind(monkeypatch):
     monkeypatch.setattr(threads, "ENOUGH_S", 0.0)
     monkeypatch.setattr(threads, "usable_cores", lambda: 2)
     perceiver = loading.load_ready("nano", device="cpu", frames=1)
-    assert len(perceiver._kept) == 0
+    assert len(perceiver._fused) == 0
     assert torch.get_num_threads() in (1, 2)
 
 

@@ -73,6 +73,14 @@ def test_frames_that_cannot_become_keyframes_are_named(job):
     assert record["frames"]["by_fate"][TOO_SOON] == 15
 
 
+def test_clips_that_memory_did_not_suffice_for_are_failures(job):
+    perceiver = FakePerceiver()
+    perceiver.frames_left_out = 1
+    record = run_bag(job, perceiver, silent)
+    assert len(record["failures"]) == record["figures"]["scenes"] == 8
+    assert "the oldest 1 of" in record["failures"][-1]
+
+
 def test_questions_are_asked_of_the_scene_that_was_newest(job, drive_bag):
     run_bag(job, FakePerceiver(), silent)
     log = read_log(job.folder / "log.jsonl")

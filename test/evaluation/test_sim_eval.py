@@ -120,6 +120,8 @@ class Oracle:
 
 
 class OracleScene:
+    frames_left_out = 0
+
     def __init__(self, record: ClipRecord) -> None:
         self.record = record
         self.boxes = truth_boxes(record.truth["objects"])
@@ -153,7 +155,7 @@ class OracleScene:
             depth_coverage=1.0,
         )
 
-    def locate_all(self, texts):
+    def likeliest_all(self, texts):
         located = []
         for text in texts:
             targets = self._targets(text)
@@ -163,9 +165,7 @@ class OracleScene:
             if targets:
                 best = max(targets, key=lambda i: self.shown[i].max())
                 found = self._object(self.boxes[best])
-            located.append(
-                SimpleNamespace(frame=frame, row=row, column=column, score=1.0, found=found)
-            )
+            located.append(SimpleNamespace(place=(frame, row, column), score=1.0, found=found))
         return located
 
 

@@ -31,6 +31,7 @@ def wait_for_file(path):
 class DummyScene:
     def __init__(self, clip, queries):
         self.clip = clip
+        self.frames_left_out = 0
         self.objects = tuple(
             item
             for i, query in enumerate(queries)

@@ -35,7 +35,10 @@ class SceneObject:
         orientation_estimated: Whether the box's heading is an estimate; if not, it is unknown.
         observations: Frames of the clip that it was seen in.
         depth_coverage: Share in [0, 1] of those frames whose range came from measured depth.
-        id: Name that stays over time, given by the memory; empty before.
+        id: Name that stays over time, given by the object map; empty before.
+        source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
+            (where its foot meets the floor) or "head" (a learned box); empty where unknown.
+        alternatives: Other names that it was given, each with its share of the evidence.
     """
 
     label: str
@@ -49,6 +52,8 @@ class SceneObject:
     observations: int
     depth_coverage: float
     id: str = ""
+    source: str = ""
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +62,12 @@ class Answer:
 
     Attributes:
         question: As asked.
-        text: The answer, in the model's words.
-        confidence: Probability in [0, 1] of the answer's words (geometric mean over its tokens).
+        text: The answer.
+        confidence: Probability in [0, 1]: of the language model's words (geometric mean over its
+            tokens), or that what was measured is right.
         objects: The objects that the question speaks of, as far as they were found.
         stamp_ns: Stamp of the newest frame it rests on, nanoseconds.
+        source: "model" (the language model's words) or "measured" (from the objects' boxes).
     """
 
     question: str
@@ -68,6 +75,7 @@ class Answer:
     confidence: float
     objects: tuple[SceneObject, ...]
     stamp_ns: int
+    source: str = "model"
 
 
 def why_unfit(item: SceneObject) -> str:

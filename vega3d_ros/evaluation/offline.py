@@ -246,6 +246,11 @@ class OfflineRun:
             self.account.failures.append(f"clip {clip.stamp_ns}: {type(error).__name__} {error}")
             return
         spent_ms = (time.perf_counter() - begin_s) * 1e3
+        if scene.frames_left_out:
+            self.account.failures.append(
+                f"clip {clip.stamp_ns}: memory ended, the oldest {scene.frames_left_out} of "
+                f"{len(clip)} frames were not read"
+            )
         self._clip, self._scene = clip, scene
         newest, gate = clip.frames[-1], scene.gate
         published, _ = publishable(named, clip.output_frame, self._parameters.min_score)

@@ -158,6 +158,7 @@ def read_object(plain: Mapping[str, Any]) -> SceneObject:
         **plain,
         "box": Box3D(center, size, rotation),
         "covariance": np.array(plain["covariance"]),
+        "alternatives": tuple((name, share) for name, share in plain["alternatives"]),
     }
     return SceneObject(**values)
 

@@ -10,6 +10,7 @@ import numpy as np
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
+from vega3d_ros.evaluation.whole_clip import observe_whole
 from vega3d_ros.simulation.dataset import to_clip
 from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.simulation.rooms import LABELS
@@ -162,17 +163,16 @@ class SceneModel:
         clip = to_clip(record)
         if not self._depth:
             clip = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))
-        scene = self._perceiver.observe(clip)
+        scene = observe_whole(self._perceiver, clip)
         answers = [answer.text for answer in scene.ask_all([q.text for q in questions])]
         if not self._grounds:
             return Responses(answers, None)
         groundings = []
-        for best in scene.locate_all(texts):
+        for best in scene.likeliest_all(texts):
             # What ``ground`` returns first, which looks at the same proposals.
             here = best.found is not None and best.found.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
-            token = (best.frame, best.row, best.column)
-            groundings.append(Grounding(proposal if here else None, token, proposal))
+            groundings.append(Grounding(proposal if here else None, best.place, proposal))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)
 
 

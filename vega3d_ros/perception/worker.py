@@ -47,6 +47,10 @@ class SceneLike(Protocol):
         """[frames, rows, columns] in [0, 1], the generator's share; None without a gate."""
 
     @property
+    def frames_left_out(self) -> int:
+        """Frames of the clip, the oldest, for which memory did not suffice."""
+
+    @property
     def stages_ms(self) -> Mapping[str, float]:
         """Milliseconds of each stage."""
 

@@ -81,7 +81,7 @@ def load_perceiver(
         threads=parameters.threads,
         progress=progress,
     )
-    perceiver.on_out_of_memory = on_out_of_memory
+    perceiver.out_of_memory.report = on_out_of_memory
     return perceiver
 
 

@@ -35,8 +35,8 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
     for i in track(list(which), description="calibrate"):
         scene, truth = perceiver.observe(clips.frames(i)), clips.truths[i]
         queries = truth["referring"]
-        places = scene.locate_all([query["text"] for query in queries])
-        asked += [(p.score, bool(q["objects"])) for p, q in zip(places, queries, strict=True)]
+        matches = scene.likeliest_all([query["text"] for query in queries])
+        asked += [(m.score, bool(q["objects"])) for m, q in zip(matches, queries, strict=True)]
         noticed = {
             item["label"]
             for item in truth["objects"]

@@ -11,9 +11,11 @@ from rich.progress import track
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.json_io import replacing
+from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
-from vega3d_ros.perception.keyframe_cache import FusedFrame
-from vega3d_ros.perception.perceiver import Perceiver, Scene
+from vega3d_ros.perception.keyframe_encoder import FusedFrame
+from vega3d_ros.perception.object_prompt import describe
+from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.training.object_records import Notes, ObjectRecord
 
 if TYPE_CHECKING:
@@ -104,12 +106,13 @@ def find(
     visual_tokens = 0
     for i in track(range(len(tokens)), description="find"):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
-        scene = Scene(perceiver, _hidden(clips.frames(i), *hidden[i]))
-        scene.take([FusedFrame(t, None) for t in modules.fusion(semantic, generative).tokens])
-        values, shown = scene.told(scene.findings)
+        clip = _hidden(clips.frames(i), *hidden[i])
+        fused = modules.fusion(semantic, generative).tokens
+        scene = perceiver.scene_of(clip, [FusedFrame(tokens, None) for tokens in fused])
+        values, shown = describe(scene.prompted, clip, ClipTokens.of(clip, fused))
         visual_tokens = shown.shape[1]
-        for k, item in enumerate(scene.findings):
-            rows.append((i, labels.index(item.object.label), values[k], shown[k]))
+        for k, item in enumerate(scene.prompted):
+            rows.append((i, labels.index(item.label), values[k], shown[k]))
     width = max((np.count_nonzero(shown) for *_, shown in rows), default=1)
     where = np.full((len(rows), width), -1)
     weights = np.zeros((len(rows), width), np.float32)

@@ -202,6 +202,8 @@ def test_the_digest_tells_weights_and_settings_apart():
 class Touchy:
     """Refuses questions with a certain word."""
 
+    frames_left_out = 0
+
     def reset(self):
         pass
 

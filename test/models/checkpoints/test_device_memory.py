@@ -232,7 +232,7 @@ def test_a_model_is_loaded_ready_and_says_how_far_it_is():
     assert [what.split(":")[0] for what in told] == [
         "memory estimate", "prior", "language model", "weights to cpu", "threads", "warm-up"
     ]  # fmt: skip
-    assert len(perceiver._kept) == 0
+    assert len(perceiver._fused) == 0
     assert perceiver.modules.prior.frames_at_once == 2
     with pytest.raises(ValueError, match="inference only"):
         perceiver.modules.prior.save(Path("nowhere"))

@@ -117,7 +117,7 @@ def _point_at_one(scene: Scene, questions: Sequence[Question], reader: SceneRead
     """The best box whether or not it is thought to be here: officially, one is always given."""
     rows = []
     proposals = reader.proposals(questions[0].scene)
-    for best in scene.locate_all([question.known["description"] for question in questions]):
+    for best in scene.likeliest_all([question.known["description"] for question in questions]):
         turned = with_heading(best.found.box) if best.found else [*_NOWHERE, 0.0]
         box = without_heading(best.found.box) if best.found else _NOWHERE
         rows.append(

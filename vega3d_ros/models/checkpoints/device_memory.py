@@ -1,9 +1,9 @@
-"""What a machine has for a model: its device, its memory, and what to do when memory ends."""
+"""What a machine has for a model: its device and its memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,11 +11,9 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.models.memory import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from vega3d_ros.models.memory import MemoryEstimate
-
-T = TypeVar("T")
 
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
 CUDA_BYTES = GIB // 2
@@ -99,29 +97,3 @@ def require(needed: MemoryEstimate, device: str, what: str) -> None:
         f"a smaller model or another device"
     )
     raise DeviceError(msg)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has ended, on a GPU or the host."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def retried(call: Callable[[], T], smaller: Callable[[], T], free: Callable[[str], None]) -> T:
-    """Call; where memory ends, free what can be freed and try once more, smaller.
-
-    Args:
-        call: What is wanted.
-        smaller: The same with less memory.
-        free: Frees memory; told what the error said.
-    """
-    try:
-        return call()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        said = str(error).partition("\n")[0]
-    # Here, because the error's traceback held on to what had been computed.
-    free(said)
-    return smaller()

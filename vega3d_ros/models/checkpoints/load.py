@@ -33,6 +33,7 @@ from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncodin
 from vega3d_ros.models.fusion.gates import FusionError
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
 from vega3d_ros.models.memory import MemoryEstimate, Workload
+from vega3d_ros.models.mllms.qwen2_5_vl.blind import BlindLanguage
 from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
 from vega3d_ros.models.mllms.qwen2_5_vl.weights import (
@@ -124,7 +125,8 @@ def load_modules(
             if inference_only:
                 loaded.forget_sources()
         progress("language model")
-        language = SceneLanguage(
+        kind = BlindLanguage if config.settings.get("blind") else SceneLanguage
+        language = kind(
             load_language_model(folder / "mllm", dtype),
             load_tokenizer(folder / "mllm"),
             config.language.prompt,
@@ -170,7 +172,8 @@ def _with_heads(
         file = folder / GROUNDER_FILE
         head = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
         modules.grounding = head.to(dtype)
-    if settings.get("colors") is not None:  # a model that names none reads no objects
+    # A model that names no colours reads no objects, and one that is shown nothing neither.
+    if settings.get("colors") is not None and not settings.get("blind"):
         file = folder / OBJECTS_FILE
         modules.objects = _filled(
             lambda: ObjectTokens(dim, len(settings["colors"])), _read_tensors(file), file

@@ -68,6 +68,7 @@ class _Settings:
     colors: tuple[Word, ...] = ()
     threshold: Share = 0.5
     listing_threshold: Share = 0.5
+    measured_answers: bool = False
     card: str = ""
     license: str = ""
     blind: bool = False

@@ -108,7 +108,7 @@ def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, quest
         ).logits
         wanted.append(int(logits[0, -1].argmax()))
     language = scene._language
-    text, confidence = language.answers(scene._prefix, [question], max_tokens=3)[0]
+    text, confidence = language.answers(scene.reading.prefix, [question], max_tokens=3)[0]
     assert text == language.tokenizer.decode(wanted, skip_special_tokens=True).strip()
     assert 0 < confidence <= 1
 

@@ -65,13 +65,15 @@ def test_every_stage_equals_the_official_code(perceiver, expected):
 def test_the_logits_of_an_observed_clip_equal_the_official_code(perceiver, expected):
     clip, given = golden_inputs(expected)
     scene = perceiver.observe(clip, **given)
-    logits = scene.logits(expected["input_ids"])[:, :, : expected["logits"].shape[2]]
+    logits = scene.reading.logits(expected["input_ids"])[:, :, : expected["logits"].shape[2]]
     assert_close_to_magnitude(logits, expected["logits"], "network")
     assert scene.gate.shape == (3, 2, 3)
     # Noise and picture matter, and given ones are never kept for later.
     other = perceiver.observe(clip, **given | {"noise": torch.zeros(3, 16, 16, 26)})
-    assert (other.logits(expected["input_ids"]) - scene.logits(expected["input_ids"])).any()
-    assert not perceiver._kept
+    assert (
+        other.reading.logits(expected["input_ids"]) - scene.reading.logits(expected["input_ids"])
+    ).any()
+    assert not len(perceiver._fused)
 
 
 def test_shards_give_the_same_model_bit_for_bit(folder, perceiver, tmp_path):
@@ -122,7 +124,7 @@ def test_it_answers_and_says_that_it_finds_no_objects(perceiver):
     assert scene.objects == ()
     for call in (
         lambda: scene.ground("chair"),
-        lambda: scene.locate_all(["chair"]),
+        lambda: scene.likeliest_all(["chair"]),
         lambda: scene.relation("chair", "table"),
     ):
         with pytest.raises(PerceiverError, match="no grounding head"):
@@ -153,7 +155,7 @@ def test_without_a_tokenizer_only_words_are_refused(tmp_path, expected):
     folder = write_checkpoint(tmp_path, words=False)
     clip, given = golden_inputs(expected)
     scene = Perceiver.from_pretrained(folder, prior=SIZE).observe(clip, **given)
-    assert scene.logits(expected["input_ids"]).shape == (1, 30, 512)
+    assert scene.reading.logits(expected["input_ids"]).shape == (1, 30, 512)
     with pytest.raises(ValueError, match="has no tokenizer"):
         scene.ask("How many chairs are there?")
 

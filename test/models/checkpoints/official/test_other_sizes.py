@@ -133,7 +133,7 @@ def test_every_stage_equals_the_plain_libraries(made):
             assert other.std() > 0.01
             assert_close_to_magnitude(one, other, "network")
         scene = perceiver.observe(clip, **given)
-        assert_close_to_magnitude(scene.logits(ids), logits, "network")
+        assert_close_to_magnitude(scene.reading.logits(ids), logits, "network")
 
 
 def test_a_camera_s_frames_are_answered_about(made):

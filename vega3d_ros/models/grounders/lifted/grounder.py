@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.models.detectors.base import Detection2D, Detector
+    from vega3d_ros.models.mllms.clip_reading import ClipReading
 
     DepthOf = Callable[[Frame], "tuple[NDArray[np.float32] | None, str]"]
 
@@ -89,14 +90,20 @@ class LiftedGrounder:
         return evidence
 
     def find(
-        self, clip: Clip, evidence: Sequence[FrameEvidence], texts: Sequence[str], threshold: float
+        self,
+        clip: Clip,
+        evidence: Sequence[FrameEvidence],
+        texts: Sequence[str],
+        threshold: float,
+        reading: ClipReading | None = None,
     ) -> list[list[Detection]]:
         """See ``Grounder.find``.
 
         A thing comes under its likeliest name; under another name that it was given it comes only
         where the likeliest one is not among the texts. Without poses in one fixed frame, only the
-        newest keyframe counts.
+        newest keyframe counts. What a language model has read is not used.
         """
+        del reading
         names = [self._known(text) for text in texts]
         if self.vocabulary is None:
             asked = [name for name in dict.fromkeys(names) if name is not None]
