@@ -66,7 +66,7 @@ def test_what_snippets_import_from_the_package_is_there(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES_OF_PAGES)
 def test_every_module_that_is_named_can_be_imported(page):
-    for name in re.findall(r"`(vega3d_ros(?:\.\w+)+)`", prose(page)):
+    for name in re.findall(r"(?:`|^::: )(vega3d_ros(?:\.\w+)+)\b", prose(page), re.MULTILINE):
         module, _, attribute = name.rpartition(".")
         try:
             importlib.import_module(name)
