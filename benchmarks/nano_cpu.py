@@ -27,6 +27,7 @@ from rich.table import Table
 from vega3d_ros import __version__
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL
 from vega3d_ros.perception.perceiver import Perceiver
 
 if TYPE_CHECKING:
@@ -55,14 +56,13 @@ def frame(number: int) -> Frame:
     rng = np.random.default_rng(number)
     image = rng.integers(0, 256, (168, 224, 3), dtype=np.uint8)
     depth = rng.uniform(1, 4, (168, 224)).astype(np.float32)
-    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     return Frame(
         number * 500_000_000,
         image,
         "camera_color_optical_frame",
         Camera(224, 168, 200.0, 200.0, 111.5, 83.5),
         depth,
-        SE3(optical, np.array([0.1 * number, 0.0, 1.0])),
+        SE3(BODY_FROM_OPTICAL, np.array([0.1 * number, 0.0, 1.0])),
         "map",
     )
 

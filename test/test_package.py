@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -114,6 +115,26 @@ def test_pins_hold_what_the_package_requires():
 def test_import_needs_neither_torch_nor_ros():
     code = "import sys, vega3d_ros; print({'torch', 'numpy', 'rclpy'} & set(sys.modules))"
     assert run(sys.executable, "-c", code).strip() == "set()"
+
+
+def test_every_public_name_is_what_its_room_defines():
+    assert set(vega3d_ros.__all__) <= set(dir(vega3d_ros))
+    for name in vega3d_ros.__all__:
+        assert getattr(vega3d_ros, name).__name__ == name
+    assert vega3d_ros.Perceiver.__module__ == "vega3d_ros.perception.perceiver"
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Percever'"):
+        vega3d_ros.Percever  # noqa: B018
+
+
+def test_every_error_of_the_package_has_the_one_base():
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+                bases = {ast.unparse(base) for base in node.bases}
+                assert node.name == "Vega3dError" or "Vega3dError" in bases, (file, node.name)
 
 
 def test_all_but_the_node_works_without_ros():

@@ -1,11 +1,57 @@
 """vega3d_ros: spatial understanding from video for robots.
 
-Importing this package imports neither torch nor rclpy, so that whoever needs only
-``vega3d_ros.msg`` pays for nothing else.
+The public names are imported when they are first used, so that ``import vega3d_ros`` and
+``vega3d_ros.msg`` load neither torch nor numpy nor rclpy.
 """
 
 from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
 
 # The generated msg, srv and action modules are installed elsewhere when this runs from a checkout.
 __path__ = extend_path(__path__, __name__)
 __version__ = "0.1.0"
+__all__ = [
+    "SE3",
+    "Answer",
+    "Box3D",
+    "Camera",
+    "Clip",
+    "Frame",
+    "Perceiver",
+    "Relation",
+    "Scene",
+    "SceneObject",
+    "Vega3dError",
+]
+
+if TYPE_CHECKING:
+    from vega3d_ros.core.errors import Vega3dError
+    from vega3d_ros.core.frames import Camera, Clip, Frame
+    from vega3d_ros.core.geometry import SE3, Box3D
+    from vega3d_ros.core.objects import Answer, SceneObject
+    from vega3d_ros.perception.perceiver import Perceiver
+    from vega3d_ros.perception.relations import Relation
+    from vega3d_ros.perception.scene import Scene
+else:
+    _MODULES = {
+        "core.errors": ("Vega3dError",),
+        "core.frames": ("Camera", "Clip", "Frame"),
+        "core.geometry": ("SE3", "Box3D"),
+        "core.objects": ("Answer", "SceneObject"),
+        "perception.perceiver": ("Perceiver",),
+        "perception.relations": ("Relation",),
+        "perception.scene": ("Scene",),
+    }
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _MODULES.items():
+            if name in names:
+                from importlib import import_module  # noqa: PLC0415 - only once a name is used
+
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

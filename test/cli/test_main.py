@@ -8,6 +8,7 @@ import pytest
 
 import vega3d_ros
 from vega3d_ros.cli import main as cli
+from vega3d_ros.core.errors import Vega3dError
 
 
 @pytest.fixture
@@ -22,13 +23,6 @@ def command(monkeypatch):
         monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("vega3d_ros.fake", "for tests"))
 
     return install
-
-
-class AreaError(ValueError):
-    """As an area of the package defines its own."""
-
-
-AreaError.__module__ = "vega3d_ros.area"
 
 
 def test_a_command_gets_its_arguments_and_gives_the_exit_status(command):
@@ -46,7 +40,7 @@ def test_every_command_can_be_imported_and_explains_itself(capsys):
 
 def test_help_lists_every_command_and_imports_nothing_heavy():
     code = (
-        "import sys; from vega3d_ros import cli\n"
+        "import sys; from vega3d_ros.cli import main as cli\n"
         "try: cli.main(['--help'])\n"
         "finally: print(sorted({'torch', 'numpy', 'rclpy', 'transformers'} & set(sys.modules)))"
     )
@@ -82,21 +76,21 @@ def test_a_mistyped_command_gets_a_suggestion(typed, hint, capsys):
 
 def test_an_error_of_the_package_is_one_line(command, capsys):
     def run(args):
-        raise AreaError("the folder is empty")
+        raise Vega3dError("the folder is empty")
 
     command(run)
     assert cli.main(["fake"]) == cli.USAGE_ERROR
     assert capsys.readouterr().err == "vega3d fake: the folder is empty\n"
-    with pytest.raises(AreaError):
+    with pytest.raises(Vega3dError):
         cli.main(["fake", "--traceback"])
 
 
 def test_a_bug_keeps_its_traceback(command):
     def run(args):
-        raise ValueError("not from an area")
+        raise ValueError("not on purpose")
 
     command(run)
-    with pytest.raises(ValueError, match="not from an area"):
+    with pytest.raises(ValueError, match="not on purpose"):
         cli.main(["fake"])
 
 

@@ -198,7 +198,7 @@ def test_depth_is_shown_only_where_asked_for():
 
 def test_a_model_that_only_answers_is_not_scored_for_grounding():
     summary = scores(SceneModel("blind", Oracle(CLIPS), depth=False, grounds=False))
-    assert summary[report.MEAN_QA].value == 1
+    assert summary[report.MEAN].value == 1
     assert report.BEST_TOKEN not in summary
 
 
@@ -295,8 +295,8 @@ def test_queries_ask_for_labels_and_for_single_things():
 
 
 def test_baselines_are_low_and_reading_the_question_beats_a_constant(blind, constant):
-    assert constant[report.MEAN_QA].value < blind[report.MEAN_QA].value + 0.02
-    assert constant[report.MEAN_QA].value < 0.6
+    assert constant[report.MEAN].value < blind[report.MEAN].value + 0.02
+    assert constant[report.MEAN].value < 0.6
     assert constant["Acc@0.25"].value < 0.2
     assert constant["Acc@0.25"].value <= blind["Acc@0.25"].value
     assert blind["Acc@0.25"].value < 0.4
@@ -422,7 +422,7 @@ def test_a_model_without_a_grounding_head_is_asked_questions_only(tmp_path, caps
     words = [str(folder), "--data", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
     assert command.run(parser.parse_args([*words, "--clips", "2"])) == 0
     figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
-    assert figures["checkpoint, depth"][report.MEAN_QA]["count"] > 10
+    assert figures["checkpoint, depth"][report.MEAN]["count"] > 10
     assert "Acc@0.25" not in figures["checkpoint, depth"]
     assert "Acc@0.25" in figures["constant"]
     text = (tmp_path / "out" / "report.md").read_text()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.sensing.frame_assembly import MAX_WAITING, POSE_LOST_NS, FrameAssembler, stamp_ns
+from vega3d_ros.sensing.frame_assembly import MAX_WAITING, POSE_LOST_NS, FrameAssembler
 from vega3d_ros.sensing.transform_buffer import TransformError
 
 MS = 1_000_000
@@ -315,7 +315,3 @@ def test_the_waiting_room_is_bounded_and_drops_the_oldest():
         assembler.add_image(image(START + (index + 1) * MS), 0)
     assert assembler.waiting == MAX_WAITING
     assert assembler.drops == {"waiting room full": 3}
-
-
-def test_stamp_ns_is_exact():
-    assert stamp_ns(SimpleNamespace(header=header(1_700_000_000 * S + 5))) == 1_700_000_000 * S + 5

@@ -6,6 +6,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.sensing.bags.reader import CAMERA_INFO, IMAGE, TF_MESSAGE, BagWriter
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -20,7 +21,7 @@ def _make(name, **fields):
 
 
 def _header(stamp_ns, frame_id):
-    time = _make("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    time = _make("builtin_interfaces/msg/Time", **time_fields(stamp_ns))
     return _make("std_msgs/msg/Header", stamp=time, frame_id=frame_id)
 
 

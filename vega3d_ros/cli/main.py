@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
+from vega3d_ros.core.errors import Vega3dError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,15 +135,10 @@ def _run(name: str, argv: Sequence[str]) -> int:
 
 
 def _reason(error: Exception) -> str | None:
-    """Returns the message of an error that is meant for the user; None for a bug.
-
-    Those are the exceptions that this package's areas define, and packages that are not installed.
-    """
+    """Returns the message of an error that is meant for the user; None for a bug."""
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("vega3d_ros"):
         return f"needs the Python package {error.name!r}, which is not installed (see README.md)"
-    if type(error).__module__.startswith("vega3d_ros."):
-        return str(error)
-    return None
+    return str(error) if isinstance(error, Vega3dError) else None
 
 
 if __name__ == "__main__":

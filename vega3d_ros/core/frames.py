@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 
-class FrameError(ValueError):
+class FrameError(Vega3dError, ValueError):
     """A frame, camera or clip that cannot be used; the message names the field and the remedy."""
 
 

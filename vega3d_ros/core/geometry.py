@@ -13,13 +13,15 @@ import numpy as np
 import shapely
 from scipy.spatial.transform import Rotation, Slerp
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
 
 
-class GeometryError(ValueError):
+class GeometryError(Vega3dError, ValueError):
     """A transform or a box that cannot exist; the message says which value is wrong."""
 
 
@@ -69,6 +71,11 @@ class SE3:
         return cls(
             Rotation.from_quat(quaternion).as_matrix(), np.asarray(translation, dtype=np.float64)
         )
+
+    @classmethod
+    def from_fields(cls, place: Any, turn: Any) -> SE3:
+        """From messages with the fields x, y, z and x, y, z, w; raises as ``from_quaternion``."""
+        return cls.from_quaternion((turn.x, turn.y, turn.z, turn.w), (place.x, place.y, place.z))
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike) -> SE3:
@@ -161,6 +168,12 @@ class Box3D:
         c, s = np.cos(yaw), np.sin(yaw)
         rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         return cls(np.asarray(center, np.float64), np.asarray(size, np.float64), rotation)
+
+    @classmethod
+    def from_message(cls, pose: Any, size: Any) -> Box3D:
+        """From a geometry_msgs/Pose and Vector3, as in vision_msgs and this package's messages."""
+        placed = SE3.from_fields(pose.position, pose.orientation)
+        return cls(placed.translation, np.array([size.x, size.y, size.z]), placed.rotation)
 
     @property
     def yaw(self) -> float:

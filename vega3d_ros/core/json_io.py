@@ -1,16 +1,37 @@
-"""Files that hold one JSON object, wherever they come from."""
+"""Files that hold JSON, and files that are replaced as a whole."""
 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
-class JsonError(ValueError):
-    """A file that holds no JSON object; the message names it."""
+class JsonError(Vega3dError, ValueError):
+    """A file that does not hold the JSON it must; the message names it."""
+
+
+def read_json(file: Path) -> Any:
+    """The JSON value that a file holds.
+
+    Raises:
+        JsonError: If it cannot be read.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        msg = f"{file} is nested too deeply"
+        raise JsonError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{file} cannot be read: {error}"
+        raise JsonError(msg) from error
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -19,15 +40,25 @@ def read_object(file: Path) -> dict[str, Any]:
     Raises:
         JsonError: If it cannot be read, or is something else.
     """
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        msg = f"{file} is nested too deeply"
-        raise JsonError(msg) from error
-    except (OSError, ValueError) as error:
-        msg = f"{file} cannot be read: {error}"
-        raise JsonError(msg) from error
+    value = read_json(file)
     if not isinstance(value, dict):
         msg = f"{file} must hold a JSON object"
         raise JsonError(msg)
     return value
+
+
+def write_json(file: Path, value: Any, indent: int | None = 1) -> None:
+    """Write a JSON value so that a reader never sees half of it."""
+    with replacing(file) as scratch:
+        scratch.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A scratch file of the same suffix, which takes the place of ``file`` if all goes well."""
+    scratch = file.with_name(f".{os.getpid()}.{file.name}")
+    try:
+        yield scratch
+        scratch.replace(file)
+    finally:
+        scratch.unlink(missing_ok=True)

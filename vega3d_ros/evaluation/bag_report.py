@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.frames import sample_uniformly
+from vega3d_ros.core.json_io import read_json, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_run import ROWS, read_record
 from vega3d_ros.evaluation.results import ResultRows
@@ -60,8 +60,7 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
             for name, record in records.items()
         },
     }
-    text = json.dumps(finite(results), indent=1, allow_nan=False)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "results.json", finite(results))
     sections = _sections(records, summary, made_with)
     (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
     body = [
@@ -82,7 +81,7 @@ def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
         record = read_record(path)
         if record is not None:
             records[path.name] = record
-            rows.extend(ResultRows.read(json.loads((path / ROWS).read_text(encoding="utf-8"))))
+            rows.extend(ResultRows.read(read_json(path / ROWS)))
     return records, rows
 
 

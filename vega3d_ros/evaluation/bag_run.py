@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
+from vega3d_ros.core.json_io import read_json, read_object, write_json
 from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
@@ -93,10 +94,7 @@ class BagRun:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What an earlier run wrote of a recording; None where there is nothing."""
     path = folder / RECORD
-    if not path.is_file():
-        return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return read_object(path) if path.is_file() else None
 
 
 def is_done(job: BagRun) -> bool:
@@ -134,8 +132,8 @@ def write_record(job: BagRun, record: dict[str, Any]) -> dict[str, Any]:
     job.folder.mkdir(parents=True, exist_ok=True)
     record = {"name": job.name, "bag": str(job.bag), **record}
     if "error" in record:
-        _write(job.folder / ROWS, ResultRows().json())
-    _write(job.folder / RECORD, record)
+        write_json(job.folder / ROWS, ResultRows().json())
+    write_json(job.folder / RECORD, record)
     return record
 
 
@@ -148,7 +146,7 @@ def _run(
     fixed_frame = topics.fixed_frame if job.fixed_frame is None else job.fixed_frame
     parameters = replace(job.parameters, fixed_frame=fixed_frame)
     resume = _same_settings(job)
-    _write(job.folder / KEY, job.settings())
+    write_json(job.folder / KEY, job.settings())
     done = read_log(job.folder / LOG) if resume else RunLog()
     status = COMPLETE
     with LogWriter(job.folder / LOG, fresh=not resume) as out:
@@ -195,7 +193,7 @@ def finish_run(
 ) -> dict[str, Any]:  # fmt: skip
     """Score and draw what a drive gave, offline or live; returns the fields of its record."""
     rows = score_run(name, bag.start_ns, log, truth)
-    _write(folder / ROWS, rows.json())
+    write_json(folder / ROWS, rows.json())
     placed = [item for item in remembered if item.frame_id == fixed_frame]
     cases = draw_run(folder, bag, topics, log, rows, truth, placed, fixed_frame)
     return {
@@ -217,7 +215,7 @@ def make_plan(questions: Path | None, truth: TruthSource | None, duration_s: flo
 
 def _same_settings(job: BagRun) -> bool:
     path = job.folder / KEY
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == job.settings()
+    return path.is_file() and read_json(path) == job.settings()
 
 
 def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
@@ -242,10 +240,3 @@ def _files(bag: Path) -> list[list[Any]]:
 def _write_frame_statuses(path: Path, frame_statuses: list[tuple[int, str]]) -> None:
     lines = [f"{stamp},{status}" for stamp, status in frame_statuses]
     path.write_text("stamp_ns,fate\n" + "\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _write(path: Path, value: Any) -> None:
-    """Write JSON so that a reader never sees half of it."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.json_io import read_json
 from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -45,7 +46,7 @@ INTERRUPTED = 130
 SOME_FAILED = 1
 
 
-class EvaluationError(ValueError):
+class EvaluationError(Vega3dError, ValueError):
     """An evaluation that cannot begin; the message says what to change."""
 
 
@@ -202,7 +203,7 @@ def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console,
 
 
 def _rows(job: BagRun) -> Any:
-    return json.loads((job.folder / ROWS).read_text(encoding="utf-8"))
+    return read_json(job.folder / ROWS)
 
 
 def _print_figures(title: str, figures: dict[str, Any], console: Console) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from vega3d_ros import __version__
 from vega3d_ros.evaluation import report
 from vega3d_ros.evaluation.baselines import Blind, Constant
 from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate
+from vega3d_ros.models.checkpoints.model_paths import downloads
 from vega3d_ros.simulation.dataset import ClipDataset
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def _clips(
         return ClipDataset(data, split)
     from vega3d_ros.simulation.clips import generate  # noqa: PLC0415 - chooses a GL backend
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vega3d_ros"
-    folder = cache / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
+    folder = downloads() / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
     made = 0
     with console.status(f"{split} clips in {folder}") as status:
         for size in generate(folder, split, count, furniture=furniture):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vega3d_ros.core.errors import Vega3dError
+
 EPILOG = """\
 vega3d evaluate BAG... --model M      recordings, through the very code that the node runs
 vega3d evaluate M --split heldout     simulated clips, beside baselines
 """
 
 
-class ArgumentError(ValueError):
+class ArgumentError(Vega3dError, ValueError):
     """Arguments that do not go together; the message says which."""
 
 

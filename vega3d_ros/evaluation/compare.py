@@ -5,7 +5,6 @@ Runs are folders of ``vega3d evaluate`` or ``vega3d replay``. Only what both wer
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.json_io import write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
@@ -33,7 +34,7 @@ _SHOWN = 24
 _RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
 
 
-class CompareError(ValueError):
+class CompareError(Vega3dError, ValueError):
     """Runs that cannot be compared; the message says why."""
 
 
@@ -115,8 +116,7 @@ def run(args: argparse.Namespace) -> int:
         },
         "flips": [flip._asdict() for flip in flips],
     }
-    text = json.dumps(finite(document), indent=1, allow_nan=False)
-    (args.out / "compare.json").write_text(text + "\n", encoding="utf-8")
+    write_json(args.out / "compare.json", finite(document))
     _print(changes, about, args.out)
     return 0
 

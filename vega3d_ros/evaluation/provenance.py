@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vega3d_ros import __version__
+from vega3d_ros.core.json_io import read_object
 from vega3d_ros.models.checkpoints.official.layout import card, is_official
 
 _PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
@@ -71,8 +71,7 @@ def _description(folder: Path) -> dict[str, Any]:
     """A model's ``model.json``, or what one would say of an official checkpoint."""
     file = folder / "model.json"
     if file.is_file():
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return settings
+        return read_object(file)
     return {"card": card(folder), "prior": {"seed": 0}} if is_official(folder) else {}
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.simulation.dataset import TRUTH_FILE
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-TRUTH_FILE = "truth.json"
-SEEN_PIXELS = 150
 COUNTED_PIXELS = 224 * 168
 
 
-class RunError(RuntimeError):
+class RunError(Vega3dError, RuntimeError):
     """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
 
 

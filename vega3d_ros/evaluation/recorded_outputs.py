@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.frames import sample_uniformly
-from vega3d_ros.evaluation.replies import nanoseconds, scene_objects, seconds
+from vega3d_ros.core.stamps import nanoseconds
+from vega3d_ros.evaluation.replies import scene_objects, seconds
 from vega3d_ros.sensing.bags.reader import open_bag, read_frames
 from vega3d_ros.sensing.image_decoding import image_to_rgb
 

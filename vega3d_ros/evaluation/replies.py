@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.objects import SceneObject
+from vega3d_ros.core.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,19 +105,12 @@ def seconds(duration: Any) -> float:
     return float(duration.sec) + float(duration.nanosec) * 1e-9
 
 
-def nanoseconds(stamp: Any) -> int:
-    """A Time message in nanoseconds."""
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
 def _scene_object(message: Any, frame_id: str) -> SceneObject:
-    place, turn, size = message.pose.pose.position, message.pose.pose.orientation, message.size
-    pose = SE3.from_quaternion((turn.x, turn.y, turn.z, turn.w), (place.x, place.y, place.z))
     return SceneObject(
         label=message.label,
         query=message.query,
         score=float(message.score),
-        box=Box3D(pose.translation, np.array([size.x, size.y, size.z]), pose.rotation),
+        box=Box3D.from_message(message.pose.pose, message.size),
         frame_id=frame_id,
         stamp_ns=nanoseconds(message.last_seen),
         covariance=np.array(message.pose.covariance, np.float64).reshape(6, 6),

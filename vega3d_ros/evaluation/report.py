@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
+from vega3d_ros.core.json_io import write_json
 from vega3d_ros.evaluation.metrics.intervals import (
     Estimate,
     macro_mean,
@@ -17,6 +17,7 @@ from vega3d_ros.evaluation.metrics.intervals import (
 )
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.sim_eval import Results, answerable
+from vega3d_ros.evaluation.summary import MEAN, METRES
 from vega3d_ros.simulation.questions import KINDS
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     Summary = dict[str, Estimate]
 
-METRES = "median centre error, m"
-MEAN_QA = "mean of the kinds"
 BEST_TOKEN = "best token on the object"  # noqa: S105 - no password
 _SHARES: tuple[tuple[str, Callable[[GroundingRow], float | bool | None]], ...] = (
     (BEST_TOKEN, lambda row: row.on_object),
@@ -85,7 +84,7 @@ def _answers(rows: Sequence[AnswerRow]) -> Summary:
         of_kind = [row for row in asked if row.kind == kind]
         groups.append(([row.score for row in of_kind], [row.clip for row in of_kind]))
         summary[kind] = mean_over_clips(*groups[-1])
-    summary[MEAN_QA] = macro_mean(groups)
+    summary[MEAN] = macro_mean(groups)
     lost = [row for row in rows if not answerable(row)]
     summary["unknown: said of unanswerable (right)"] = _share(lost, _said_unknown)
     summary["unknown: said of answerable (wrong)"] = _share(asked, _said_unknown)
@@ -168,7 +167,7 @@ def write(
         for name, summary in summaries.items()
     }
     document = {"settings": dict(settings), "figures": figures}
-    (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "report.json", document)
     rows = {
         result.name: {
             "answers": [asdict(row) for row in result.answers],
@@ -176,7 +175,7 @@ def write(
         }
         for result in results
     }
-    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    write_json(folder / "rows.json", rows, indent=None)
     return summaries
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, SEEN_PIXELS, RunError, load_truth
-from vega3d_ros.sensing.frame_assembly import stamp_ns
+from vega3d_ros.core.stamps import stamp_ns
+from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, RunError, load_truth
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
@@ -159,8 +158,8 @@ def _in_view(box: Box3D, scene: SceneRecord) -> bool:
 def _grounded(message: Any) -> dict[str, TrueObject]:
     found = {}
     for i, item in enumerate(message.objects):
-        pose, size = item.pose.pose, item.size
-        found[item.id or f"{item.label}_{i}"] = TrueObject(item.label, _box(pose, size))
+        box = Box3D.from_message(item.pose.pose, item.size)
+        found[item.id or f"{item.label}_{i}"] = TrueObject(item.label, box)
     return found
 
 
@@ -169,12 +168,6 @@ def _detections(message: Any) -> dict[str, TrueObject]:
     for i, item in enumerate(message.detections):
         if item.results:
             label = max(item.results, key=lambda r: r.hypothesis.score).hypothesis.class_id
-            box = _box(item.bbox.center, item.bbox.size)
+            box = Box3D.from_message(item.bbox.center, item.bbox.size)
             found[item.id or f"{label}_{i}"] = TrueObject(label, box)
     return found
-
-
-def _box(pose: Any, size: Any) -> Box3D:
-    place, turn = pose.position, pose.orientation
-    placed = SE3.from_quaternion((turn.x, turn.y, turn.z, turn.w), (place.x, place.y, place.z))
-    return Box3D(placed.translation, np.array([size.x, size.y, size.z]), placed.rotation)

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -34,7 +35,7 @@ _RUNTIME_BYTES = 900 << 20  # Python, torch, transformers and buffers of one pro
 _TRIES = 2
 
 
-class WorkersError(RuntimeError):
+class WorkersError(Vega3dError, RuntimeError):
     """Workers that cannot be started; the message says what would do."""
 
 

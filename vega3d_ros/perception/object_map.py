@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D, iou_axis_aligned
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _GATE = 11.345
 
 
-class ObjectMapOrderError(ValueError):
+class ObjectMapOrderError(Vega3dError, ValueError):
     """An update older than the one before; the message says what to do."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import lsq_linear
 from scipy.special import ndtr
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ OPPOSITE = {
 """What follows for (object, subject) from what holds for (subject, object); "inside" has none."""
 
 
-class RelationError(ValueError):
+class RelationError(Vega3dError, ValueError):
     """A relation that cannot be told; the message says why."""
 
 

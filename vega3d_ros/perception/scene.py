@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.objects import LONGEST_TEXT, Answer, SceneObject
 from vega3d_ros.core.token_grid import TokenGeometry, features, level, token_geometry
@@ -37,7 +38,7 @@ _TOLD_THRESHOLD = 0.3
 _MOST_TOLD = 32
 
 
-class PerceiverError(ValueError):
+class PerceiverError(Vega3dError, ValueError):
     """A clip or a question that cannot be used; the message says what to change."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
 
@@ -25,7 +26,7 @@ _CHOICES = {
 MAX_QUERIES = 256  # every one is searched for in every scene
 
 
-class ParameterError(ValueError):
+class ParameterError(Vega3dError, ValueError):
     """A parameter that cannot be used; the message names it and says what to set."""
 
 

@@ -6,6 +6,8 @@ import threading
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +23,7 @@ class Stage(IntEnum):
     DONE = 3
 
 
-class WorkError(RuntimeError):
+class WorkError(Vega3dError, RuntimeError):
     """A request that cannot be served.
 
     Attributes:

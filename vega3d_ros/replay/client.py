@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle_msgs.srv import GetState
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.srv import AskSpatial, ListObjects, QueryRelation
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CALL_S = 15.0
 
 
-class ClientError(RuntimeError):
+class ClientError(Vega3dError, RuntimeError):
     """A service that is not there or does not reply in time; the message names it."""
 
 

@@ -12,13 +12,13 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
+from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.evaluation.question_file import Plan, Question, RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
 from vega3d_ros.evaluation.replies import (
     RelationReply,
     Reply,
     RunResult,
-    nanoseconds,
     scene_objects,
 )
 from vega3d_ros.replay.client import ClientError, PerceptionClient

@@ -8,8 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+
+from vega3d_ros.core.stamps import time_fields
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -148,9 +151,7 @@ class Player:
         return False
 
     def _tick(self) -> None:
-        clock = Clock()
-        clock.clock.sec, clock.clock.nanosec = divmod(self._now_ns, 10**9)
-        self._clock.publish(clock)
+        self._clock.publish(Clock(clock=Time(**time_fields(self._now_ns))))
 
 
 def message_class(type_name: str) -> type[Any]:

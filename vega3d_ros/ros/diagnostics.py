@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from vega3d_ros.core.stamps import SECOND_NS
 from vega3d_ros.perception.worker import Status
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
 MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
-_SECOND_NS = 1_000_000_000
 
 LOSS_HINT = (
     "best-effort images above 512 KB are mostly lost with Fast DDS's defaults: start the camera "
@@ -57,14 +57,14 @@ class Meter:
 
     def recent_ns(self, now_ns: int) -> list[int]:
         """When events happened within the window; of very many, the last ones."""
-        return [at for at in self._recent if now_ns - at <= WINDOW_S * _SECOND_NS]
+        return [at for at in self._recent if now_ns - at <= WINDOW_S * SECOND_NS]
 
     def rate_hz(self, now_ns: int) -> float:
         """Events per second over the window, 0 where fewer than two fell into it."""
         recent = self.recent_ns(now_ns)
         if len(recent) < 2:
             return 0.0
-        return (len(recent) - 1) * _SECOND_NS / max(1, recent[-1] - recent[0])
+        return (len(recent) - 1) * SECOND_NS / max(1, recent[-1] - recent[0])
 
 
 class Health:
@@ -97,7 +97,7 @@ class Health:
             meter = self.meters.get(name)
         if meter is None or meter.last_ns is None:
             return None
-        return (time.monotonic_ns() - meter.last_ns) / _SECOND_NS
+        return (time.monotonic_ns() - meter.last_ns) / SECOND_NS
 
     def times(self, name: str) -> int:
         """How often something happened."""

@@ -13,6 +13,7 @@ from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion, Vecto
 from std_msgs.msg import Header
 
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.msg import GroundedObject, GroundedObjectArray, SpatialAnswer, SpatialRelation
 
 if TYPE_CHECKING:
@@ -26,23 +27,17 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.relations import Relation
     from vega3d_ros.ros.diagnostics import Verdict
 
-_SECOND_NS = 1_000_000_000
 UNKNOWN_ROTATION_RAD2 = math.pi**2
 
 
 def time_message(stamp_ns: int) -> Time:
     """Nanoseconds as a stamp."""
-    return Time(sec=stamp_ns // _SECOND_NS, nanosec=stamp_ns % _SECOND_NS)
+    return Time(**time_fields(stamp_ns))
 
 
 def duration_message(nanoseconds: int) -> Duration:
     """Nanoseconds as a duration."""
-    return Duration(sec=nanoseconds // _SECOND_NS, nanosec=nanoseconds % _SECOND_NS)
-
-
-def duration_ns(msg: Duration) -> int:
-    """A duration as nanoseconds."""
-    return int(msg.sec) * _SECOND_NS + int(msg.nanosec)
+    return Duration(**time_fields(nanoseconds))
 
 
 def header_message(clip: Clip, frame_id: str = "") -> Header:

@@ -16,13 +16,13 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from vega3d_ros.action import AskScene
+from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.settings import unfit_queries
 from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 from vega3d_ros.ros.messages import (
     answer_message,
     duration_message,
-    duration_ns,
     header_message,
     object_messages,
     reframe,
@@ -150,7 +150,7 @@ class Services:
             state = session.worker.state
             if state is None:
                 return
-            label, age_ns = request.label.strip().lower(), duration_ns(request.max_age)
+            label, age_ns = request.label.strip().lower(), nanoseconds(request.max_age)
             now_ns = self._node.get_clock().now().nanoseconds
             frame = state.scene.clip.output_frame
             found = [

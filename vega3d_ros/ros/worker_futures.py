@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.task import Future
 
+from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.work_item import WorkError, WorkItem
 from vega3d_ros.perception.worker import SceneState, Status, Worker
-from vega3d_ros.ros.messages import duration_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +93,8 @@ async def answer(
             node.get_logger().warning(f"a request was refused: {error!r}")
             raise WorkError(refusal, str(error)) from error
 
-    timeout_ns = duration_ns(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
-    ready = _freshness(node, duration_ns(request.max_age), wait=wait)
+    timeout_ns = nanoseconds(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
+    ready = _freshness(node, nanoseconds(request.max_age), wait=wait)
     work = WorkItem(run_checked, time.monotonic_ns() + timeout_ns, ready)
     signal = _Signal(node.executor)
     work.on_change = signal.set

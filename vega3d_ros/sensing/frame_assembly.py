@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vega3d_ros.core.frames import Camera, Frame, FrameError
+from vega3d_ros.core.stamps import SECOND_NS, stamp_ns
 from vega3d_ros.sensing.image_decoding import (
     ImageError,
     camera_from_info,
@@ -31,14 +32,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 MAX_WAITING = 32
-_SECOND_NS = 1_000_000_000
-STALE_NS = 2 * _SECOND_NS  # depth or camera_info that stopped arriving is not waited for
-POSE_LOST_NS = 5 * _SECOND_NS
-
-
-def stamp_ns(msg: Any) -> int:
-    """Acquisition stamp of a message, nanoseconds."""
-    return int(msg.header.stamp.sec) * _SECOND_NS + int(msg.header.stamp.nanosec)
+STALE_NS = 2 * SECOND_NS  # depth or camera_info that stopped arriving is not waited for
+POSE_LOST_NS = 5 * SECOND_NS
 
 
 class Assembled(NamedTuple):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, cast
 import cv2
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 dept
 _PNG = b"\x89PNG"
 
 
-class ImageError(ValueError):
+class ImageError(Vega3dError, ValueError):
     """An image message that cannot be read; the message names the field and the remedy."""
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3, GeometryError
+from vega3d_ros.core.stamps import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,7 @@ _SOON_NS = 2_000_000_000  # samples later than this are not on their way any mor
 _MAX_DEPTH = 1000  # as tf2; only a loop of frames is this deep
 
 
-class TransformError(RuntimeError):
+class TransformError(Vega3dError, RuntimeError):
     """A transform that is not known at the wanted stamp.
 
     Attributes:
@@ -155,8 +157,7 @@ def to_se3(transform: Any) -> SE3:
     Raises:
         GeometryError: If it is not a rigid transform.
     """
-    q, t = transform.rotation, transform.translation
-    return SE3.from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+    return SE3.from_fields(transform.translation, transform.rotation)
 
 
 def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
@@ -168,7 +169,7 @@ def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) ->
     refusals = []
     for item in message.transforms:
         parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
-        stamp_ns = item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec
+        stamp_ns = nanoseconds(item.header.stamp)
         try:
             sample = _checked(parent, child, item.transform)
         except GeometryError as error:

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,7 +29,7 @@ _LOOKAHEAD_M = 0.3
 _SWEEP_RAD = np.radians(150)
 
 
-class CameraPathError(ValueError):
+class CameraPathError(Vega3dError, ValueError):
     """A home that cannot be driven through."""
 
 

@@ -14,9 +14,9 @@ from vega3d_ros.core.arguments import natural, positive
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.simulation.camera_path import CameraPathError
 from vega3d_ros.simulation.clips import generate
+from vega3d_ros.simulation.dataset import TRUTH_FILE
 from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
 from vega3d_ros.simulation.recording import (
-    TRUTH_FILE,
     RecordingError,
     RecordingOptions,
     record,

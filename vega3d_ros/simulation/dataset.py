@@ -32,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.json_io import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +44,11 @@ if TYPE_CHECKING:
 
 CLIPS_PER_SHARD = 50
 FRAME_ID = "camera_color_optical_frame"
+TRUTH_FILE = "truth.json"  # beside a recorded drive
 _ARRAYS = ("rgb", "depth", "instance")
 
 
-class DatasetError(ValueError):
+class DatasetError(Vega3dError, ValueError):
     """A folder of clips that is missing, empty or damaged; the message says which file."""
 
 
@@ -81,9 +84,9 @@ def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[Cli
     base.parent.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(f"{base}.{name}.npy", np.stack([getattr(clip, name) for clip in clips]))
-    partial = base.with_name(base.name + ".json.partial")
-    partial.write_text(json.dumps([clip.truth for clip in clips], separators=(",", ":")))
-    return partial.replace(f"{base}.json")
+    file = base.with_name(f"{base.name}.json")
+    write_json(file, [clip.truth for clip in clips], indent=None)
+    return file
 
 
 class ClipDataset:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -62,7 +64,7 @@ MODELS: dict[str, tuple[str, str]] = {
 """Label and place ("floor", "wall", "top" of something) of each model; others are ignored."""
 
 
-class FurnitureError(ValueError):
+class FurnitureError(Vega3dError, ValueError):
     """A furniture folder that cannot be used; the message says what is missing."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.simulation.furniture import (
     HELDOUT_MODELS,
     HELDOUT_VARIANT,
@@ -37,7 +38,7 @@ _SURFACES = frozenset({"table", "desk", "nightstand", "cabinet"})
 _FREE_STANDING = frozenset({"chair", "table", "box", "ball", "trash bin", "plant"})
 
 
-class RoomError(ValueError):
+class RoomError(Vega3dError, ValueError):
     """A room that cannot be planned."""
 
 

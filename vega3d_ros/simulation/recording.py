@@ -7,7 +7,6 @@ is where tf2 interpolates it to be, and the truth's poses are taken from there.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +23,15 @@ from rosbags.interfaces import (
 )
 from rosbags.typesys import Stores, get_typestore
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.stamps import time_fields
+from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL
 from vega3d_ros.sensing.bags.reader import BagWriter
 from vega3d_ros.simulation.camera_path import TICK_S, drive
 from vega3d_ros.simulation.clips import truth_record
-from vega3d_ros.simulation.dataset import FRAME_ID
+from vega3d_ros.simulation.dataset import FRAME_ID, TRUTH_FILE
 from vega3d_ros.simulation.planning import plan_home
 from vega3d_ros.simulation.question_sampling import sample_questions
 from vega3d_ros.simulation.referring import make_referring
@@ -43,17 +46,15 @@ if TYPE_CHECKING:
     from vega3d_ros.simulation.furniture import FurnitureFolder
     from vega3d_ros.simulation.renderer import View
 
-TRUTH_FILE = "truth.json"
 _START_NS = 1_700_000_000 * 10**9
 _TICK_NS = round(TICK_S * 1e9)
 _LEAD_S = 0.2
 # Images do not fall on the ticks of /tf, as they would not on a robot.
 _OFFSET_NS = 7_000_000
 _STORE = get_typestore(Stores.ROS2_JAZZY)
-_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
-class RecordingError(ValueError):
+class RecordingError(Vega3dError, ValueError):
     """A recording that cannot be made as asked; the message says what to change."""
 
 
@@ -89,7 +90,7 @@ def _message(name: str, **fields: Any) -> Any:
 
 
 def _header(stamp_ns: int, frame_id: str) -> Any:
-    time = _message("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    time = _message("builtin_interfaces/msg/Time", **time_fields(stamp_ns))
     return _message("std_msgs/msg/Header", stamp=time, frame_id=frame_id)
 
 
@@ -132,7 +133,7 @@ class _Rig:
 
     @property
     def camera_from_optical(self) -> SE3:
-        return SE3(_OPTICAL, np.zeros(3))
+        return SE3(BODY_FROM_OPTICAL, np.zeros(3))
 
     def optical_at(self, since_start_ns: int) -> SE3:
         """Map from the optical frame, as tf2 would interpolate it."""
@@ -215,7 +216,7 @@ def record(
     truth: dict[str, Any] = {"split": split, "seed": seed, "index": 0}
     truth |= truth_record(home, camera, stamps, poses, visible)
     truth |= _ask(truth, rng, since[0] * 1e-9)
-    (Path(folder) / TRUTH_FILE).write_text(json.dumps(truth))
+    write_json(Path(folder) / TRUTH_FILE, truth, indent=None)
     yield 1.0
 
 

@@ -20,6 +20,7 @@ os.environ.setdefault("LP_NUM_THREADS", "0")
 
 import mujoco
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.simulation.furniture import VARIANTS, FurnitureFolder, variant_scale
 from vega3d_ros.simulation.primitives import MAX_PARTS, Part
@@ -42,7 +43,7 @@ _GEOM_TYPES = {
 }
 
 
-class RenderError(RuntimeError):
+class RenderError(Vega3dError, RuntimeError):
     """Rendering is impossible on this machine or for this room; the message says what to do."""
 
 

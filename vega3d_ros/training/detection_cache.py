@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 
 from vega3d_ros.core.frames import Clip
+from vega3d_ros.core.json_io import replacing
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
 from vega3d_ros.perception.keyframe_cache import FusedFrame
 from vega3d_ros.perception.perceiver import Perceiver, Scene
@@ -70,9 +71,8 @@ class Findings:
 
     def save(self, file: Path) -> None:
         """Write everything to an ``.npz``; the file is never half written."""
-        partial = file.with_suffix(".partial.npz")
-        np.savez(partial, **vars(self))
-        partial.replace(file)
+        with replacing(file) as scratch:
+            np.savez(scratch, **vars(self))
 
     @classmethod
     def load(cls, file: Path) -> Findings:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.json_io import replacing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class TrainingError(RuntimeError):
+class TrainingError(Vega3dError, RuntimeError):
     """Training cannot start or go on; the message says what to change."""
 
 
@@ -79,9 +82,8 @@ class _Run:
             "modules": {key: module.state_dict() for key, module in self.modules.items()},
             "optimizer": self.optimizer.state_dict(),
         }
-        partial = self.file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.file)
+        with replacing(self.file) as scratch:
+            torch.save(state, scratch)
 
     def descend(self, losses: Mapping[str, Tensor], rate: float) -> None:
         """One optimiser step."""

@@ -7,7 +7,6 @@ frames.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, 
 from rich.progress import track
 from torch import nn
 
+from vega3d_ros.core.json_io import write_json
 from vega3d_ros.models.priors.base import PriorConfig  # noqa: TC001  (settings files are read by type)
 from vega3d_ros.models.priors.images import fit_images
 from vega3d_ros.models.priors.wan.prior import WanPrior
@@ -120,7 +120,7 @@ def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path
     heldout = frame_latents(codec, frames, frames.heldout, config)
     heldout = (heldout - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
     report |= flow_report(transformer, heldout, config)
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "report.json", report)
 
     codec.write_back(vae)
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())

@@ -6,7 +6,6 @@ label, colour and box off each token. It is then frozen, as the official recipe 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
 )
 
+from vega3d_ros.core.json_io import read_json, write_json
 from vega3d_ros.core.token_grid import features
 from vega3d_ros.models.grounders.token_head import box_coding as encoding
 from vega3d_ros.models.grounders.token_head.losses import box_loss
@@ -187,7 +187,7 @@ def train_semantic(
     optimise("semantic", modules, loss_at, settings.schedule, out, resume=resume)
     tower.eval()
     save_file({k: v.cpu() for k, v in tower.state_dict().items()}, out / TOWER_FILE)
-    (out / _LABELS_FILE).write_text(json.dumps(labels))
+    write_json(out / _LABELS_FILE, labels)
 
 
 def new_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
@@ -201,5 +201,5 @@ def new_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
 
 def read_labels(out: Path) -> list[str]:
     """The labels that a finished run learned."""
-    labels: list[str] = json.loads((out / _LABELS_FILE).read_text())
+    labels: list[str] = read_json(out / _LABELS_FILE)
     return labels

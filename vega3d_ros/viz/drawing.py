@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,7 +42,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _COLORMAP = cv2.COLORMAP_INFERNO
 
 
-class DrawingError(ValueError):
+class DrawingError(Vega3dError, ValueError):
     """Something that cannot be drawn; the message says what was given and what is expected."""
 
 

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _NUMBERED = re.compile(r"(scene)?[\d_]+")
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(Vega3dError, ValueError):
     """Data, predictions or settings that cannot be used; the message says what to do."""
 
 

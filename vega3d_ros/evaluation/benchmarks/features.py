@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from vega3d_ros.core.json_io import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,6 @@ class KeptPrior:
         except (OSError, SafetensorError, KeyError):
             # Not there yet, or written in part by a run that was killed.
             tokens = self._prior.encode(images, stamps_ns).to(self._dtype).cpu()
-            scratch = path.with_suffix(f".{os.getpid()}")
-            save_file({"tokens": tokens.contiguous()}, scratch)
-            scratch.replace(path)
+            with replacing(path) as scratch:
+                save_file({"tokens": tokens.contiguous()}, scratch)
         return tokens.to(images.device).float()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -53,7 +55,7 @@ _LITERALS = frozenset({
 _NUMERIC = "biuf"
 
 
-class PlainPickleError(ValueError):
+class PlainPickleError(Vega3dError, ValueError):
     """A file that is no pickle of plain data."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
+
+from vega3d_ros.core.json_io import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def write(
         for candidate, found in figures.items()
     }
     document = {"settings": dict(settings), "figures": plain}
-    (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "report.json", document)
 
 
 def _names(figures: Figures, headline: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.json_io import replacing
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, Question
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ class Predictions:
         rows = read_predictions(self.path) if self.path.exists() else []
         self.done = {str(row.get(key)) for row in rows}
         # A line that was cut short by an interruption goes.
-        _write(self.path, rows)
+        with replacing(self.path) as scratch:
+            scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     @staticmethod
     def _check(path: Path, settings: Mapping[str, Any]) -> None:
@@ -150,12 +152,6 @@ class Predictions:
         """Append the rows of a scene."""
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    scratch.replace(path)
 
 
 def read_predictions(path: Path) -> list[Row]:

@@ -7,7 +7,7 @@ import numpy as np
 NUMERIC_KINDS = frozenset({"count", "absolute_distance", "size"})
 UNKNOWN = "unknown"
 # VSI-Bench's ten thresholds; the answer counts at each where |p - g| / g <= 1 - threshold.
-_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 def relative_accuracy(predicted: float, truth: float) -> float:
@@ -20,7 +20,7 @@ def relative_accuracy(predicted: float, truth: float) -> float:
         return float(predicted == 0)
     error = abs(predicted - truth) / abs(truth)
     # Rounding must not decide at a threshold: 1 - 0.95 is not 0.05.
-    return float(np.mean(error <= 1 - _THRESHOLDS + 1e-9))
+    return float(np.mean(error <= 1 - THRESHOLDS + 1e-9))
 
 
 def answer_score(kind: str, predicted: str, truth: str) -> float:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vega3d_ros.evaluation.metrics.intervals import NOTHING, macro_mean, mean_over_clips
-from vega3d_ros.evaluation.metrics.simulated import relative_accuracy
+from vega3d_ros.evaluation.metrics.simulated import THRESHOLDS, relative_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +31,6 @@ NUMBERS = (
     "object_size_estimation",
     "room_size_estimation",
 )
-_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 # fmt: off
 _NUMBER_WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -62,7 +59,7 @@ def score(question_type: str, prediction: str, truth: str) -> float:
         return 0.0
     if right == 0:  # where the official code stops with an error
         return float(said == 0)
-    return float((abs(said - right) / right <= 1 - _THRESHOLDS).mean())
+    return float((abs(said - right) / right <= 1 - THRESHOLDS).mean())
 
 
 def _number(text: str) -> float | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,7 +21,7 @@ GIB = 2**30
 CUDA_BYTES = GIB // 2
 
 
-class DeviceError(ValueError):
+class DeviceError(Vega3dError, ValueError):
     """A model that does not fit; the message holds the numbers and says what to change."""
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vega3d_ros import __version__
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.models.checkpoints.device_memory import require
 from vega3d_ros.models.checkpoints.memory_estimate import (
     UNKNOWN,
@@ -57,7 +58,7 @@ Network = TypeVar("Network", bound=nn.Module)
 _OBJECTS_FILE = "objects.safetensors"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Vega3dError, ValueError):
     """A model folder that cannot be used; the message names the file and the remedy."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat
@@ -20,7 +21,7 @@ _LARGEST_SIDE = 8192
 T = TypeVar("T", FusionConfig, PromptFormat)
 
 
-class ModelConfigError(ValueError):
+class ModelConfigError(Vega3dError, ValueError):
     """A ``model.json`` that describes no model; the message names what is wrong with it."""
 
 

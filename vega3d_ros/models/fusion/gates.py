@@ -14,13 +14,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
 
-class FusionError(ValueError):
+class FusionError(Vega3dError, ValueError):
     """A fusion method or its input that cannot be used; the message says what to do."""
 
 

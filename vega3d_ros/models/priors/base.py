@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -16,7 +18,7 @@ Mode = Literal["frames", "clip"]
 MAX_TEXT_LENGTH = 4096  # Wan's is 512
 
 
-class PriorError(ValueError):
+class PriorError(Vega3dError, ValueError):
     """A prior, its settings or its input that cannot be used; the message says what to do."""
 
 

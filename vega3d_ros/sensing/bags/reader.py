@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
@@ -39,7 +40,7 @@ _DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 _COLOR_ENCODINGS = ("rgb", "bgr", "mono8", "8UC", "bayer", "yuv", "nv12", "nv21", "uyvy", "yuyv")
 
 
-class BagError(ValueError):
+class BagError(Vega3dError, ValueError):
     """A recording that cannot be used as asked; the message says what is wrong and what to do."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.models.priors.base import PriorConfig
 
@@ -26,7 +27,7 @@ _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 
 
-class OfficialError(ValueError):
+class OfficialError(Vega3dError, ValueError):
     """An official checkpoint that cannot be used; the message names the file and the remedy."""
 
 

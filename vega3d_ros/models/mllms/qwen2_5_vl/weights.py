@@ -11,6 +11,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -23,7 +25,7 @@ OURS = "generative_"
 """What VEGA-3D's own tensors in an official checkpoint begin with."""
 
 
-class WeightsError(ValueError):
+class WeightsError(Vega3dError, ValueError):
     """A folder that does not hold a whole Qwen2.5-VL; the message says what is wrong."""
 
 
