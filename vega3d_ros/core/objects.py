@@ -50,6 +50,11 @@ class SceneObject:
     depth_coverage: float
     id: str = ""
 
+    @classmethod
+    def certain(cls, label: str, box: Box3D, frame_id: str) -> SceneObject:
+        """An object whose label and box are exactly known, as in ground truth."""
+        return cls(label, label, 1.0, box, frame_id, 0, np.zeros((6, 6)), True, 1, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.core.token_grid import level
+from vega3d_ros.core.token_grid import level_pose
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
 from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer, labels
-from vega3d_ros.simulation.questions import SEEN_PIXELS
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:
@@ -142,5 +142,4 @@ class _Place:
 
 
 def _levelled(truth: Mapping[str, Any], frame: int) -> SE3:
-    fixed_from_level = level(SE3.from_matrix(truth["poses"][frame]))[1]
-    return fixed_from_level if fixed_from_level is not None else SE3.identity()
+    return level_pose(SE3.from_matrix(truth["poses"][frame]))

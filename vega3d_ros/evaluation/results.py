@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D, iou_axis_aligned, iou_oriented
-from vega3d_ros.core.token_grid import level
+from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL, level_pose
 from vega3d_ros.evaluation.metrics.simulated import answer_score
 from vega3d_ros.evaluation.question_file import Truth
 from vega3d_ros.evaluation.replies import Reply
@@ -280,10 +280,8 @@ def _score_objects(
 def _level(scene: SceneRecord) -> SE3:
     """The levelled newest camera in the scene's frame."""
     if scene.pose is not None and scene.frame_id != scene.camera_frame:
-        fixed_from_level = level(scene.pose)[1]
-        assert fixed_from_level is not None
-        return fixed_from_level
-    return SE3(level(None)[0].T, np.zeros(3))
+        return level_pose(scene.pose)
+    return SE3(BODY_FROM_OPTICAL.T, np.zeros(3))
 
 
 def typical_place(rows: Sequence[ObjectRow]) -> Box3D | None:

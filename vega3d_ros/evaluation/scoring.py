@@ -94,8 +94,8 @@ def true_relation(
         return None
     frame = truth.fixed_frame
     return relate(
-        _certain(subject, frame),
-        _certain(object_, frame),
+        SceneObject.certain(subject.label, subject.box, frame),
+        SceneObject.certain(object_.label, object_.box, frame),
         Viewpoint.camera(frame, map_from_camera),
     )
 
@@ -149,18 +149,3 @@ def _match_label(
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         if apart[row, column] <= MATCH_M
     ]
-
-
-def _certain(item: TrueObject, frame_id: str) -> SceneObject:
-    return SceneObject(
-        label=item.label,
-        query=item.label,
-        score=1.0,
-        box=item.box,
-        frame_id=frame_id,
-        stamp_ns=0,
-        covariance=np.zeros((6, 6)),
-        orientation_estimated=True,
-        observations=1,
-        depth_coverage=1.0,
-    )

@@ -11,8 +11,8 @@ from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.simulation.dataset import to_clip
-from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:

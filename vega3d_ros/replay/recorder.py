@@ -6,18 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.replay.node_process import share_folder
 from vega3d_ros.replay.player import message_class
+from vega3d_ros.sensing.bags.qos import offered_qos
 from vega3d_ros.sensing.bags.reader import BagWriter
 
 if TYPE_CHECKING:
@@ -58,7 +51,9 @@ class Recorder:
         self.counts = dict.fromkeys(topics, 0)
         for topic, type_name in topics.items():
             qos = _requested(node, topic, keep=topic in latched)
-            self._writer.add_topic(topic, type_name, [_offered(keep=topic in latched)])
+            self._writer.add_topic(
+                topic, type_name, [offered_qos(latched=topic in latched, depth=_DEPTH)]
+            )
             node.create_subscription(
                 message_class(type_name), topic, self._callback(topic), qos, raw=True
             )
@@ -104,19 +99,4 @@ def _requested(node: Node, topic: str, *, keep: bool) -> QoSProfile:
         depth=_DEPTH,
         reliability=ReliabilityPolicy.BEST_EFFORT if unreliable else ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE,
-    )
-
-
-def _offered(*, keep: bool) -> Qos:
-    never = QosTime(2**31 - 1, 10**9 - 1)
-    return Qos(
-        QosHistory.KEEP_LAST,
-        _DEPTH,
-        QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL if keep else QosDurability.VOLATILE,
-        never,
-        never,
-        QosLiveliness.AUTOMATIC,
-        never,
-        False,
     )

@@ -34,11 +34,11 @@ import numpy as np
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera, Clip, Frame
-from vega3d_ros.core.geometry import SE3
-from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.json_io import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,7 +85,8 @@ def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[Cli
     for name in _ARRAYS:
         np.save(f"{base}.{name}.npy", np.stack([getattr(clip, name) for clip in clips]))
     file = base.with_name(f"{base.name}.json")
-    write_json(file, [clip.truth for clip in clips], indent=None)
+    with replacing(file) as scratch:
+        scratch.write_text(json.dumps([clip.truth for clip in clips], separators=(",", ":")))
     return file
 
 
@@ -151,6 +152,11 @@ class ClipDataset:
     def frames(self, index: int) -> Clip:
         """A clip as the perceiver takes it, with depth at the image's size and poses in map."""
         return to_clip(self[index])
+
+
+def truth_box(item: Mapping[str, Any]) -> Box3D:
+    """The box of an object of a truth record, in the frame of its fields."""
+    return Box3D.upright(item["center"], item["size"], item["yaw"])
 
 
 def to_clip(record: ClipRecord) -> Clip:

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.core.frames import Frame, KeyframePolicy
-from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.perception.relations import OPPOSITE, Viewpoint, relate
-from vega3d_ros.simulation.questions import GLIMPSED_PIXELS, SEEN_PIXELS, Witness, make_questions
+from vega3d_ros.simulation.questions import make_questions
+from vega3d_ros.simulation.visibility import GLIMPSED_PIXELS, SEEN_PIXELS, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.simulation.questions import Question, VisibleObject
+    from vega3d_ros.simulation.questions import Question
+    from vega3d_ros.simulation.visibility import VisibleObject
 
 CLIP_LENGTH = 8
 LAG_S = (0.1, 1.2)
@@ -204,23 +206,8 @@ def _relation(
 
 def _direction(subject: VisibleObject, object_: VisibleObject, map_from_camera: SE3) -> str | None:
     found = relate(
-        _certain(subject.label, subject.box),
-        _certain(object_.label, object_.box),
+        SceneObject.certain(subject.label, subject.box, "map"),
+        SceneObject.certain(object_.label, object_.box, "map"),
         Viewpoint.camera("map", map_from_camera),
     )
     return next((word for word in found.predicates if word in _DIRECTIONS), None)
-
-
-def _certain(label: str, box: Box3D) -> SceneObject:
-    return SceneObject(
-        label=label,
-        query=label,
-        score=1.0,
-        box=box,
-        frame_id="map",
-        stamp_ns=0,
-        covariance=np.zeros((6, 6)),
-        orientation_estimated=True,
-        observations=1,
-        depth_coverage=1.0,
-    )

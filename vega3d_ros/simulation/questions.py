@@ -16,10 +16,8 @@ import numpy as np
 
 from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import PRIMITIVES
-from vega3d_ros.simulation.referring import Referring, make_referring
 from vega3d_ros.simulation.visibility import (
     GLIMPSED_PIXELS,
-    SEEN_PIXELS,
     Speaker,
     VisibleObject,
     Witness,
@@ -29,21 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "GLIMPSED_PIXELS",
-    "KINDS",
-    "SEEN_PIXELS",
-    "UNKNOWN",
-    "Question",
-    "Referring",
-    "VisibleObject",
-    "Witness",
-    "direction",
-    "make_questions",
-    "make_referring",
-    "plural",
-]
 
 UNKNOWN = "unknown"
 KINDS = (

@@ -13,14 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
@@ -28,6 +20,7 @@ from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.json_io import write_json
 from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL
+from vega3d_ros.sensing.bags.qos import offered_qos
 from vega3d_ros.sensing.bags.reader import BagWriter
 from vega3d_ros.simulation.camera_path import TICK_S, drive
 from vega3d_ros.simulation.clips import truth_record
@@ -230,17 +223,6 @@ def _ask(truth: dict[str, Any], rng: np.random.Generator, first_image_s: float) 
 
 
 def _add_topics(bag: BagWriter, *, compressed: bool) -> dict[str, str]:
-    latched = Qos(
-        QosHistory.KEEP_LAST,
-        1,
-        QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL,
-        QosTime(0, 0),
-        QosTime(0, 0),
-        QosLiveliness.AUTOMATIC,
-        QosTime(0, 0),
-        avoid_ros_namespace_conventions=False,
-    )
     kind = "sensor_msgs/msg/CompressedImage" if compressed else "sensor_msgs/msg/Image"
     topics = {
         "image": "/camera/image_raw" + ("/compressed" if compressed else ""),
@@ -251,7 +233,7 @@ def _add_topics(bag: BagWriter, *, compressed: bool) -> dict[str, str]:
     bag.add_topic(topics["depth"], kind)
     bag.add_topic(topics["info"], "sensor_msgs/msg/CameraInfo")
     bag.add_topic("/tf", "tf2_msgs/msg/TFMessage")
-    bag.add_topic("/tf_static", "tf2_msgs/msg/TFMessage", [latched])
+    bag.add_topic("/tf_static", "tf2_msgs/msg/TFMessage", [offered_qos(latched=True)])
     return topics
 
 

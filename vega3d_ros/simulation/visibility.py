@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.core.geometry import Box3D
+from vega3d_ros.simulation.dataset import truth_box
 from vega3d_ros.simulation.rooms import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from vega3d_ros.core.geometry import Box3D
 
 SEEN_PIXELS = 150
 """Of an image of 224 x 168."""
@@ -95,7 +97,7 @@ class Witness:
                 item["id"],
                 item["label"],
                 item["color"],
-                Box3D.upright(item["center"], item["size"], item["yaw"]),
+                truth_box(item),
                 np.asarray(item["visible_pixels"], dtype=np.int64),
             )
             for item in objects
