@@ -60,6 +60,11 @@ SEEN_RATE: dict[str, float] = {
 }
 
 
+def visible_objects(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The objects of a truth record that are seen or glimpsed in any frame."""
+    return [item for item in objects if max(item["visible_pixels"]) >= GLIMPSED_PIXELS]
+
+
 @dataclass(frozen=True, eq=False)
 class VisibleObject:
     """An object of a truth record as a viewer knows it.
