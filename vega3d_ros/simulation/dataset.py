@@ -46,10 +46,11 @@ CLIPS_PER_SHARD = 50
 FRAME_ID = "camera_color_optical_frame"
 TRUTH_FILE = "truth.json"  # beside a recorded drive
 _ARRAYS = ("rgb", "depth", "instance")
+_REMEDY = "delete the shard's JSON and generate the shard again"
 
 
 class DatasetError(Vega3dError, ValueError):
-    """A folder of clips that is missing, empty or damaged; the message says which file."""
+    """A folder of clips that is missing, empty or damaged; the message names the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ def shard_path(folder: str | Path, split: str, number: int) -> Path:
 
 
 def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[ClipRecord]) -> Path:
-    """Write a shard; its JSON comes last and at once, so that readers never see half a shard.
+    """Write a shard, its JSON last and as a whole: a reader never sees half a shard.
 
     Returns:
         Path of the JSON.
@@ -114,7 +115,7 @@ class ClipDataset:
             try:
                 truths = json.loads(path.read_text())
             except ValueError as error:
-                msg = f"{path} is not valid JSON ({error}); delete the shard and generate it again"
+                msg = f"{path} is not valid JSON ({error}); {_REMEDY}"
                 raise DatasetError(msg) from error
             self.truths += truths
             self._where += [(number, i) for i in range(len(truths))]
@@ -131,11 +132,11 @@ class ClipDataset:
             try:
                 arrays[name] = np.load(f"{base}.{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:  # noqa: PERF203
-                msg = f"{base}.{name}.npy cannot be read ({error}); generate the shard again"
+                msg = f"{base}.{name}.npy cannot be read ({error}); {_REMEDY}"
                 raise DatasetError(msg) from error
         clips = sum(where[0] == number for where in self._where)
         if any(len(array) != clips for array in arrays.values()):
-            msg = f"{base}: arrays and JSON differ in length; generate the shard again"
+            msg = f"{base}: arrays and JSON differ in length; {_REMEDY}"
             raise DatasetError(msg)
         return arrays
 
@@ -150,7 +151,7 @@ class ClipDataset:
         )
 
     def frames(self, index: int) -> Clip:
-        """A clip as the perceiver takes it, with depth at the image's size and poses in map."""
+        """A clip with depth at the images' size and poses in map."""
         return to_clip(self[index])
 
 
@@ -160,7 +161,7 @@ def truth_box(item: Mapping[str, Any]) -> Box3D:
 
 
 def to_clip(record: ClipRecord) -> Clip:
-    """Frames of a record: each depth value stands for the 2 x 2 pixels it was taken from."""
+    """Frames of a record; each depth value fills the 2 x 2 pixels it was taken from."""
     truth = record.truth
     camera = Camera(**truth["camera"])
     frames = []
