@@ -163,8 +163,8 @@ CLIPS = [simulated(i) for i in range(30)]
 TRAINING = [simulated(i, "train") for i in range(60)]
 
 
-def scores(candidate, clips=CLIPS):
-    *_, (results,) = evaluate([candidate], clips)
+def scores(respondent, clips=CLIPS):
+    *_, (results,) = evaluate([respondent], clips)
     return report.summarise(results)
 
 

@@ -29,29 +29,28 @@ _WIDTH_PX = 448
 
 
 def choose_scenes(
-    outcome: RecordedOutputs,
+    outputs: RecordedOutputs,
     frames: Mapping[int, Frame],
     shown: Mapping[int, float],
     count: int = COLUMNS,
 ) -> list[PublishedScene]:
-    """The scenes to show: from each part of the drive the one whose frame shows the most.
+    """The scenes to show: from each part of the recording the one whose frame shows most.
 
     Scenes with a picture of the gate are preferred.
 
     Args:
-        outcome: With the scenes to choose from.
+        outputs: The published scenes.
         frames: By stamp.
-        shown: How much each frame really shows, by stamp; where that is not known, what was found
-            in it decides.
-        count: Parts of the drive.
+        shown: ``Truth.shown``; where it is unknown, the found objects decide.
+        count: Number of parts.
     """
 
     def worth(scene: PublishedScene) -> float:
         known = shown.get(scene.stamp_ns)
         return _visible(scene, frames[scene.stamp_ns]) if known is None else known
 
-    known = [scene for scene in outcome.scenes if scene.stamp_ns in frames]
-    scenes = [scene for scene in known if scene.stamp_ns in outcome.gates] or known
+    known = [scene for scene in outputs.scenes if scene.stamp_ns in frames]
+    scenes = [scene for scene in known if scene.stamp_ns in outputs.gates] or known
     if not scenes:
         return []
     first, last = scenes[0].stamp_ns, scenes[-1].stamp_ns
@@ -66,7 +65,7 @@ def choose_scenes(
 
 
 def _visible(scene: PublishedScene, frame: Frame) -> float:
-    """Sum of the scores of the objects whose centres are in the picture."""
+    """Sum of the scores of the objects with their centres in the image."""
     if frame.camera is None:
         return 0.0
     total = 0.0
@@ -85,7 +84,7 @@ def frames_picture(
     gates: Mapping[int, Image],
     start_ns: int,
 ) -> Image | None:
-    """Frames with their 3D boxes, each above where the gate listened; None without scenes."""
+    """Frames with their 3D boxes, each above its gate image; None without scenes."""
     if not scenes:
         return None
     boxes, heat, captions = [], [], []

@@ -43,12 +43,12 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     """Write the report on all recordings under a run's folder.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         made_with: Versions, model, command, hardware, seeds.
-        title: Of the report.
+        title: Title of the report.
 
     Returns:
-        What ``results.json`` holds.
+        The contents of ``results.json``.
     """
     records, rows = read_run(folder)
     summary = summarise(rows)
@@ -86,7 +86,7 @@ def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
 
 
 def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The worst cases that have a picture: as many answers as objects, as far as there are."""
+    """The worst cases with a picture, as many answers as objects where possible."""
     cases = [
         {**case, "folder": name}
         for name, record in records.items()
@@ -102,7 +102,7 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was asked where no truth is known, evenly over all; at most as many as worst cases."""
+    """At most ``WORST`` answers without a known truth, evenly over all."""
     cases = [
         {**case, "folder": name}
         for name, record in records.items()
@@ -120,7 +120,7 @@ def cell(name: str, estimate: Estimate) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not know."""
+    """The value with null for NaN and infinity, which JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -133,7 +133,7 @@ def finite(value: Any) -> Any:
 def _figures(
     title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
 ) -> Section:
-    """A table of figures of the model beside those that never look."""
+    """A table of figures of the model beside the baselines."""
     rows, bars = [], []
     for name, figure in figures.items():
         cells = (cell(name, estimate) for estimate in figure)

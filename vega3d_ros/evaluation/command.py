@@ -1,4 +1,4 @@
-"""``vega3d evaluate``: a model on recordings, or on simulated clips it has never seen."""
+"""``vega3d evaluate``: a model on recordings or on simulated clips."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from vega3d_ros.core.errors import Vega3dError
 
 EPILOG = """\
-vega3d evaluate BAG... --model M      recordings, through the very code that the node runs
+vega3d evaluate BAG... --model M      recordings, through the node's code
 vega3d evaluate M --split heldout     simulated clips, beside baselines
 """
 
 
 class ArgumentError(Vega3dError, ValueError):
-    """Arguments that do not go together; the message says which."""
+    """Arguments that contradict each other; the message says which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

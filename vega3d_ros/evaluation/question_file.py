@@ -1,4 +1,4 @@
-"""What is asked during a drive, and what the right answers are where the truth is known."""
+"""The questions of a recording, and their true answers where they are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTED_PIXELS = 224 * 168
 
 
 class RunError(Vega3dError, RuntimeError):
-    """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
+    """A live or offline run that cannot continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Question:
     """A question for ``~/ask``.
 
     Attributes:
-        text: As asked.
-        ask_at_s: When, seconds after the first message of the recording.
-        kind: As in the truth record; empty where unknown.
+        text: The question.
+        ask_at_s: When to ask it, seconds after the first message of the recording.
+        kind: Kind in the truth record; empty if unknown.
         answer: The true answer; None where unknown.
     """
 
@@ -46,9 +46,9 @@ class RelationQuestion:
     """A question for ``~/query_relation``, seen from the camera.
 
     Attributes:
-        subject: Description of the thing to place.
-        object: Description of the thing to place it against.
-        ask_at_s: When, seconds after the first message of the recording.
+        subject: Description of the subject.
+        object: Description of the object.
+        ask_at_s: When to ask it, seconds after the first message of the recording.
         subject_id: The true subject; empty where unknown.
         object_id: The true object; empty where unknown.
     """
@@ -62,17 +62,17 @@ class RelationQuestion:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a simulated drive.
+    """The ground truth of a simulated recording.
 
     Attributes:
         fixed_frame: Frame of the boxes.
         objects: True objects by id.
-        seen: Ids of those that the camera ever saw well.
-        questions: To ask, with their answers.
-        relations: To ask.
-        shown: For each image, by stamp: how many objects it shows well, and as the fraction, how
-            much of it they fill.
-        pixels: For each image, by stamp: how much of each object it shows, pixels of an image of
+        seen: Ids of the objects that are seen in any image.
+        questions: Questions with their answers.
+        relations: Questions of relations.
+        shown: For each image, by stamp: the number of objects seen in it plus the share of the
+            image that objects fill.
+        pixels: For each image, by stamp: visible pixels of each object, scaled to an image of
             224 x 168.
     """
 

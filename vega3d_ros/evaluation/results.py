@@ -1,4 +1,4 @@
-"""Every answer, relation, true object and claimed object of a drive, scored: one row each."""
+"""The scored results of a run: one row per answer, relation, true object and claimed object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.evaluation.replies import RelationReply
     from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
-    from vega3d_ros.evaluation.truth import Sight, TruthSource
+    from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
 
 RIGHT_IOU = 0.25
 
@@ -35,16 +35,16 @@ class AnswerRow:
 
     Attributes:
         bag: Name of the recording.
-        index: Of the question in the plan.
-        kind: Of question; ``relation`` for one of relations.
+        index: Index of the question in the plan.
+        kind: Kind of question; ``relation`` for a relation.
         question: In words.
-        truth: The right answer; None where unknown.
-        answer: As given; empty after an error.
+        truth: The right answer; None if unknown.
+        answer: The answer; empty after an error.
         error: Why there is no answer.
-        score: In [0, 1]; None where unknown.
-        confidence: As given; None where none was.
+        score: In [0, 1]; None if the truth is unknown.
+        confidence: The model's confidence; None if it gave none.
         asked_at_s: Seconds of the recording.
-        stamp_ns: Of the scene that was asked.
+        stamp_ns: Stamp of the scene that was asked.
         latency_ms: From question to answer.
     """
 
@@ -73,12 +73,12 @@ class ObjectRow:
 
     Attributes:
         bag: Name of the recording.
-        stamp_ns: Of the scene.
+        stamp_ns: Stamp of the scene.
         at_s: The same, seconds of the recording.
-        id: Of the true object.
-        label: Of it.
+        id: Id of the true object.
+        label: Its label.
         found: Whether an object of its label is near (1.5 m).
-        score: Of that object; None if not found.
+        score: Score of that object; None if not found.
         iou: Axis-aligned overlap with it; 0 if not found.
         iou_oriented: The same with headings.
         error_m: Between the centres; None if not found.
@@ -111,14 +111,14 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One object that a scene claims; of a topic's truth only labels that the topic has.
+    """One object that a scene claims; with a topic as truth, only labels of that topic.
 
     Attributes:
         bag: Name of the recording.
-        stamp_ns: Of the scene.
+        stamp_ns: Stamp of the scene.
         at_s: The same, seconds of the recording.
-        label: Of it.
-        score: As claimed.
+        label: Its label.
+        score: Its score.
         right: Whether it overlaps its own true object by at least a quarter.
     """
 
@@ -132,14 +132,14 @@ class ClaimRow:
 
 @dataclass
 class ResultRows:
-    """All rows of one or several drives."""
+    """All rows of one or several runs."""
 
     answers: list[AnswerRow] = field(default_factory=list)
     objects: list[ObjectRow] = field(default_factory=list)
     claims: list[ClaimRow] = field(default_factory=list)
 
     def extend(self, other: ResultRows) -> None:
-        """Add those of another drive."""
+        """Add the rows of another run."""
         self.answers += other.answers
         self.objects += other.objects
         self.claims += other.claims
@@ -163,13 +163,13 @@ class ResultRows:
 
 
 def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:
-    """Score everything that a drive gave.
+    """Score a run.
 
     Args:
         bag: Name of the recording.
-        start_ns: Of the recording.
-        log: What the drive gave.
-        truth: None where unknown; then answers are listed, but not scored.
+        start_ns: Start of the recording.
+        log: Log of the run.
+        truth: None if unknown; then answers are listed, but not scored.
     """
     rows = ResultRows()
     by_stamp = {scene.stamp_ns: scene for scene in log.scenes}
@@ -179,10 +179,10 @@ def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -
         rows.answers.append(_answer_row(bag, reply, scene, record))
     for scene in log.scenes if truth is not None else ():
         assert truth is not None
-        sights = truth.at(scene)
-        if sights is not None:
+        true_objects = truth.at(scene)
+        if true_objects is not None:
             at_s = (scene.stamp_ns - start_ns) * 1e-9
-            _score_objects(rows, bag, at_s, scene, sights, complete=record is not None)
+            _score_objects(rows, bag, at_s, scene, true_objects, complete=record is not None)
     return rows
 
 
@@ -233,22 +233,22 @@ def _score_objects(
     bag: str,
     at_s: float,
     scene: SceneRecord,
-    sights: Mapping[str, Sight],
+    true_objects: Mapping[str, GroundTruthObject],
     *,
     complete: bool,
 ) -> None:
-    visible = {name: sight for name, sight in sights.items() if sight.visible}
+    visible = {name: entry for name, entry in true_objects.items() if entry.visible}
     truth = Truth(
         scene.frame_id,
-        {name: sight.item for name, sight in sights.items()},
+        {name: entry.item for name, entry in true_objects.items()},
         frozenset(visible),
         (),
         (),
     )
     matches = {match.id: match for match in compare_objects(scene.objects, truth).matches}
     level_from_scene = _level(scene).inverse()
-    for name, sight in visible.items():
-        box, match = sight.item.box, matches.get(name)
+    for name, entry in visible.items():
+        box, match = entry.item.box, matches.get(name)
         place = box.transformed(level_from_scene)
         rows.objects.append(
             ObjectRow(
@@ -256,7 +256,7 @@ def _score_objects(
                 scene.stamp_ns,
                 at_s,
                 name,
-                sight.item.label,
+                entry.item.label,
                 match is not None,
                 None if match is None else match.found.score,
                 0.0 if match is None else match.iou,
@@ -264,12 +264,12 @@ def _score_objects(
                 None if match is None else match.error_m,
                 float(np.linalg.norm(place.center)),
                 float(box.size.max()),
-                sight.share,
+                entry.share,
                 (*place.center.tolist(), *place.size.tolist(), place.yaw),
             )
         )
     right = {id(m.found) for m in matches.values() if m.iou >= RIGHT_IOU}
-    known = {sight.item.label for sight in sights.values()}
+    known = {entry.item.label for entry in true_objects.values()}
     rows.claims += [
         ClaimRow(bag, scene.stamp_ns, at_s, item.label, item.score, id(item) in right)
         for item in scene.objects
@@ -285,18 +285,18 @@ def _level(scene: SceneRecord) -> SE3:
 
 
 def typical_place(rows: Sequence[ObjectRow]) -> Box3D | None:
-    """The median box of some rows in the levelled camera; None of none."""
+    """The median box of rows in the levelled camera; None without rows."""
     if not rows:
         return None
     places = np.array([row.place for row in rows])
     center, size = np.median(places[:, :3], axis=0), np.median(places[:, 3:6], axis=0)
-    # Headings are alike modulo half a turn: their mean is that of the doubled angles.
+    # Headings are equal modulo half a turn, so the doubled angles are averaged.
     yaw = float(np.angle(np.mean(np.exp(2j * places[:, 6]))) / 2)
     return Box3D.upright(center, size, yaw)
 
 
 def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
-    """What the row would be, had a box in the levelled camera been claimed for its object."""
+    """The row as if a box in the levelled camera were claimed for its object."""
     true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
     error_m = np.inf if claimed is None else float(np.linalg.norm(claimed.center - true.center))
     if claimed is None or error_m > MATCH_M:

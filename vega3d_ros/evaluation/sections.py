@@ -30,9 +30,9 @@ class Section:
         rows: Iterable[Sequence[str]],
         bars: Iterable[str] | None = None,
     ) -> Section:
-        """Add a table; ``bars`` are drawn beside its rows where the form can show them.
+        """Add a table; a page shows ``bars`` beside its rows.
 
-        Where all is about one recording its name, in the first column, is left out.
+        A first column that names the same recording in all rows is left out.
         """
         filled = list(rows)
         if columns[0] == RECORDING and len(filled) > 1 and len({row[0] for row in filled}) == 1:

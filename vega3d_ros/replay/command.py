@@ -127,7 +127,7 @@ def _check(
     args: argparse.Namespace,
     bag: Bag,
     topics: CameraTopics,
-    interview: QuestionSchedule,
+    schedule: QuestionSchedule,
     live: RunLog,
     folder: Path,
 ) -> list[str]:
@@ -136,12 +136,12 @@ def _check(
         None, model=args.model, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS
     )
     with LogWriter(folder / "offline.jsonl", fresh=True) as out:
-        drive = OfflineRun(
-            bag, topics, load_model(parameters), parameters, interview, out,
+        offline = OfflineRun(
+            bag, topics, load_model(parameters), parameters, schedule, out,
             only={scene.stamp_ns for scene in live.scenes}, start_s=args.start,
         )  # fmt: skip
-        drive.run()
-    return differences(live, drive.log)
+        offline.run()
+    return differences(live, offline.log)
 
 
 def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
@@ -162,7 +162,7 @@ def _record(
     folder: Path,
     result: RunResult,
 ) -> dict[str, Any]:
-    outcome = read_recorded_outputs(folder / "output_bag", args.node)
+    outputs = read_recorded_outputs(folder / "output_bag", args.node)
     with LogWriter(folder / LOG, fresh=True) as out:
         for scene in log.scenes:
             out.scene(scene)
@@ -175,12 +175,12 @@ def _record(
         "frames": {
             "in_bag": sent,
             "read": sent,
-            "by_fate": {"sent": sent, **_counts(outcome.drops())},
+            "by_fate": {"sent": sent, **_counts(outputs.drops())},
             "lacks": {},
             "details": {},
         },
         "live": {
-            "scenes_lost": outcome.lost(),
+            "scenes_lost": outputs.lost(),
             "worst_delay_s": result.worst_delay_s,
             "ready_s": result.ready_s,
             "published": result.published,
@@ -191,7 +191,7 @@ def _record(
         **finish_run(
             folder, folder.name, bag, topics, log, truth,
             result.played_s - args.start, (result.played_s - args.start) / args.rate,
-            result.remembered, result.fixed_frame,
+            result.mapped_objects, result.fixed_frame,
         ),
     }  # fmt: skip
 

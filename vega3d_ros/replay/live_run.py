@@ -131,7 +131,7 @@ class LiveRun:
         )
         try:
             thread.start()
-            self._interview(player, thread, plan, result)
+            self._ask_questions(player, thread, plan, result)
             thread.join()
             if failures:
                 raise failures[0]
@@ -176,7 +176,7 @@ class LiveRun:
             and self._node.count_publishers(name)
         }
 
-    def _interview(
+    def _ask_questions(
         self, player: Player, thread: threading.Thread, plan: Plan, result: RunResult
     ) -> None:
         pending = plan.by_time
@@ -249,7 +249,7 @@ class LiveRun:
         except ClientError as error:
             raise RunError(str(error)) from error
         result.fixed_frame = response.header.frame_id
-        result.remembered = scene_objects(response.objects, response.header.frame_id)
+        result.mapped_objects = scene_objects(response.objects, response.header.frame_id)
 
 
 def pause_services(node: Node, player: Player) -> None:

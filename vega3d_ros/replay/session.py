@@ -110,11 +110,11 @@ def run_live(
 
         check = _nothing if process is None else process.check
         with ros_node("vega3d_replay") as own:
-            drive = LiveRun(own, check, on_state, on_reply, on_progress, node)
-            ready_s = drive.wait_until_active()
+            live_run = LiveRun(own, check, on_state, on_reply, on_progress, node)
+            ready_s = live_run.wait_until_active()
             progress.update(task, description="playing", total=length_s)
             playing = Playing(rate, start_s, seconds, loops, paused)
-            result = drive.run(
+            result = live_run.run(
                 bag, topics, plan, out / "output_bag", playing,
                 lambda player: pause_services(own, player),
             )  # fmt: skip

@@ -64,7 +64,7 @@ class SceneReader(Protocol):
 
 
 class Baseline(Protocol):
-    """Whoever answers without looking; it never sees the truth of the question's own scene."""
+    """A baseline without images, fitted without the annotations of the question's scene."""
 
     def __call__(self, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
         """Predicted fields of each question."""
