@@ -11,6 +11,7 @@ from rich.console import Console
 
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
+from vega3d_ros.evaluation.failure_images import save
 from vega3d_ros.evaluation.question_file import (
     Plan,
     RunError,
@@ -159,13 +160,13 @@ class _Demo:
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
         picture = pictures.frames_picture(scenes, frames, gates, bag.start_ns)
         if picture is not None:
-            pictures.save(picture, out / "frames.png")
+            save(picture, out / "frames.png")
         seen = [] if truth is None else [truth.objects[name] for name in sorted(truth.seen)]
         placed = result.mapped_objects if result.fixed_frame == topics.fixed_frame else ()
         if truth is None:
             # The map shows the objects of the table, to stay readable.
             placed = surest(placed)
-        pictures.save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
+        save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
         return camera_path
 
 

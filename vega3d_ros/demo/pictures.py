@@ -11,7 +11,6 @@ from vega3d_ros.viz.floor_plan import top_down_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,15 +33,10 @@ def choose_scenes(
     shown: Mapping[int, float],
     count: int = COLUMNS,
 ) -> list[PublishedScene]:
-    """The scenes to show: from each part of the recording the one whose frame shows most.
+    """The scenes to show: from each of ``count`` parts the one whose frame shows most.
 
-    Scenes with a picture of the gate are preferred.
-
-    Args:
-        outputs: The published scenes.
-        frames: By stamp.
-        shown: ``Truth.shown``; where it is unknown, the found objects decide.
-        count: Number of parts.
+    Scenes with a gate image are preferred. ``shown`` is ``Truth.shown``; where it is unknown, the
+    found objects decide.
     """
 
     def worth(scene: PublishedScene) -> float:
@@ -110,8 +104,3 @@ def map_picture(
 ) -> Image:
     """The map from above, with the camera's path in the order of its stamps."""
     return top_down_map(objects, truth, [path[stamp] for stamp in sorted(path)])
-
-
-def save(image: Image, path: Path) -> None:
-    """Write a PNG."""
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from vega3d_ros.evaluation.bag_report import finite
+from vega3d_ros.evaluation.results import relation_words
 from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
     Comparison,
@@ -64,7 +65,6 @@ class Table:
         return Table(self.title, tuple(self.columns[i] for i in kept), rows)
 
     def rich(self) -> RichTable:
-        """For the terminal."""
         table = RichTable(title=escape(self.title), title_justify="left", title_style="bold")
         for name in self.columns:
             table.add_column(
@@ -77,7 +77,6 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """For report.md."""
         lines = [
             "| " + " | ".join(name.lstrip(">") for name in self.columns) + " |",
             "|"
@@ -92,13 +91,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """The tables and figures of a run.
-
-    Attributes:
-        notes: Remarks before the tables.
-        tables: In order.
-        figures: The main figures, for machines.
-    """
+    """The tables and figures of a run; ``notes`` come before the tables."""
 
     notes: tuple[str, ...]
     tables: tuple[Table, ...]
@@ -114,7 +107,7 @@ class Report:
 
     def json(self) -> str:
         """The text of report.json; unknown values are null."""
-        return json.dumps(_without_nan(self.figures), indent=2) + "\n"
+        return json.dumps(finite(self.figures), indent=2) + "\n"
 
 
 def make_report(
@@ -125,16 +118,7 @@ def make_report(
     truth: Truth | None,
     wall_s: float,
 ) -> Report:
-    """Score a run and make its tables.
-
-    Args:
-        model: Name of the model.
-        result: The replies.
-        outputs: The node's published messages.
-        path: The camera's pose by stamp, in the truth's fixed frame.
-        truth: None if unknown.
-        wall_s: Seconds of the demo.
-    """
+    """Score a run and make its tables; ``path`` has camera poses by stamp in the truth's frame."""
     comparison = None
     if truth is not None and result.fixed_frame == truth.fixed_frame:
         comparison = compare_objects(result.mapped_objects, truth)
@@ -200,10 +184,10 @@ def _relation_table(
             (
                 f"{reply.asked_at_s:.1f}",
                 f"the {question.subject} from the {question.object}",
-                reply.error or _relation_text(reply.predicates, reply.distance_m),
+                reply.error or relation_words(reply.predicates, reply.distance_m),
                 ""
                 if expected is None
-                else _relation_text(expected.predicates, expected.distance_m),
+                else relation_words(expected.predicates, expected.distance_m),
                 _MARKS[right],
                 f"{reply.latency_ms:.0f}",
             )
@@ -220,10 +204,6 @@ def _viewpoint(reply: RelationReply, path: Mapping[int, SE3]) -> SE3 | None:
         asked_ns = min(path) + round(reply.asked_at_s * 1e9)
         stamp = min(path, key=lambda known: abs(known - asked_ns))
     return path.get(stamp)
-
-
-def _relation_text(predicates: Sequence[str], distance_m: float) -> str:
-    return f"{', '.join(predicates) or 'no clear direction'}; {distance_m:.2f} m apart"
 
 
 def _object_table(comparison: Comparison, truth: Truth) -> Table:
@@ -358,11 +338,3 @@ def _count_right(marks: Sequence[bool | None]) -> tuple[int, int]:
 def _share(marks: Sequence[bool | None]) -> str:
     right, scored = _count_right(marks)
     return f"{right} of {scored} right" if scored else "not scored"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return value

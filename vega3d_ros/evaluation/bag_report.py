@@ -40,16 +40,7 @@ _OBJECTS = (
 
 
 def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """Write the report on all recordings under a run's folder.
-
-    Args:
-        folder: Folder of the run.
-        made_with: Versions, model, command, hardware, seeds.
-        title: Title of the report.
-
-    Returns:
-        The contents of ``results.json``.
-    """
+    """Write the report on all recordings of a run; returns the contents of ``results.json``."""
     records, rows = read_run(folder)
     summary = summarise(rows)
     results = {

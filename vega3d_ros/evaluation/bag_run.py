@@ -108,10 +108,7 @@ def run_bag(
 ) -> dict[str, Any]:
     """Do a job. Errors of the recording go into the record and are not raised.
 
-    Args:
-        job: The job.
-        perceiver: The loaded model.
-        on_progress: Called with the seconds done and in all; may raise ``Interrupted``.
+    ``on_progress`` is called with the seconds done and in all; it may raise ``Interrupted``.
 
     Returns:
         The record that was written.

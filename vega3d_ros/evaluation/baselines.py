@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """One answer per kind of question; one token and one box for everything.
-
-    Args:
-        records: Training clips.
-        grid: Rows and columns of a frame's visual tokens.
-    """
+    """One answer per kind of question; one token and one box for everything."""
 
     name = "constant"
 
@@ -57,12 +52,7 @@ class Constant:
 
 
 class Blind:
-    """Answers by ``TextPrior``; grounds a description at its label's typical token and box.
-
-    Args:
-        records: Training clips.
-        grid: Rows and columns of a frame's visual tokens.
-    """
+    """Answers by ``TextPrior``; grounds a description at its label's typical token and box."""
 
     name = "blind statistics"
 

@@ -90,13 +90,9 @@ def draw_run(
 def draw_again(
     folder: Path, record: Mapping[str, Any], wanted: Mapping[str, int], out: Path
 ) -> dict[str, Path]:
-    """Draw cases of an earlier run from its recording and its log.
+    """Draw cases of an earlier run from its recording and its log, to ``out``.
 
-    Args:
-        folder: Folder of the run.
-        record: Its record.
-        wanted: Stamps of the scenes to draw, by case.
-        out: Folder of the pictures.
+    ``wanted`` holds the stamps of the scenes to draw, by case.
 
     Returns:
         Pictures by case; empty if the recording is gone.

@@ -21,13 +21,7 @@ ANSWERED = "question to answer"
 
 
 def run_figures(log: RunLog, read_s: float, wall_s: float) -> dict[str, Any]:
-    """All figures of a run that need no truth.
-
-    Args:
-        log: Log of the run.
-        read_s: Seconds of the recording that were read.
-        wall_s: Wall-clock seconds of the run.
-    """
+    """All figures of a run that need no truth; it took ``wall_s`` for ``read_s`` of the bag."""
     scenes = log.scenes
     counts = [len(scene.objects) for scene in scenes]
     return {

@@ -28,15 +28,7 @@ _SAME_SCORE = 1e-5
 def live_log(
     bag: Bag, topics: CameraTopics, plan: Plan, result: RunResult, outputs: RecordedOutputs
 ) -> RunLog:
-    """The log of a live run, up to the end of the recording's first pass.
-
-    Args:
-        bag: The recording that was played.
-        topics: Its camera's topics.
-        plan: The questions.
-        result: The replies.
-        outputs: The messages that the node published.
-    """
+    """The log of a live run, up to the end of the recording's first pass."""
     scenes: list[PublishedScene] = []
     for scene in outputs.scenes:
         if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
@@ -77,9 +69,7 @@ def as_live(plan: Plan, log: RunLog) -> QuestionSchedule:
 def differences(live: RunLog, offline: RunLog) -> list[str]:
     """The differences between a live run and the same run offline, in words.
 
-    Args:
-        live: The log of the live run.
-        offline: The same scenes and questions (``OfflineRun`` with ``only`` and ``as_live``).
+    ``offline`` has the same scenes and questions (``OfflineRun`` with ``only`` and ``as_live``).
     """
     found = []
     scenes = {scene.stamp_ns: scene for scene in offline.scenes}

@@ -42,13 +42,7 @@ def model_hash(folder: Path) -> str:
 
 
 def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
-    """All that is needed to reproduce a result.
-
-    Args:
-        model: Name of the model.
-        folder: Its folder; None if another process loads it.
-        device: Its device.
-    """
+    """All that is needed to reproduce a result; no ``folder``: another process has the model."""
     settings = {} if folder is None else _description(folder)
     return {
         "versions": {

@@ -91,12 +91,7 @@ class RunResult:
 
 
 def scene_objects(messages: Iterable[Any], frame_id: str) -> tuple[SceneObject, ...]:
-    """Objects from GroundedObject messages, of rclpy or of rosbags alike.
-
-    Args:
-        messages: The objects of one message or reply.
-        frame_id: From the header of that message.
-    """
+    """Objects from GroundedObject messages of rclpy or rosbags, in the frame of their header."""
     return tuple(_scene_object(message, frame_id) for message in messages)
 
 

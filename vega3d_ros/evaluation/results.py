@@ -163,14 +163,7 @@ class ResultRows:
 
 
 def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:
-    """Score a run.
-
-    Args:
-        bag: Name of the recording.
-        start_ns: Start of the recording.
-        log: Log of the run.
-        truth: None if unknown; then answers are listed, but not scored.
-    """
+    """Score a run; without a truth its answers are listed, but not scored."""
     rows = ResultRows()
     by_stamp = {scene.stamp_ns: scene for scene in log.scenes}
     record = None if truth is None else truth.record
@@ -202,7 +195,7 @@ def _answer_row(
     else:
         kind, sure = "relation", None
         words = f"How lies the {reply.question.subject} from the {reply.question.object}?"
-        said = "" if reply.error else _relation_words(reply.predicates, reply.distance_m)
+        said = "" if reply.error else relation_words(reply.predicates, reply.distance_m)
         right, score = _score_relation(reply, scene, truth)
     error, asked_at_s, stamp, latency_ms = shared
     return AnswerRow(
@@ -211,7 +204,8 @@ def _answer_row(
     )  # fmt: skip
 
 
-def _relation_words(predicates: Iterable[str], apart_m: float) -> str:
+def relation_words(predicates: Iterable[str], apart_m: float) -> str:
+    """A relation as text."""
     return f"{', '.join(predicates) or 'no clear direction'}; {apart_m:.2f} m apart"
 
 
@@ -224,7 +218,7 @@ def _score_relation(
     if expected is None:
         return None, None
     right = relation_is_right(expected, () if reply.error else reply.predicates)
-    words = _relation_words(expected.predicates, expected.distance_m)
+    words = relation_words(expected.predicates, expected.distance_m)
     return words, None if right is None else float(right)
 
 

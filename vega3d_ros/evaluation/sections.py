@@ -13,12 +13,7 @@ RECORDING = "recording"
 
 
 class Section:
-    """A heading with notes and tables, for both forms of a report.
-
-    Args:
-        title: Above it.
-        notes: Before the tables.
-    """
+    """A heading with notes and tables, for both forms of a report."""
 
     def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
         self.title, self.notes = title, [note for note in notes if note]

@@ -144,12 +144,8 @@ class Results:
 class SceneModel:
     """A model as a respondent.
 
-    Args:
-        name: Heading of its column.
-        perceiver: The loaded model.
-        depth: Whether it gets depth.
-        grounds: Whether it grounds; a model trained without images, and an official checkpoint,
-            only answer.
+    ``grounds`` is False for a model that only answers: one trained without images, or an official
+    checkpoint.
     """
 
     def __init__(self, name: str, perceiver: Any, *, depth: bool, grounds: bool = True) -> None:

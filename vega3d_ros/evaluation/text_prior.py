@@ -36,14 +36,11 @@ def labels(text: str) -> tuple[str, ...]:
 
 
 class TextPrior:
-    """Guesses answers.
+    """Guesses answers, fitted on answered questions.
 
     The guess is the typical answer to questions of the kind about the same labels, where there are
-    enough; between two named objects, the one that more often is the answer; else the kind's
-    typical answer.
-
-    Args:
-        known: The answered questions.
+    enough; between two named objects, the one that more often is the answer; else the typical
+    answer to the kind.
     """
 
     def __init__(self, known: Iterable[TrainingAnswer]) -> None:

@@ -77,12 +77,7 @@ class RecordedTruth:
 
 
 class TopicTruth:
-    """A topic of detections in the bag: one message for all, or one near each scene.
-
-    Args:
-        bag: The recording.
-        topic: Of GroundedObjectArray or Detection3DArray.
-    """
+    """A GroundedObjectArray or Detection3DArray topic: one message, or one near each scene."""
 
     record: Truth | None = None
 

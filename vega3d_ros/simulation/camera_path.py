@@ -174,11 +174,6 @@ def robot_path(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
     The robot drives from viewpoint to viewpoint, each chosen to show as many unseen objects as
     possible, and turns to them one after the other.
 
-    Args:
-        room: One room or a home of several.
-        rng: Chooses start and viewpoints.
-        seconds: Length of the path.
-
     Raises:
         CameraPathError: If there is no free floor to drive on.
     """

@@ -43,12 +43,8 @@ def truth_record(
 ) -> dict[str, Any]:
     """A truth record without questions (see ``dataset`` for the schema).
 
-    Args:
-        room: The rendered room.
-        camera: At the images' size.
-        stamps_ns: Stamp of each image.
-        poses: Map from optical frame, of each image.
-        visible_pixels: [frames, objects].
+    ``camera`` has the images' size, ``poses`` are map from optical frame, ``visible_pixels`` is
+    [frames, objects].
     """
     return {
         "furniture": room.furniture,
@@ -82,10 +78,8 @@ def truth_record(
 class ClipFactory:
     """Makes the clips of one split and seed; the index alone determines a clip.
 
-    Args:
-        split: "train" or "heldout"; part of every clip's seed, so that the splits share no clip.
-        seed: Chooses the series of clips.
-        furniture: Meshes; every second room uses them besides primitives.
+    The split is part of every clip's seed, so that the splits share no clip. Every second room
+    uses ``furniture`` besides primitives.
 
     Raises:
         RenderError: If rendering is impossible here.
@@ -99,7 +93,6 @@ class ClipFactory:
         self._renderer = RoomRenderer(WIDTH, HEIGHT, furniture)
 
     def clip(self, index: int) -> ClipRecord:
-        """Clip number ``index``."""
         from vega3d_ros.simulation.renderer import pinhole_camera  # noqa: PLC0415
 
         rng = np.random.default_rng([SPLITS.index(self.split), self.seed, index])
@@ -155,14 +148,6 @@ def generate(
     workers: int = 1,
 ) -> Iterator[int]:
     """Write ``count`` clips in shards, except those in complete shards.
-
-    Args:
-        folder: Parent of the split's folder.
-        split: "train" or "heldout".
-        count: Clips in all.
-        seed: Chooses the series of clips.
-        furniture: Furniture folder, or None for primitives only.
-        workers: Processes.
 
     Yields:
         The number of clips in each finished shard.

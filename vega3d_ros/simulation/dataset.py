@@ -76,11 +76,7 @@ def shard_path(folder: str | Path, split: str, number: int) -> Path:
 
 
 def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[ClipRecord]) -> Path:
-    """Write a shard, its JSON last and as a whole: a reader never sees half a shard.
-
-    Returns:
-        Path of the JSON.
-    """
+    """Write a shard, its JSON last and as a whole; returns the path of the JSON."""
     base = shard_path(folder, split, number)
     base.parent.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
@@ -92,11 +88,7 @@ def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[Cli
 
 
 class ClipDataset:
-    """Memory-mapped clips of one split.
-
-    Args:
-        folder: As given to ``vega3d simulate clips --out``.
-        split: "train" or "heldout".
+    """Memory-mapped clips of one split of ``vega3d simulate clips --out folder``.
 
     Raises:
         DatasetError: If there is no complete shard or one is damaged.

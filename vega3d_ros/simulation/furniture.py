@@ -110,10 +110,7 @@ def _bounds(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def read_furniture(folder: str | Path) -> FurnitureFolder:
-    """Read the known models of a furniture folder.
-
-    Args:
-        folder: Holds ``house.xml``, OBJ and PNG files.
+    """Read the known models of a furniture folder (``house.xml``, OBJ and PNG files).
 
     Raises:
         FurnitureError: If a file is missing or no model is known.

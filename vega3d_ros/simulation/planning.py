@@ -57,13 +57,8 @@ class _Candidate:
 class _Planner:
     """Fills one room.
 
-    Args:
-        rng: The only source of randomness.
-        split: "train" or "heldout".
-        models: Mesh models besides primitives.
-        extent: Width, depth and height of the room.
-        keep_free: Rectangle (x low, y low, x high, y high) without objects, for a doorway.
-        neighbour: The planner of another room of the same home; both share meshes and ids.
+    ``keep_free`` is a rectangle (x low, y low, x high, y high) without objects, for a doorway;
+    ``neighbour`` plans another room of the same home, and both share meshes and ids.
     """
 
     def __init__(
@@ -268,14 +263,9 @@ def plan_room(
     side_m: tuple[float, float] = (4.0, 7.0),
     objects: tuple[int, int] = (6, 14),
 ) -> Room:
-    """A random room.
+    """A random room of ``objects`` (fewest, most; fewer where they do not fit).
 
-    Args:
-        rng: The only source of randomness.
-        split: "train" or "heldout"; training rooms hold no held-out model or size.
-        models: Mesh models besides primitives.
-        side_m: Shortest and longest wall.
-        objects: Fewest and most objects (fewer where they do not fit).
+    Training rooms hold no held-out model or size.
 
     Raises:
         RoomError: If the split is unknown or there are too many objects.
@@ -301,13 +291,7 @@ def plan_room(
 
 
 def plan_home(rng: np.random.Generator, split: str, models: Sequence[MeshModel] = ()) -> Room:
-    """Two furnished rooms side by side along x, joined by a doorway without a door.
-
-    Args:
-        rng: The only source of randomness.
-        split: "train" or "heldout".
-        models: Mesh models besides primitives.
-    """
+    """Two furnished rooms side by side along x, joined by a doorway without a door."""
     depth, height, wall = rng.uniform(4.2, 5.2), rng.uniform(2.5, 2.9), 0.1
     widths = rng.uniform(3.8, 5.0, 2)
     total = float(widths.sum() + wall)

@@ -42,13 +42,7 @@ class PlantedErrors:
 
 
 class PlantedDetector:
-    """Detects objects in the images that were planted; the same image gets the same detections.
-
-    Args:
-        vocabulary: Its labels.
-        errors: Rates of errors.
-        seed: Seed of the errors.
-    """
+    """Detects objects in the images that were planted; the same image gets the same detections."""
 
     def __init__(
         self, vocabulary: Sequence[str], errors: PlantedErrors | None = None, seed: int = 0

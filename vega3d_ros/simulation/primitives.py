@@ -49,11 +49,7 @@ _FIXED = {
 class Part:
     """One shape: "box", "cylinder" (axis z), "sphere" or "ellipsoid".
 
-    Attributes:
-        shape: Its name.
-        center: [3] in the object's axes.
-        half: Half extents [3].
-        rgb: Reflectance [3], 0..1.
+    Centre and half extents are in the object's axes; ``rgb`` is its reflectance, 0..1.
     """
 
     shape: str
@@ -326,17 +322,11 @@ PRIMITIVES: dict[str, PrimitiveKind] = {
 def build_primitive(
     label: str, color: str, scale: float, rng: np.random.Generator
 ) -> tuple[tuple[Part, ...], Vector]:
-    """An object of random proportions.
-
-    Args:
-        label: A key of ``PRIMITIVES``.
-        color: A key of ``COLORS``.
-        scale: Multiplies every length.
-        rng: Draws proportions and shades.
+    """An object of random proportions; ``scale`` multiplies every length.
 
     Returns:
-        Its parts, with the box around them centred on the origin, and the full extents [3] of
-        that box.
+        Its parts, with the box around them centred on the origin, and the full extents [3] of that
+        box.
     """
     draft = _Draft(rng)
     PRIMITIVES[label].build(draft)

@@ -50,11 +50,7 @@ def sample_questions(
 ) -> dict[str, list[dict[str, Any]]]:
     """Questions and relations for a recording.
 
-    Args:
-        truth: A truth record with ``stamps_ns``, ``poses`` and ``objects`` with ``visible_pixels``
-            per image.
-        rng: Chooses.
-        wanted: How many, as far apart as the recording allows; fewer if it shows little.
+    There are ``wanted`` of them, as far apart as the recording allows, fewer if it shows little.
 
     Returns:
         ``questions`` as in a truth record and ``relations`` (``subject``, ``object``,

@@ -265,16 +265,11 @@ def make_questions(
     rng: np.random.Generator,
     wanted: tuple[int, int] = (16, 24),
 ) -> list[Question]:
-    """Questions about a clip.
-
-    Args:
-        objects: The ``objects`` of a truth record, with ``visible_pixels``.
-        rng: Chooses questions and wordings.
-        wanted: Fewest and most; a clip that shows little gets fewer.
+    """Questions about the ``objects`` of a truth record, ``wanted`` (fewest, most) of them.
 
     Returns:
-        Different questions in random order; kinds as even as the clip allows, about 8 % of them
-        unanswerable (answer "unknown").
+        Different questions in random order, fewer where the clip shows little; kinds as even as
+        the clip allows, about 8 % of them unanswerable (answer "unknown").
     """
     maker = _QuestionMaker(ClipVisibility(objects), rng)
     number = int(rng.integers(wanted[0], wanted[1] + 1))

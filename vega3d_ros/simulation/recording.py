@@ -54,15 +54,7 @@ class RecordingError(Vega3dError, ValueError):
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """How to record.
-
-    Attributes:
-        seconds: Length of the recording.
-        rate_hz: Images per second.
-        compressed: JPEG and PNG (``CompressedImage``) instead of raw ``Image``.
-        width: Pixels.
-        height: Pixels.
-    """
+    """How to record; ``compressed`` means JPEG and PNG (``CompressedImage``), not ``Image``."""
 
     seconds: float = 40.0
     rate_hz: float = 10.0
@@ -164,15 +156,8 @@ def record(
 ) -> Iterator[float]:
     """Record a drive through a home of two rooms.
 
-    Writes the bag (mcap and ``metadata.yaml``) and ``truth.json`` into ``folder``; the truth has
-    the schema of ``docs/ground_truth.md``.
-
-    Args:
-        folder: A folder that does not exist yet.
-        seed: Chooses home and path.
-        split: "train" or "heldout".
-        furniture: Meshes besides primitives.
-        options: Length, rate, size, compression.
+    Writes the bag (mcap and ``metadata.yaml``) and ``truth.json`` into the new ``folder``; the
+    truth has the schema of ``docs/ground_truth.md``.
 
     Yields:
         The share that is written, 0 to 1, after every image.

@@ -40,12 +40,8 @@ def make_referring(
     """Descriptions of objects that are seen, and of some that are absent.
 
     A label, with or without a colour, means all seen objects that it fits; a superlative ("the
-    largest chair", "the chair nearest to the bed") means one. None depends on the viewpoint.
-
-    Args:
-        objects: The ``objects`` of a truth record, with ``visible_pixels``.
-        rng: Chooses.
-        wanted: Fewest and most; a clip that shows little gets fewer.
+    largest chair", "the chair nearest to the bed") means one. None depends on the viewpoint. There
+    are ``wanted`` (fewest, most) of them, fewer where the clip shows little.
     """
     visibility = ClipVisibility(objects)
     naming = ObjectNaming(visibility, rng)

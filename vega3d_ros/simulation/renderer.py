@@ -138,12 +138,7 @@ def _free(gl: mujoco.GLContext, context: mujoco.MjrContext) -> None:
 
 
 class RoomRenderer:
-    """Renders rooms. It must be used by one thread of one process.
-
-    Args:
-        width: Pixels.
-        height: Pixels.
-        furniture: Meshes of the rooms.
+    """Renders rooms, which may hold meshes of ``furniture``, in one thread of one process.
 
     Raises:
         RenderError: If no EGL context can be made or a mesh or texture cannot be read.

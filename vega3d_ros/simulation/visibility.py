@@ -69,15 +69,7 @@ def visible_objects(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
 
 @dataclass(frozen=True, eq=False)
 class VisibleObject:
-    """An object of a truth record.
-
-    Attributes:
-        id: Its id.
-        label: Its label.
-        color: Its named colour, or None.
-        box: In map.
-        pixels: Visible pixels per frame [T].
-    """
+    """An object of a truth record, its box in map; ``pixels`` [T] are visible in each frame."""
 
     id: str
     label: str
@@ -92,11 +84,7 @@ class VisibleObject:
 
 
 class ClipVisibility:
-    """The objects that a clip shows, and what about them is unambiguous.
-
-    Args:
-        objects: The ``objects`` of a truth record.
-    """
+    """The objects that a clip shows, and what about them is unambiguous."""
 
     def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
         everything = [
@@ -140,12 +128,7 @@ class ClipVisibility:
 
 
 class ObjectNaming:
-    """Names the objects of a clip, at random where several names fit.
-
-    Args:
-        visibility: The clip's objects.
-        rng: Chooses.
-    """
+    """Names the objects of a clip, at random where several names fit."""
 
     def __init__(self, visibility: ClipVisibility, rng: np.random.Generator) -> None:
         self.visibility, self.rng = visibility, rng

@@ -36,14 +36,9 @@ _WITHOUT_OBJECTS = 0.5
 
 @dataclass(frozen=True)
 class ClipSampling:
-    """How many prompts a step takes of each clip, and what it hides.
+    """Prompts of each clip and step, and what is hidden, explained in ``recipes/fused.yaml``.
 
-    Attributes:
-        questions: Questions per clip and step.
-        queries: Grounding queries per clip and step.
-        without_depth: Share of clips shown without depth.
-        without_pose: Share of clips shown without poses.
-        blind: Show no image at all: the language model learns what questions alone give away.
+    With ``blind`` no image is shown: the language model learns what questions alone give away.
     """
 
     questions: int = 14

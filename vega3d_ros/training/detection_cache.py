@@ -87,12 +87,7 @@ def detect_objects(
 ) -> StoredDetections:
     """Search every clip whose tokens are stored for every label of the model.
 
-    Args:
-        modules: The model.
-        clips: Simulated clips.
-        tokens: Their tokens.
-        sampling: Shares of clips shown without depth and without poses.
-        seed: Chooses these clips.
+    ``sampling`` gives the shares of clips shown without depth and without poses.
     """
     perceiver = Perceiver(modules)
     labels = list(perceiver.queries)

@@ -39,12 +39,7 @@ CARD = (
 
 
 def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
-    """Qwen2.5-VL for 224x168 images (48 tokens each).
-
-    Args:
-        vocabulary: Number of token ids.
-        special: Ids by name (``tokenizer.SPECIAL``).
-    """
+    """Qwen2.5-VL for 224x168 images (48 tokens each); ``special`` are ids by name."""
     return Qwen2_5_VLConfig(
         vision_config={
             "depth": 6,
@@ -125,13 +120,8 @@ def assemble(
 ) -> Modules:
     """A nano whose fusion module and grounding head have initial weights.
 
-    Args:
-        language: The language model; its vision tower gets the weights ``tower``.
-        objects: Makes object tokens.
-        tower: Weights of the trained vision tower.
-        prior: The frozen prior, or None for the model without one.
-        method: Fusion method.
-        labels: The labels that the model searches by default.
+    ``tower`` are the weights of the trained vision tower; ``labels`` are searched by default.
+    Without ``prior`` the model has no fusion.
     """
     language.model.model.visual.load_state_dict(tower)
     language.model.model.visual.requires_grad_(requires_grad=False).eval()

@@ -105,12 +105,7 @@ class MentionTargets:
 
 
 def mention_targets(text: str, objects: Sequence[Mapping[str, Any]]) -> list[MentionTargets]:
-    """The targets of each mention in a text.
-
-    Args:
-        text: A question or a description.
-        objects: All visible objects, boxes in the reference frame.
-    """
+    """The targets of each mention in a text; ``objects`` are all visible ones, in one frame."""
     targets: list[MentionTargets] = []
     named: list[Box3D | None] = []
     for mention in mentions(text):

@@ -82,14 +82,9 @@ class PackedPrompts:
         *,
         with_objects: bool,
     ) -> None:
-        """Add a grounding query.
+        """Add a grounding query; ``objects`` as in ``add_question``, ``center``: its centre.
 
-        Args:
-            language: Tokenizes it.
-            text: The description.
-            objects: As in ``add_question``.
-            center: See ``query_centers``.
-            with_objects: Whether it attends to object tokens.
+        Without ``with_objects`` it does not attend to object tokens and has no mentions.
         """
         ids = language.encode(language.prompt.ground.format(text=text))
         if with_objects:
@@ -180,11 +175,7 @@ class PackedBatch:
 
 
 class ObjectRecallHead(nn.Module):
-    """An auxiliary head that reads objects off hidden states; training alone needs it.
-
-    Args:
-        dim: Width of the language model.
-    """
+    """An auxiliary head that reads objects off hidden states; only training needs it."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -230,11 +221,7 @@ def object_tokens(
 ) -> Tensor:
     """Object tokens [B, K, D] of each clip's records, zeros behind the last.
 
-    Args:
-        module: Makes them.
-        language: Embeds their names.
-        clips: Records of each clip.
-        colors: Of each clip, the colours' probabilities [objects, colours + 1].
+    ``colors`` holds for each clip the colours' probabilities [objects, colours + 1].
     """
     device = language.model.device
     known = sorted({label for records in clips for label in records.labels})

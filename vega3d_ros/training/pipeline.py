@@ -34,12 +34,6 @@ _RANDOM_PRIOR_SEED = 1
 def run_language_stage(settings: LanguageTraining, *, data: str, out: Path, resume: bool) -> None:
     """Train tokenizer and language model on the truth of clips alone.
 
-    Args:
-        settings: Settings of the stage.
-        data: Simulated clips.
-        out: Folder of the run.
-        resume: Continue an earlier run.
-
     Raises:
         TrainingError: If there are too few clips.
     """
@@ -86,21 +80,13 @@ def run_fusion_stage(
     stored: Path,
     resume: bool,
 ) -> Path:
-    """Train the fusion stage and write a model folder.
+    """Train the fusion stage on the runs of earlier stages.
 
-    Args:
-        settings: Settings of the stage.
-        data: Simulated clips.
-        out: Folder of the run; the model goes to ``out/model``.
-        vision_tower: Run of the vision tower's stage.
-        language: Run of the language stage.
-        prior: Run of the prior stage, or None for a model without prior.
-        random_prior: Replace the prior's transformer by an untrained one.
-        stored: Folder of stored tokens; runs on the same data may share it.
-        resume: Continue an earlier run.
+    Without ``prior`` the model has none; with ``random_prior`` its transformer is untrained. Runs
+    on the same data may share the folder ``stored`` of tokens.
 
     Returns:
-        The model folder.
+        The model folder, ``out/model``.
 
     Raises:
         TrainingError: If an earlier stage is missing.
@@ -140,19 +126,10 @@ def run_answer_stage(
     stored: Path,
     resume: bool,
 ) -> Path:
-    """Train on the detections of the fusion stage's model and write a model folder.
-
-    Args:
-        settings: Settings of the stage.
-        data: Simulated clips.
-        out: Folder of the run; the model goes to ``out/model``.
-        model: Model folder of the fusion stage.
-        random_prior: Whether its prior is the untrained one, whose tokens are stored apart.
-        stored: Folder of stored tokens.
-        resume: Continue an earlier run.
+    """Train the fusion stage's ``model`` on its own detections; arguments as for that stage.
 
     Returns:
-        The model folder.
+        The model folder, ``out/model``.
     """
     clips = ClipDataset(data, "train")
     modules = load_modules(model, device=settings.device)

@@ -83,14 +83,8 @@ def frame_truth(
 ) -> FrameTruth:
     """The truth about frame ``index`` of a simulated clip.
 
-    Args:
-        truth: The clip's truth (see the simulator's ground truth format).
-        index: Frame in the clip.
-        depth_m: Its depth [H, W], metres, 0 or NaN where unknown.
-        instance: Its instance map [H, W].
-        rows: Token rows.
-        columns: Token columns.
-        boxes: ``truth_boxes`` of the clip, where already computed.
+    ``depth_m`` [H, W] is 0 or NaN where unknown, ``instance`` is [H, W]; ``boxes`` are the clip's
+    ``truth_boxes`` if already computed.
     """
     pose = SE3.from_matrix(truth["poses"][index])
     depth_m = np.asarray(depth_m, np.float32)

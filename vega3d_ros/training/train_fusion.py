@@ -54,17 +54,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True)
 class FusionTraining:
-    """Settings of the stage.
-
-    Attributes:
-        method: Fusion method.
-        clips: Clips whose tokens are stored and trained on.
-        batch: Clips per step.
-        sampling: Prompts of each clip, and what is hidden.
-        seed: Seed of order, hidden inputs and initial weights.
-        device: "cpu" or "cuda".
-        schedule: Steps and rates.
-    """
+    """Settings of the stage, explained in ``recipes/fused.yaml``."""
 
     method: str = "token_gated"
     clips: int = 3600
@@ -79,13 +69,8 @@ class FusionTraining:
 class TrainedParts:
     """The parts of a model that are trained, all of which it must have.
 
-    Attributes:
-        language: Vision tower (frozen) and language model.
-        fusion: Projector and gate.
-        positions: Position encoding.
-        grounding: Token head.
-        objects: Object tokens.
-        recall: The auxiliary head, no part of the model.
+    The vision tower of ``language`` is frozen; the auxiliary head ``recall`` is no part of the
+    model.
     """
 
     language: SceneLanguage
@@ -132,15 +117,7 @@ class TrainedParts:
 
 
 class FusionObjective:
-    """The losses of a step.
-
-    Args:
-        parts: Trained in place.
-        clips: Simulated clips with truth.
-        tokens: Their semantic and generative tokens.
-        settings: Settings of the stage.
-        detections: A model's detections in the clips, in place of the true objects.
-    """
+    """The losses of a step, on a model's detections if they are given, else on true objects."""
 
     def __init__(
         self,
@@ -270,15 +247,8 @@ def train_fusion(
 ) -> None:
     """Train everything but the vision tower and the prior in place.
 
-    Args:
-        modules: The model.
-        clips: Simulated clips with truth.
-        tokens: Their semantic and generative tokens.
-        settings: Settings of the stage.
-        out: Folder for checkpoints and log.
-        detections: The model's detections in the clips, in place of the true objects. The parts
-            that they depend on are then frozen too.
-        resume: Continue the run in ``out``.
+    With a model's own ``detections`` in place of the true objects, the parts that detected them
+    are frozen too. Checkpoints and log go to ``out``; ``resume`` continues from there.
 
     Raises:
         TrainingError: If the model lacks a part that is trained.

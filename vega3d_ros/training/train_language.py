@@ -50,17 +50,7 @@ _FEWEST_OBJECTS = 3
 
 @dataclass(frozen=True)
 class LanguageTraining:
-    """Settings of the stage.
-
-    Attributes:
-        batch: Rooms per step.
-        questions: Questions per room.
-        renamed: Share of rooms whose labels are permuted.
-        recall_weight: Weight of the recall loss; that of the answer loss is 1.
-        seed: Seed of rooms, questions and initial weights.
-        device: "cpu" or "cuda".
-        schedule: Steps and rates.
-    """
+    """Settings of the stage, explained in ``recipes/language.yaml``."""
 
     batch: int = 8
     questions: int = 14
@@ -97,15 +87,7 @@ def augment_room(
 
 
 class LanguageObjective:
-    """The losses of a step.
-
-    Args:
-        language: The language model, trained in place.
-        objects: Makes object tokens, trained in place.
-        recall: The auxiliary head, trained in place.
-        truths: Truth records of clips.
-        settings: Settings of the stage.
-    """
+    """The losses of a step; trains language model, object tokens and auxiliary head."""
 
     def __init__(
         self,

@@ -43,27 +43,7 @@ _START_LOG_VARIANCE = -6.0
 
 @dataclass(frozen=True)
 class PriorTrainingConfig:
-    """Settings of both stages.
-
-    Attributes:
-        data: Folder of simulated clips.
-        split: Split of it.
-        vae: Steps and rates of the autoencoder.
-        vae_batch: Crops per step.
-        crop: Side of a square crop, pixels of the working size, a multiple of 8.
-        whole_frames: Share of the autoencoder's steps, the last ones, on whole frames instead of
-            crops (with as many pixels as a batch of crops), so that its attention fits their size.
-        kl_weight: Weight of the Kullback-Leibler term.
-        flow: Steps and rates of the transformer.
-        flow_batch: Frames per step.
-        flow_frames: Frames whose latents are computed once and stay in memory.
-        flow_shift: Shift of the noise levels; 1 spreads them evenly, more prefers noise.
-        heldout_frames: Frames of the last clips, used for the final figures instead of training.
-        prior: Settings of the prior.
-        seed: Seed of weights, order and noise.
-        device: "cpu" or "cuda".
-        bf16: Compute in bfloat16 where autocast allows it.
-    """
+    """Settings of both stages, explained in ``recipes/prior.yaml``."""
 
     data: str
     split: str = "train"
@@ -84,16 +64,10 @@ class PriorTrainingConfig:
 
 
 def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path:
-    """Train autoencoder and transformer and write them as a prior.
+    """Train autoencoder and transformer and write them for ``WanPrior.from_pretrained``.
 
-    Args:
-        config: Settings.
-        out: The prior's folder; it also gets ``autoencoder/`` and ``flow/`` (checkpoint and log)
-            and ``report.json`` (figures on held-out frames).
-        resume: Continue an earlier run in ``out``.
-
-    Returns:
-        ``out``, for :meth:`WanPrior.from_pretrained`.
+    ``out`` becomes the prior's folder; it also gets ``autoencoder/`` and ``flow/`` (checkpoint and
+    log, from which ``resume`` continues) and ``report.json`` (figures on held-out frames).
 
     Raises:
         DatasetError: If there are no clips.
@@ -128,12 +102,7 @@ def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path
 
 
 class FrameSource:
-    """Single frames of a data set at the prior's working size, in [-1, 1].
-
-    Args:
-        clips: The clips.
-        config: Working size and how many frames, counted from the end, are held out.
-    """
+    """Frames of a data set at the prior's working size, in [-1, 1]; the last are held out."""
 
     def __init__(self, clips: ClipDataset, config: PriorTrainingConfig) -> None:
         self.clips = clips

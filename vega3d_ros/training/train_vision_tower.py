@@ -43,15 +43,7 @@ _DEPTHLESS = [0, 1, 2, 3, 11, 12]
 
 @dataclass(frozen=True)
 class VisionTowerTraining:
-    """Settings of the stage.
-
-    Attributes:
-        data: Folder of simulated clips.
-        batch: Frames per step.
-        seed: Seed of the order of frames and of the initial weights.
-        device: "cpu" or "cuda".
-        schedule: Steps and rates.
-    """
+    """Settings of the stage, explained in ``recipes/semantic.yaml``."""
 
     data: str
     batch: int = 16
@@ -61,12 +53,7 @@ class VisionTowerTraining:
 
 
 class TokenReader(nn.Module):
-    """The auxiliary head: label, colour and box of each token.
-
-    Args:
-        dim: Width of a visual token.
-        labels: Number of labels; one more output means "nothing".
-    """
+    """The auxiliary head: label (or, last, none), colour and box of each token [N, dim]."""
 
     def __init__(self, dim: int, labels: int) -> None:
         super().__init__()
