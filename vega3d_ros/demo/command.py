@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (%(default)s)")
     parser.add_argument("--seconds", type=float, help="play only so many seconds of the recording")
-    parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    parser.add_argument("--questions", type=Path, help="JSON with your questions")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
     parser.add_argument("--depth", default="", help="its registered depth topic; left out: found")

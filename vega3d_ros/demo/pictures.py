@@ -95,7 +95,7 @@ def frames_picture(
     images, titles = boxes, [f"{caption}: objects found" for caption in captions]
     if gates:
         images = boxes + heat
-        titles += [f"{caption}: where the gate listens to the generator" for caption in captions]
+        titles += [f"{caption}: gate, share of the generative tokens" for caption in captions]
     return contact_sheet(images, len(boxes), titles)
 
 

@@ -314,7 +314,7 @@ def _figure_table(figures: Mapping[str, Any], outputs: RecordedOutputs) -> Table
         ("image to objects, median", shown(figures["scene_latency_median_ms"], " ms")),
         ("image to objects, 95 %", shown(figures["scene_latency_p95_ms"], " ms")),
         ("question to answer, median", shown(figures["answer_latency_median_ms"], " ms")),
-        ("mean gate (generator's share)", shown(figures["mean_gate"])),
+        ("mean gate (share of the generative tokens)", shown(figures["mean_gate"])),
         ("node ready after", f"{figures['ready_s']} s"),
         ("demo took", f"{figures['wall_s']} s"),
     ]

@@ -25,8 +25,8 @@ BAGS = "bags"
 WORST = 12
 _PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
 _ANSWERS = (
-    "Two that never look stand beside the model. Blind reads the words: it gives the typical "
-    "answer to such questions in the other recordings. Constant gives the typical answer of the "
+    "Two baselines without images stand beside the model. Blind reads the words: it gives the "
+    "typical answer to such questions in the other recordings. Constant gives the typical answer of the "
     "other questions of the kind."
 )
 _NO_BLIND = (
@@ -256,7 +256,7 @@ def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
     )  # fmt: skip
     about = (
         "How well objects keep name and place: medians over names. Spread is about their mean, a "
-        "step is from scene to scene. The gate is the generator's share in the fused tokens."
+        "step is from scene to scene. The gate is the generative tokens' share of all tokens."
     )
     return Section("Steadiness and gate", [about]).add(columns, rows)
 

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     results = write_report(out, made_with, f"{made_with['model']['name']} on recordings")
     status = _conclude(jobs, results, console, out)
     if interrupted or status == INTERRUPTED:
-        console.print("interrupted; the same command goes on where it stopped")
+        console.print("interrupted; the same command continues where it stopped")
         return INTERRUPTED
     return status
 

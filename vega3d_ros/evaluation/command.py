@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("runs/evaluation"),
-        help="folder for reports (%(default)s); a second run goes on where the first stopped",
+        help="folder for reports (%(default)s); a second run continues where the first stopped",
     )
     parser.add_argument(
         "--device",
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="topic of true objects, or none; left out: truth.json beside the bag, or a topic of "
         "GroundedObjectArray or Detection3DArray",
     )
-    bags.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    bags.add_argument("--questions", type=Path, help="JSON with your questions")
     bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")
     bags.add_argument("--min-score", type=float, help="objects less probable are left out")
     bags.add_argument(

@@ -180,7 +180,7 @@ def _picture(frame: Frame, scene: SceneRecord, truth: TruthSource | None) -> Ima
     images, captions = [boxes], ["found (colours)" + (" and true (dashed)" if shown else "")]
     if scene.gate is not None:
         images.append(draw_gate(plain, scene.gate))
-        captions.append("where the gate listens to the generator")
+        captions.append("gate: share of the generative tokens")
     return contact_sheet(images, 1, captions)
 
 

@@ -87,18 +87,18 @@ class Truth:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, by time."""
+    """The questions of a run."""
 
     questions: tuple[Question, ...]
     relations: tuple[RelationQuestion, ...]
 
     @property
     def by_time(self) -> list[Question | RelationQuestion]:
-        """Everything in the order of asking."""
+        """All questions in the order of asking."""
         return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
 
     def until(self, seconds: float) -> Plan:
-        """Only what is asked before ``seconds``."""
+        """The plan without questions after ``seconds``."""
         return Plan(
             tuple(item for item in self.questions if item.ask_at_s <= seconds),
             tuple(item for item in self.relations if item.ask_at_s <= seconds),
@@ -106,10 +106,10 @@ class Plan:
 
 
 def load_truth(bag: Path) -> Truth | None:
-    """The truth beside a bag: ``truth.json`` in its folder. None where there is none.
+    """The truth in ``truth.json`` beside a bag; None without that file.
 
     Raises:
-        DriveError: If it is damaged.
+        RunError: If it is damaged.
     """
     path = (bag if bag.is_dir() else bag.parent) / TRUTH_FILE
     if not path.is_file():
@@ -127,20 +127,21 @@ def load_truth(bag: Path) -> Truth | None:
             _pixels(record),
         )
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
+        msg = f"{path} is no truth record of a simulated recording: {type(error).__name__} {error}"
         raise RunError(msg) from error
 
 
 def load_plan(path: Path, duration_s: float) -> Plan:
-    """Questions of one's own.
+    """The user's questions.
 
     Args:
         path: JSON ``{"questions": [{"question", "answer"?, "ask_at_s"?}], "relations":
-            [{"subject", "object", "ask_at_s"?}]}``; what has no time is spread over the drive.
-        duration_s: Of the drive.
+            [{"subject", "object", "ask_at_s"?}]}``; those without a time are spread over the
+            recording.
+        duration_s: Length of the recording.
 
     Raises:
-        DriveError: If it cannot be read.
+        RunError: If it cannot be read.
     """
     record = _load(path)
     try:
@@ -160,7 +161,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
 
 
 def default_plan(duration_s: float) -> Plan:
-    """Questions for a drive of which nothing is known: ten, and three relations."""
+    """Ten questions and three relations for an unknown recording."""
     texts = [f"How many {label}s can you see?" for label in ("chair", "table", "plant")]
     texts += [f"Is there a {label} in the video?" for label in ("chair", "bed", "window")]
     texts += [
@@ -182,7 +183,7 @@ def default_plan(duration_s: float) -> Plan:
 
 
 def _spread(count: int, duration_s: float) -> list[float]:
-    """Times over the last three quarters of a drive, when something has been seen."""
+    """Times over the last three quarters of a recording."""
     return [duration_s * (0.25 + 0.72 * i / max(1, count - 1)) for i in range(count)]
 
 

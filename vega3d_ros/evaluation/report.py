@@ -180,5 +180,5 @@ def write(
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    """JSON knows no NaN."""
+    """None for NaN, which JSON lacks."""
     return {k: v if np.isfinite(v) else None for k, v in asdict(estimate).items()}

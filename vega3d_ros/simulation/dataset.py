@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 CLIPS_PER_SHARD = 50
 FRAME_ID = "camera_color_optical_frame"
-TRUTH_FILE = "truth.json"  # beside a recorded drive
+TRUTH_FILE = "truth.json"  # in the folder of a simulated bag
 _ARRAYS = ("rgb", "depth", "instance")
 _REMEDY = "delete the shard's JSON and generate the shard again"
 

@@ -1,4 +1,4 @@
-"""What all benchmarks share: questions, tasks, and files that are found or named."""
+"""The common parts of all benchmarks: questions, tasks and files."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _CAPTION = "per cent (CIDEr x 100); ± is half the 95 % interval over scenes"
 
 
 def table(figures: Figures, title: str, headline: Sequence[str]) -> Table:
-    """One row per figure, those of ``headline`` first; one column per candidate."""
+    """One row per figure, those of ``headline`` first; one column per model or baseline."""
     shown = Table(title=title, caption=_CAPTION)
     shown.add_column("")
     for name in figures:
@@ -60,7 +60,7 @@ def write(
 
 
 def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
-    """Figures that are headlines, or known of someone."""
+    """Headline figures, and figures that any column has."""
     known = [name for found in figures.values() for name in found if found[name].count]
     return list(dict.fromkeys([*headline, *known]))
 
@@ -70,5 +70,5 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    """JSON knows no NaN."""
+    """None for NaN, which JSON lacks."""
     return {k: v if np.isfinite(v) else None for k, v in asdict(estimate).items()}
