@@ -26,8 +26,8 @@ WORST = 12
 _PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
 _ANSWERS = (
     "Two baselines without images stand beside the model. Blind reads the words: it gives the "
-    "typical answer to such questions in the other recordings. Constant gives the typical answer of the "
-    "other questions of the kind."
+    "typical answer to such questions in the other recordings. Constant gives the typical answer "
+    "of the other questions of the kind."
 )
 _NO_BLIND = (
     "Blind is n/a: no other recording has questions of the kind, and those of the same one would "
