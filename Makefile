@@ -1,18 +1,22 @@
 # make demo    the node, a recorded drive, questions and answers
-# make test    lint, types and every test            make lint    ruff and mypy alone
+# make test    lint, types and every test            make lint    ruff, mypy and import-linter alone
+# make test-robust   the numeric tests as other processors would compute them, with one thread and with two, then they
+#              and the node tests with every core busy; a table tells which rows passed (half an hour on two cores).
+#              ARGS="--only avx2 -- -k fusion" chooses rows and tests.
 # make same    the outputs against those stored in test/data/same (minutes; needs a quiet machine)
+# make docs    the documentation as web pages, into site/ (Material for MkDocs; API pages from the docstrings)
 # make build   the environment and the interfaces, as demo and test do by themselves
 # make clean   removes what make has made
 #
 # Needs Python, a C and C++ compiler and make; everything else comes from pip, pinned in constraints.txt.
 # PYTHON=python3.12   the interpreter to use
 # ARGS="..."          arguments for `vega3d demo`, for pytest, or for `make same` (--only clips)
-# TORCH_INDEX=URL     package index of the CPU builds of torch, where pip knows none (see README.md)
+# TORCH_INDEX=URL     package index of the CPU builds of torch, where pip knows none (see docs/try.md)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint same build clean
+.PHONY: demo test test-robust lint same docs build clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -55,10 +59,15 @@ test: export MKL_NUM_THREADS := 1
 test: lint $(VENV)/.ray
 	python -m pytest $(ARGS)
 
+# Threads and vector units are set by the rows of its matrix.
+test-robust: build
+	python test/robust.py $(ARGS)
+
 lint: build
 	ruff check .
 	ruff format --check --quiet .
 	mypy
+	lint-imports --no-logo
 
 # One thread, so that sums are rounded in the same order in every run.
 same: export HF_HUB_OFFLINE := 1
@@ -66,6 +75,12 @@ same: export OMP_NUM_THREADS := 1
 same: export MKL_NUM_THREADS := 1
 same: build
 	python test/same/freeze.py compare $(ARGS)
+
+# The interfaces are not needed: docstrings are read from the sources.
+docs: $(VENV)/.docs
+	python docs/import_graph.py
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html"
 
 # Python, launch and config files are installed as links, so that a change needs no new build; only links to new files
 # are made here, which takes half a second.
@@ -100,5 +115,11 @@ $(VENV)/.ray: constraints.txt | $(INSTALLED)
 	@echo "== Installing Ray for its test"
 	@$(PIP) install --quiet --constraint constraints.txt ray && touch $@ || echo "Ray cannot be installed here: its test skips"
 
+# Nothing else needs these.
+$(VENV)/.docs: constraints.txt | $(INSTALLED)
+	@echo "== Installing MkDocs"
+	@$(PIP) install --quiet --constraint constraints.txt mkdocs-material 'mkdocstrings[python]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BUILD) $(BUILD).log $(BUILD)-torch.log demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

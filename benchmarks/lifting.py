@@ -42,7 +42,7 @@ VARIATIONS: dict[str, tuple[float, ...]] = {
     "cell_m": (0.05, 0.10, 0.15),
     "association": (0.1, 0.2, 0.25, 0.35, 0.5),
     "around_core": (0.0, 0.3, 0.5, 0.7, 1.0),
-    "accepted": (0.4, 0.5, 0.6, 0.7, 0.8),
+    "accepted": (0.4, 0.5, 0.6, 0.65, 0.7, 0.8),
     "same_share": (0.15, 0.3, 0.45, 0.6),
     "double_share": (0.3, 0.5, 0.7),
     "like_volume": (0.3, 0.5, 0.7),

@@ -73,7 +73,15 @@ def room_clips(
         camera = pinhole_camera(*size, rng.uniform(42, 60))
         views = [renderer.render(pose, camera) for pose in poses]
         frames = tuple(
-            Frame((i + 1) * _STEP_NS, view.rgb, "camera", camera, view.depth_m, pose, "map")
+            Frame(
+                (i + 1) * _STEP_NS,
+                view.rgb,
+                "camera",
+                camera,
+                depth_m=view.depth_m,
+                pose=pose,
+                fixed_frame="map",
+            )
             for i, (view, pose) in enumerate(zip(views, poses, strict=True))
         )
         visible = np.array(

@@ -60,10 +60,10 @@ def frame(number: int) -> Frame:
         number * 500_000_000,
         image,
         "camera_color_optical_frame",
-        Camera(224, 168, 200.0, 200.0, 111.5, 83.5),
-        depth,
-        SE3(BODY_FROM_OPTICAL, np.array([0.1 * number, 0.0, 1.0])),
-        "map",
+        Camera(width=224, height=168, fx=200.0, fy=200.0, cx=111.5, cy=83.5),
+        depth_m=depth,
+        pose=SE3(BODY_FROM_OPTICAL, np.array([0.1 * number, 0.0, 1.0])),
+        fixed_frame="map",
     )
 
 

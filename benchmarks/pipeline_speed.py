@@ -26,7 +26,12 @@ def frame(number: int) -> Frame:
     """A frame without pose; its content does not matter to the time it takes."""
     rng = np.random.default_rng(number)
     image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    return Frame(number, image, "camera", Camera(640, 480, 500.0, 500.0, 319.5, 239.5))
+    return Frame(
+        number,
+        image,
+        "camera",
+        Camera(width=640, height=480, fx=500.0, fy=500.0, cx=319.5, cy=239.5),
+    )
 
 
 def _perceiver(run: Run, source: PriorSource) -> Perceiver:
@@ -68,8 +73,8 @@ def measure_pipeline(run: Run, until: float) -> None:
 
     def slid() -> Scene:
         perceiver.reset()
-        perceiver._kept.of(  # noqa: SLF001
-            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new), count
+        perceiver._fused.of(  # noqa: SLF001
+            moved_on.frames, perceiver.modules, lambda new: [scene_tokens] * len(new)
         )
         return perceiver.observe(moved_on)
 
@@ -78,7 +83,7 @@ def measure_pipeline(run: Run, until: float) -> None:
 
     @torch.inference_mode()
     def answer(tokens: int, scene: Scene | None = None) -> None:
-        prefix = (scene or kept)._prefix  # noqa: SLF001
+        prefix = (scene or kept).reading.prefix
         language.answers(prefix, [QUESTION], tokens)
 
     cold()
@@ -105,7 +110,7 @@ def measure_pipeline(run: Run, until: float) -> None:
             "pipeline",
             size=run.name,
             frames=count,
-            tokens=kept._prefix.length,  # noqa: SLF001
+            tokens=kept.reading.prefix.length,
             what=name,
             ms=seconds * 1e3,
             **{"times as fast": published / seconds, "per second": 1 / seconds},

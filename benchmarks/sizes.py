@@ -11,11 +11,11 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros.models.checkpoints.load import Modules
+from vega3d_ros.models.checkpoints.modules import Modules
 from vega3d_ros.models.fusion.fusion_module import FusionConfig, FusionModule, PositionEncoding
 from vega3d_ros.models.grounders.token_head.head import GroundingHead
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat, SceneLanguage
-from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.files import drop_decoder, fill
 from vega3d_ros.models.priors.wan.prior import WanPrior
 from vega3d_ros.training.nano import mllm_config
@@ -113,7 +113,7 @@ class PriorSource:
 
     def prior(self, block: int, working: tuple[int, int], *, reference: bool = False) -> WanPrior:
         """A prior; the reference shares the weights, the fast one copies what it needs."""
-        config = PriorConfig(
+        config = WanPriorConfig(
             block=block, width=working[0], height=working[1], text_length=self.size.text[1]
         )
         transformer = copy(self.transformer)
@@ -157,8 +157,8 @@ def build_modules(
     with torch.device(device):
         model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)  # noqa: SLF001
         dim = config.text_config.hidden_size
-        bridge = FusionModule(FusionConfig("token_gated_residual", dim, prior.dim, "merger"))
-        rest = (bridge, PositionEncoding(dim), GroundingHead(dim))
+        fusion = FusionModule(FusionConfig("token_gated_residual", dim, prior.dim, "merger"))
+        rest = (fusion, PositionEncoding(dim), GroundingHead(dim))
     modules = Modules(
         prior,
         SceneLanguage(model, tokenizer, PromptFormat(), size.image),

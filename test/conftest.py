@@ -8,15 +8,18 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support.drive_bags import START_NS, TRUTH, write_drive
 
 # For this process and those it starts: nothing is downloaded, and messages check the types of
 # what they are given.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
-# The same examples in every run, and no deadline on a machine that does something else too.
-settings.register_profile("vega3d", derandomize=True, deadline=None)
+# The same examples in every run, and no judgement of speed on a machine that does something else
+# too.
+settings.register_profile(
+    "vega3d", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("vega3d")
 
 # A job in the background ignores interrupts, and so would every process that the tests start.

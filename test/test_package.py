@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -73,12 +74,31 @@ def build_environment():
 
 def test_one_version():
     assert ET.parse(ROOT / "package.xml").findtext("version") == vega3d_ros.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == vega3d_ros.__version__
 
 
 def test_one_licence():
     assert ET.parse(ROOT / "package.xml").findtext("license") == "Apache-2.0"
     assert project()["project"]["license"] == "Apache-2.0"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
+
+
+def test_only_constraints_pin_exactly():
+    table = project()
+    lists = [table["build-system"]["requires"], table["project"]["dependencies"]]
+    lists += table["project"]["optional-dependencies"].values()
+    assert not [r for requirements in lists for r in requirements if "==" in r.split(";")[0]]
+
+
+def test_package_xml_is_whole():
+    manifest = ET.parse(ROOT / "package.xml").getroot()
+    urls = project()["project"]["urls"]
+    assert {url.text for url in manifest.iter("url")} == {urls["Homepage"], urls["Issues"]}
+    (author,) = project()["project"]["authors"]
+    assert manifest.find("maintainer").get("email") == author["email"]
+    assert manifest.findtext("author")
 
 
 def test_every_pin_is_exact_and_there_is_one_for_each_python():
@@ -132,7 +152,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 def test_every_error_of_the_package_has_the_one_base():
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+            if isinstance(node, ast.ClassDef) and re.fullmatch(r"[A-Z]\w*Error", node.name):
                 bases = {ast.unparse(base) for base in node.bases}
                 assert node.name == "Vega3dError" or "Vega3dError" in bases, (file, node.name)
 
@@ -150,6 +170,10 @@ def test_all_but_the_node_works_without_ros():
         f"for name in {sorted(names)}: importlib.import_module(name.removesuffix('.__init__'))\n"
     )
     run(sys.executable, "-c", code, cwd=ROOT)
+
+
+def test_the_top_level_holds_rooms_only():
+    assert [file.name for file in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
 def test_no_module_hides_the_interfaces():

@@ -18,15 +18,17 @@ from vega3d_ros.core.frames import (
 )
 from vega3d_ros.core.geometry import SE3
 
+pytestmark = pytest.mark.numeric
+
 SECOND = 1_000_000_000
-CAMERA = Camera(8, 6, 7.0, 7.0, 3.5, 2.5)
+CAMERA = Camera(width=8, height=6, fx=7.0, fy=7.0, cx=3.5, cy=2.5)
 
 cameras = st.builds(
     Camera,
-    st.integers(2, 2000),
-    st.integers(2, 2000),
-    *[st.floats(20, 3000)] * 2,
-    *[st.floats(-100, 2000)] * 2,
+    width=st.integers(2, 2000),
+    height=st.integers(2, 2000),
+    **dict.fromkeys(("fx", "fy"), st.floats(20, 3000)),
+    **dict.fromkeys(("cx", "cy"), st.floats(-100, 2000)),
 )
 
 
@@ -80,7 +82,7 @@ class TestCamera:
     )
     def test_refuses_what_no_camera_has(self, values, words):
         with pytest.raises(FrameError, match=words):
-            Camera(*values)
+            Camera(**dict(zip(("width", "height", "fx", "fy", "cx", "cy"), values, strict=True)))
 
 
 class TestFrame:

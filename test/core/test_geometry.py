@@ -17,6 +17,8 @@ from vega3d_ros.core.geometry import (
     iou_oriented,
 )
 
+pytestmark = pytest.mark.numeric
+
 coordinate = st.floats(-10, 10)
 points = st.tuples(coordinate, coordinate, coordinate)
 yaws = st.floats(-3.1, 3.1)

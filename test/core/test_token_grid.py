@@ -15,6 +15,8 @@ from vega3d_ros.core.token_grid import (
     token_geometry,
 )
 
+pytestmark = pytest.mark.numeric
+
 GRID = (6, 8)
 
 

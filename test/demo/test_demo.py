@@ -8,11 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import pytest
+from support.patience import patience, wait_until
 
 from vega3d_ros.sensing.bags.reader import open_bag
 
@@ -23,8 +23,9 @@ RUN = f"""
 import argparse, sys
 from vega3d_ros.demo import command
 made = command.node_command
-command.node_command = lambda model, topics: (
-    [sys.executable, {str(HERE / "stub_perception.py")!r}, model] + made(model, topics)[3:]
+command.node_command = lambda model, topics, threads: (
+    [sys.executable, {str(HERE / "stub_perception.py")!r}, model]
+    + made(model, topics, threads)[3:]
 )
 parser = argparse.ArgumentParser()
 command.add_arguments(parser)
@@ -46,7 +47,12 @@ def environment():
 def demo(environment, *arguments):
     command = [sys.executable, "-c", RUN, *map(str, arguments)]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=240, check=False
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=patience(120),
+        check=False,
     )
 
 
@@ -177,17 +183,16 @@ def test_interrupt_stops_the_node(environment, drive_bag, tmp_path, number):
     )
     try:
         recording = tmp_path / "output_bag" / "output_bag.mcap"
-        end = time.monotonic() + 80
-        while not recording.exists():
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < end, "the drive did not begin"
-            time.sleep(0.05)
+        wait_until(
+            lambda: recording.exists() or process.poll() is not None, "the drive to begin", 60
+        )
+        assert process.poll() is None, process.stdout.read()
         assert len(nodes_of(environment)) == 1
         process.send_signal(number)
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=patience(30))
     finally:
         process.terminate()  # lets it clean up; does nothing where it has ended
-        process.communicate(timeout=60)
+        process.communicate(timeout=patience(30))
     assert process.returncode == 130
     assert "interrupted" in text
     assert nodes_of(environment) == []

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.fake_perceiver import FakePerceiver
 from support.official_folder import write_checkpoint
+from support.patience import patience
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
@@ -37,7 +38,18 @@ VOID = {"meta", "img"}
 
 def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a", at_s=1.0):
     return AnswerRow(
-        bag, index, kind, f"question {index}?", truth, said, "", score, sure, at_s, 5, 10.0
+        bag=bag,
+        index=index,
+        kind=kind,
+        question=f"question {index}?",
+        truth=truth,
+        answer=said,
+        error="",
+        score=score,
+        confidence=sure,
+        asked_at_s=at_s,
+        stamp_ns=5,
+        latency_ms=10.0,
     )
 
 
@@ -45,9 +57,21 @@ def sighting(name, iou, label="chair", bag="a", at_s=1.0, distance=2.0, share=0.
     place = (distance, 0.0, 0.0, 0.5, 0.5, 1.0, 0.0)
     error = None if iou == 0 else 0.2
     return ObjectRow(
-        bag, round(at_s * 1e9), at_s, name, label, iou > 0, 0.8 if iou else None, iou, iou, error,
-        distance, 1.0, share, place,
-    )  # fmt: skip
+        bag=bag,
+        stamp_ns=round(at_s * 1e9),
+        at_s=at_s,
+        id=name,
+        label=label,
+        found=iou > 0,
+        score=0.8 if iou else None,
+        iou=iou,
+        iou_oriented=iou,
+        error_m=error,
+        distance_m=distance,
+        size_m=1.0,
+        share=share,
+        place=place,
+    )
 
 
 @pytest.fixture
@@ -220,7 +244,10 @@ def test_figures_of_known_rows():
     rows = ResultRows(
         [answer(0), answer(1, "yes_no", "yes", "no", 0.0), answer(2, "size", "unknown", "9", 0.0)],
         [sighting("a", 0.6), sighting("b", 0.3, at_s=12), sighting("c", 0.0, at_s=23)],
-        [ClaimRow("a", 5, 1.0, "chair", 0.9, True), ClaimRow("a", 5, 1.0, "bed", 0.9, False)],
+        [
+            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True),
+            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="bed", score=0.9, right=False),
+        ],
     )
     summary = summarise(rows)
     assert summary.answers[MEAN].model.value == 0.5
@@ -304,7 +331,7 @@ def test_the_report_in_a_browser(folder, tmp_path):
     ]  # fmt: skip
     shown = subprocess.run(
         [*command, "--dump-dom", f"file://{probe}"],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=patience(60), check=True,
     ).stdout  # fmt: skip
     found = json.loads(re.search(r'<pre id="out">(.*?)</pre>', shown).group(1))
     assert found["wide"] <= 390
@@ -314,7 +341,7 @@ def test_the_report_in_a_browser(folder, tmp_path):
     picture = tmp_path / "phone.png"
     subprocess.run(
         [*command, f"--screenshot={picture}", f"file://{report}"],
-        capture_output=True, timeout=120, check=True,
+        capture_output=True, timeout=patience(60), check=True,
     )  # fmt: skip
     pixels = cv2.imread(str(picture))
     assert np.ptp(pixels) > 200
@@ -332,7 +359,9 @@ def test_names_of_bags_do_not_collide(tmp_path):
 
 def test_rows_survive_being_written():
     rows = ResultRows(
-        [answer(0)], [sighting("a", 0.5)], [ClaimRow("a", 5, 1.0, "chair", 0.9, True)]
+        [answer(0)],
+        [sighting("a", 0.5)],
+        [ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True)],
     )
     again = ResultRows.read(json.loads(json.dumps(rows.json())))
     assert again == rows

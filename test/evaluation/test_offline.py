@@ -21,7 +21,8 @@ from vega3d_ros.evaluation.bag_run import (
 )
 from vega3d_ros.evaluation.run_log import read_log
 from vega3d_ros.perception.settings import Parameters, load_parameters
-from vega3d_ros.sensing.bags.reader import IMAGE, BagWriter, open_bag
+from vega3d_ros.sensing.bags.reader import IMAGE, open_bag
+from vega3d_ros.sensing.bags.writer import BagWriter
 from vega3d_ros.sensing.clip_builder import HARDLY_MOVED, TOO_SOON, USED
 
 # Every fourth frame a keyframe: they are two centimetres apart.
@@ -30,7 +31,13 @@ PARAMETERS = Parameters(keyframe_translation_m=0.079)
 
 @pytest.fixture
 def job(drive_bag, tmp_path):
-    return BagRun(drive_bag.path, "bag", tmp_path / "out", "0", PARAMETERS)
+    return BagRun(
+        bag=drive_bag.path,
+        name="bag",
+        folder=tmp_path / "out",
+        model_hash="0",
+        parameters=PARAMETERS,
+    )
 
 
 def silent(_done_s, _all_s):
@@ -64,6 +71,14 @@ def test_frames_that_cannot_become_keyframes_are_named(job):
     quick = replace(PARAMETERS, keyframe_min_interval_s=0.1, keyframe_max_interval_s=0.1)
     record = run_bag(replace(job, parameters=quick), FakePerceiver(), silent)
     assert record["frames"]["by_fate"][TOO_SOON] == 15
+
+
+def test_clips_that_memory_did_not_suffice_for_are_failures(job):
+    perceiver = FakePerceiver()
+    perceiver.frames_left_out = 1
+    record = run_bag(job, perceiver, silent)
+    assert len(record["failures"]) == record["figures"]["scenes"] == 8
+    assert "the oldest 1 of" in record["failures"][-1]
 
 
 def test_questions_are_asked_about_the_newest_scene(job, drive_bag):

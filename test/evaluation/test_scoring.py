@@ -25,11 +25,28 @@ def thing(label, center, size=(1.0, 1.0, 1.0)):
 
 def found(label, center, score=0.9):
     box = Box3D.upright(center, (1.0, 1.0, 1.0), 0.0)
-    return SceneObject(label, label, score, box, "map", 1, np.eye(6), True, 2, 1.0)
+    return SceneObject(
+        label=label,
+        query=label,
+        score=score,
+        box=box,
+        frame_id="map",
+        stamp_ns=1,
+        covariance=np.eye(6),
+        orientation_estimated=True,
+        observations=2,
+        depth_coverage=1.0,
+    )
 
 
 def truth(objects, seen=None):
-    return Truth("map", objects, frozenset(objects if seen is None else seen), (), ())
+    return Truth(
+        fixed_frame="map",
+        objects=objects,
+        seen=frozenset(objects if seen is None else seen),
+        questions=(),
+        relations=(),
+    )
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ class Oracle:
 
 
 class OracleScene:
+    frames_left_out = 0
+
     def __init__(self, record: ClipRecord) -> None:
         self.record = record
         self.boxes = truth_boxes(record.truth["objects"])
@@ -141,9 +143,20 @@ class OracleScene:
         return [i for i, item in enumerate(objects) if item["label"] == text]
 
     def _object(self, box):
-        return SceneObject("", "", 1.0, box, "map", 0, np.eye(6), True, 1, 1.0)
+        return SceneObject(
+            label="",
+            query="",
+            score=1.0,
+            box=box,
+            frame_id="map",
+            stamp_ns=0,
+            covariance=np.eye(6),
+            orientation_estimated=True,
+            observations=1,
+            depth_coverage=1.0,
+        )
 
-    def locate_all(self, texts):
+    def likeliest_all(self, texts):
         located = []
         for text in texts:
             targets = self._targets(text)
@@ -153,9 +166,7 @@ class OracleScene:
             if targets:
                 best = max(targets, key=lambda i: self.shown[i].max())
                 found = self._object(self.boxes[best])
-            located.append(
-                SimpleNamespace(frame=frame, row=row, column=column, score=1.0, found=found)
-            )
+            located.append(SimpleNamespace(place=(frame, row, column), score=1.0, found=found))
         return located
 
 

@@ -31,7 +31,14 @@ def jobs(drive_bag, tmp_path):
     (tmp_path / "bad.mcap").write_bytes(b"no bag" * 9)
     bags = {"good": drive_bag.path, "bad": tmp_path / "bad.mcap", "deadly": tmp_path / "deadly"}
     return [
-        BagRun(bag, name, tmp_path / "out" / name, "0", PARAMETERS) for name, bag in bags.items()
+        BagRun(
+            bag=bag,
+            name=name,
+            folder=tmp_path / "out" / name,
+            model_hash="0",
+            parameters=PARAMETERS,
+        )
+        for name, bag in bags.items()
     ]
 
 
@@ -70,7 +77,7 @@ def file(tmp_path):
     path = tmp_path / "robot.yaml"
     path.write_text(
         "perception:\n  ros__parameters:\n    {device: cuda:1, dtype: bfloat16, "
-        "acceleration: graphs, clip_length: 6, model: other, min_score: 0.4}\n"
+        "acceleration: graphs, clip_length: 6, model: other, min_score: 0.4, threads: 3}\n"
     )
     return path
 
@@ -88,7 +95,8 @@ def test_the_model_is_loaded_as_the_node_loads_it(file, monkeypatch):
     assert ours.value.args == nodes.value.args
     assert ours.value.args[0] == ("other",)
     assert ours.value.args[1] == {
-        "device": "cuda:1", "dtype": "bfloat16", "acceleration": "graphs", "frames": 6
+        "device": "cuda:1", "dtype": "bfloat16", "acceleration": "graphs", "frames": 6,
+        "threads": 3,
     }  # fmt: skip
 
 

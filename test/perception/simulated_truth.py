@@ -33,7 +33,9 @@ def simulated_truth(index):
         room = plan_room(rng, "heldout")
         poses = clip_path(rng, room, FRAMES)
     focal = HEIGHT / 2 / np.tan(np.radians(rng.uniform(45, 68)) / 2)
-    camera = Camera(WIDTH, HEIGHT, focal, focal, (WIDTH - 1) / 2, (HEIGHT - 1) / 2)
+    camera = Camera(
+        width=WIDTH, height=HEIGHT, fx=focal, fy=focal, cx=(WIDTH - 1) / 2, cy=(HEIGHT - 1) / 2
+    )
     boxes = [Box3D.upright(item.center, item.size, item.yaw) for item in room.objects]
     visible = np.array([_visible(boxes, pose, camera) for pose in poses])
     stamps = [(i + 1) * STEP_NS for i in range(FRAMES)]

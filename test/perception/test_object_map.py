@@ -11,6 +11,8 @@ from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.perception.object_map import ObjectMap, ObjectMapOrderError, fuse
 
+pytestmark = pytest.mark.numeric
+
 
 def thing(label="chair", center=(0.0, 0.0, 0.5), size=(0.5, 0.6, 1.0), yaw=0.0, **changes):
     values = {

@@ -37,8 +37,17 @@ cameras = st.builds(
 
 def placed(box, sigma=0.0):
     return SceneObject(
-        "thing", "thing", 1.0, box, "map", 0, np.eye(6) * sigma**2, True, 1, 1.0
-    )  # fmt: skip
+        label="thing",
+        query="thing",
+        score=1.0,
+        box=box,
+        frame_id="map",
+        stamp_ns=0,
+        covariance=np.eye(6) * sigma**2,
+        orientation_estimated=True,
+        observations=1,
+        depth_coverage=1.0,
+    )
 
 
 @given(boxes, boxes, st.one_of(cameras, st.just(Viewpoint.fixed("map"))))

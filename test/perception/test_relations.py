@@ -19,6 +19,8 @@ from vega3d_ros.perception.relations import (
     relate,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 def thing(
     label, center, size=(0.4, 0.4, 0.4), rotation=None, frame_id="map", sigma=0.1, score=1.0

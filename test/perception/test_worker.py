@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from support.patience import patience, wait_until
 
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.core.geometry import Box3D
@@ -13,26 +14,26 @@ from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 from vega3d_ros.perception.worker import Status, Worker
 
-DEADLINE_S = 10.0
+DEADLINE_S = patience(10)
 
 
 def clip(stamp):
-    camera = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
+    camera = Camera(width=6, height=4, fx=5.0, fy=5.0, cx=3.0, cy=2.0)
     return Clip((Frame(stamp, np.zeros((4, 6, 3), np.uint8), "camera", camera),))
 
 
 def thing(stamp, label="chair", x=0.0, frame_id="map"):
     return SceneObject(
-        label,
-        label,
-        0.9,
-        Box3D.upright([x, 0, 0], [1, 1, 1]),
-        frame_id,
-        stamp,
-        np.eye(6) * 0.01,
-        True,
-        1,
-        0.0,
+        label=label,
+        query=label,
+        score=0.9,
+        box=Box3D.upright([x, 0, 0], [1, 1, 1]),
+        frame_id=frame_id,
+        stamp_ns=stamp,
+        covariance=np.eye(6) * 0.01,
+        orientation_estimated=True,
+        observations=1,
+        depth_coverage=0.0,
     )
 
 
@@ -89,14 +90,13 @@ def start(perceiver):
 
 
 def until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    wait_until(condition, "the worker", period_s=0.002)
 
 
 def request(
-    run=lambda state: state.sequence, ready=lambda state: state is not None, deadline_s=60
+    run=lambda state: state.sequence,
+    ready=lambda state: state is not None,
+    deadline_s=10 * DEADLINE_S,
 ):
     return WorkItem(run, time.monotonic_ns() + int(deadline_s * 1e9), ready)
 
@@ -129,13 +129,15 @@ def test_only_the_newest_clip_waits(start, perceiver):
     perceiver.gate.clear()
     worker.submit_clip(clip(1), 0)
     assert perceiver.entered.wait(DEADLINE_S)
-    for stamp in (2, 3, 4):
-        worker.submit_clip(clip(stamp), 0)
+    assert not worker.withdraw_clip()  # it is being looked at
+    worker.submit_clip(clip(2), 0)
+    worker.submit_clip(clip(3), 0)
+    assert worker.withdraw_clip()
+    worker.submit_clip(clip(4), 0)
     perceiver.gate.set()
     until(lambda: len(worker.scenes) == 2)
     assert [state.scene.clip.stamp_ns for state in worker.scenes] == [1, 4]
     assert [state.sequence for state in worker.scenes] == [1, 2]
-    assert worker.replaced == 2
 
 
 def test_a_clip_that_fails_is_counted_and_the_next_one_understood(start):
@@ -211,12 +213,14 @@ def test_a_flood_of_requests_does_not_starve_clips(start):
     worker = start()
     worker.submit_clip(clip(1), 0)
     until(lambda: worker.scenes)
-    flood = [request(lambda state: time.sleep(0.02)) for _ in range(16)]
+    go = threading.Event()
+    flood = [request(lambda state: go.wait(DEADLINE_S) and state.sequence) for _ in range(16)]
     for work in flood:
         assert worker.submit(work)
     worker.submit_clip(clip(2), 0)
-    until(lambda: len(worker.scenes) == 2)
-    assert not all(work.done for work in flood)
+    go.set()
+    until(lambda: all(work.done for work in flood))
+    assert flood[-1].result == 2  # the clip did not wait for the last of them
 
 
 def test_reset_forgets_and_what_was_at_work_is_thrown_away(start, perceiver):
@@ -278,7 +282,10 @@ def test_stop_joins_while_work_waits(start, perceiver):
     worker.submit_clip(clip(1), 0)
     assert perceiver.entered.wait(DEADLINE_S)
     worker.submit_clip(clip(2), 0)
-    threading.Timer(0.05, perceiver.gate.set).start()
-    worker.stop()
+    stop = threading.Thread(target=worker.stop)
+    stop.start()
+    until(lambda: worker._stopping)
+    perceiver.gate.set()
+    stop.join(DEADLINE_S)
     assert not worker._thread.is_alive()
     assert perceiver.asked == [("chair",)]

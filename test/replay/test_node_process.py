@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.patience import patience, wait_until
 
 from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.replay.node_process import (
@@ -17,7 +17,12 @@ from vega3d_ros.replay.node_process import (
     share_folder,
 )
 
-OBEYS = "import signal, time; print('up', flush=True); signal.sigwait([signal.SIGINT])"
+OBEYS = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # one that comes early is waited for too
+print("up", flush=True)
+signal.sigwait([signal.SIGINT])
+"""
 IGNORES = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -26,13 +31,6 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("up", child.pid, flush=True)
 time.sleep(600)
 """
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def alive(pid):
@@ -48,7 +46,7 @@ def run(code, tmp_path):
 
 def test_obedient_process_ends_with_an_interrupt(tmp_path):
     with run(OBEYS, tmp_path) as process:
-        wait_for(lambda: "up" in process.log_tail(), "process did not start")
+        wait_until(lambda: "up" in process.log_tail(), "the start of the process")
         process.check()
         assert process.stop() == 0
 
@@ -56,19 +54,19 @@ def test_obedient_process_ends_with_an_interrupt(tmp_path):
 def test_stubborn_process_and_its_children_are_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "vega3d_ros.replay.node_process._GRACE_S",
-        tuple((number, 0.2 if number != 9 else 5.0) for number in (2, 15, 9)),
+        tuple((number, 0.2 if number != 9 else patience(5)) for number in (2, 15, 9)),
     )
     with run(IGNORES, tmp_path) as process:
-        wait_for(lambda: "up" in process.log_tail(), "process did not start")
+        wait_until(lambda: "up" in process.log_tail(), "the start of the process")
         child = int(process.log_tail().split()[1])
         assert alive(child)
-    wait_for(lambda: not alive(child), "the child outlived its group")
+    wait_until(lambda: not alive(child), "the end of the child")
     assert process.stop() == -9
 
 
 def test_process_is_stopped_when_the_demo_fails(tmp_path):
     with pytest.raises(KeyError), run(OBEYS, tmp_path) as process:  # noqa: PT012
-        wait_for(lambda: "up" in process.log_tail(), "process did not start")
+        wait_until(lambda: "up" in process.log_tail(), "the start of the process")
         raise KeyError
     with pytest.raises(RunError):
         process.check()
@@ -76,7 +74,7 @@ def test_process_is_stopped_when_the_demo_fails(tmp_path):
 
 def test_death_is_reported_with_the_last_words(tmp_path):
     with run("import sys; print('no model here'); sys.exit(5)", tmp_path) as process:
-        wait_for(lambda: process._process.poll() is not None, "process did not end")
+        wait_until(lambda: process._process.poll() is not None, "the end of the process")
         with pytest.raises(RunError, match=r"status 5(.|\n)*no model here"):
             process.check()
 

@@ -12,6 +12,8 @@ sys.path.insert(0, str(HERE))
 for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
     os.environ[name] = str(HERE.parents[1] / "config" / "fastdds_large_images.xml")
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+# A domain is free as far as this machine knows; another on the network may use it too.
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 @pytest.fixture(scope="module")

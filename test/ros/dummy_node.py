@@ -1,15 +1,16 @@
 """The perception node as a process, with a fast deterministic stand-in for the model.
 
 In the map, chairs and balls stand at fixed places and whatever is called "ahead" is two metres
-before the camera, as everything is without a map. The question "slow 3" takes three seconds and
-"fail" fails. The model "missing" cannot be loaded; "very-slow" loads longer than a transition may
-wait.
+before the camera, as everything is without a map. The question "held FILE" is answered once the
+file exists, and "fail" fails. The model "held:FILE" is loaded once the file exists; "missing"
+cannot be loaded.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +23,15 @@ PLACES = {"left": (3.0, 0.4, 0.5), "right": (3.0, -0.4, 0.5)}  # in the map; its
 AHEAD_M = 2.0
 
 
+def wait_for_file(path):
+    while not Path(path).exists():
+        time.sleep(0.01)
+
+
 class DummyScene:
     def __init__(self, clip, queries):
         self.clip = clip
+        self.frames_left_out = 0
         self.objects = tuple(
             item
             for i, query in enumerate(queries)
@@ -58,8 +65,8 @@ class DummyScene:
         )
 
     def ask(self, question):
-        if question.startswith("slow"):
-            time.sleep(float(question.split()[1]))
+        if question.startswith("held "):
+            wait_for_file(question.split(" ", 1)[1])
         if "fail" in question:
             raise RuntimeError("the dummy was told to fail")
         return Answer(question, f"{len(self.objects)}", 0.75, self.objects, self.clip.stamp_ns)
@@ -93,8 +100,8 @@ def make(parameters, progress, on_out_of_memory):
         raise FileNotFoundError(
             "no model folder 'missing'; name a shipped model or an existing folder"
         )
-    if model == "very-slow":
-        time.sleep(8.0)
+    if model.startswith("held:"):
+        wait_for_file(model.split(":", 1)[1])
     return DummyPerceiver()
 
 

@@ -24,7 +24,7 @@ def make(parameters, progress, on_out_of_memory):
     def short(images, stamps_ns, **given):
         count = int(left.read_text())
         with calls.open("a") as file:
-            file.write(f"{len(images)} {len(perceiver._kept)} {count > 0}\n")
+            file.write(f"{len(images)} {len(perceiver._fused)} {count > 0}\n")
         if count > 0:
             new = left.with_suffix(".lower")
             new.write_text(str(count - 1))

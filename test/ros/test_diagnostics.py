@@ -10,19 +10,25 @@ from vega3d_ros.ros.diagnostics import (
     OK,
     WARN,
     Facts,
-    Health,
     InputFacts,
     Meter,
-    judge,
+    Statistics,
+    diagnose,
     resident_mib,
 )
 
-IMAGE = InputFacts("/cam/image", 1, "sensor_msgs/msg/Image", "best_effort", age_s=0.1)
+IMAGE = InputFacts(
+    topic="/cam/image",
+    publishers=1,
+    type="sensor_msgs/msg/Image",
+    reliability="best_effort",
+    age_s=0.1,
+)
 FINE = Facts(
     active=True,
     active_s=60.0,
     image=IMAGE,
-    camera_info=InputFacts("/cam/camera_info", 1, age_s=0.1),
+    camera_info=InputFacts(topic="/cam/camera_info", publishers=1, age_s=0.1),
     status=Status.READY,
     model="nano",
     fixed_frame="map",
@@ -32,12 +38,12 @@ FINE = Facts(
 )
 
 
-def verdict(name, facts):
-    return next(item for item in judge(facts) if item.name == name)
+def diagnosis(name, facts):
+    return next(item for item in diagnose(facts) if item.name == name)
 
 
 def test_all_is_well():
-    assert [item.level for item in judge(FINE)] == [OK] * 4
+    assert [item.level for item in diagnose(FINE)] == [OK] * 4
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_all_is_well():
         ("input", {"details": {"no stamp": "the stamp is zero"}}, ERROR, ["zero"]),
         ("input", {"details": {"unreadable image": "yuv"}}, ERROR, ["yuv"]),
         ("input", {"details": {"late": "stamps stand still"}}, WARN, ["stamps stand still"]),
-        ("input", {"jumps_back": 9}, WARN, ["set back 9 times", "two clocks"]),
+        ("input", {"jumps_back": 9}, WARN, ["set back 9 times", "second publisher"]),
         ("input", {"details": {"unregistered depth": "depth is in ir"}}, WARN, ["ir"]),
         (
             "transforms",
@@ -82,11 +88,17 @@ def test_all_is_well():
         ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
         ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),
         ("inference", {"scenes": 0}, OK, ["no scene"]),
+        (
+            "inference",
+            {"skipped": 7, "keyframes": 9},
+            WARN,
+            ["overloaded: 7 of 9 keyframes skipped", "clip_length"],
+        ),
         ("inference", {"clip_failure": "out of range"}, ERROR, ["out of range"]),
     ],
 )
 def test_what_is_wrong_is_said_with_the_remedy(name, change, level, words):
-    found = verdict(name, replace(FINE, **change))
+    found = diagnosis(name, replace(FINE, **change))
     assert found.level == level
     for word in words:
         assert word in found.message
@@ -94,18 +106,18 @@ def test_what_is_wrong_is_said_with_the_remedy(name, change, level, words):
 
 def test_a_reliable_publisher_is_not_told_about_best_effort_losses():
     facts = replace(FINE, image=replace(IMAGE, age_s=9.0, reliability="reliable"))
-    assert "best-effort" not in verdict("input", facts).message
+    assert "best-effort" not in diagnosis("input", facts).message
 
 
 def test_an_inactive_node_is_no_fault():
-    assert all(item.level == OK for item in judge(Facts(active=False)))
+    assert all(item.level == OK for item in diagnose(Facts(active=False)))
 
 
 def test_counts_are_reported():
     facts = replace(FINE, drops={"late": 2}, lacks={"no depth": 3}, rates={"images": "30.00 Hz"})
-    values = verdict("input", facts).values
+    values = diagnosis("input", facts).values
     assert values["dropped: late"] == "2"
-    assert values["done without: no depth"] == "3"
+    assert values["missing: no depth"] == "3"
     assert values["images"] == "30.00 Hz"
     assert values["image topic"] == "/cam/image"
 
@@ -121,21 +133,21 @@ def test_a_meter_measures_the_last_seconds():
 
 
 def test_a_bag_that_loops_is_no_fault():
-    assert verdict("input", replace(FINE, jumps_back=1)).level == OK
+    assert diagnosis("input", replace(FINE, jumps_back=1)).level == OK
 
 
 def test_health_forgets_on_demand():
-    health = Health()
-    health.tick("images")
-    health.count("failures")
-    health.note("last", "x")
-    assert health.age_s("images") < 60
-    assert health.age_s("never") is None
-    assert (health.recent("images"), health.recent("never")) == (1, 0)
-    assert health.snapshot() == {"failures": "1", "last": "x"}
-    health.forget()
-    assert health.snapshot() == {}
-    assert health.rates() == {}
+    statistics = Statistics()
+    statistics.tick("images")
+    statistics.count("failures")
+    statistics.note("last", "x")
+    assert statistics.age_s("images") < 60
+    assert statistics.age_s("never") is None
+    assert (statistics.recent("images"), statistics.recent("never")) == (1, 0)
+    assert statistics.snapshot() == {"failures": "1", "last": "x"}
+    statistics.forget()
+    assert statistics.snapshot() == {}
+    assert statistics.rates() == {}
 
 
 def test_memory_is_that_of_this_process():

@@ -46,7 +46,7 @@ def thing(**fields):
 
 
 def clip(posed=True):
-    camera = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
+    camera = Camera(width=6, height=4, fx=5.0, fy=5.0, cx=3.0, cy=2.0)
     pose = {"pose": SE3.identity(), "fixed_frame": "map"} if posed else {}
     return Clip(
         tuple(
@@ -154,7 +154,16 @@ def test_answers_and_relations():
 
     pair = (thing(), thing(label="lamp", id="lamp-1"))
     relation = Relation(
-        *pair, "camera", ("left of",), 0.7, 1.0, 1.5, np.array([0.1, 1.4, 0.0]), 2.0, 0.3
+        subject=pair[0],
+        object=pair[1],
+        viewpoint="camera",
+        predicates=("left of",),
+        confidence=0.7,
+        distance_m=1.0,
+        center_distance_m=1.5,
+        offset_m=np.array([0.1, 1.4, 0.0]),
+        subject_distance_m=2.0,
+        subject_bearing_rad=0.3,
     )
     message = relation_message(relation, pair, header)
     assert (message.subject_id, message.object_label) == ("chair-1", "lamp")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from robot_harness import OPTICAL, START_S, NodeProcess, Robot, camera_info, stamp_of, stamped
+from support.closeness import SAME_CONFIDENCE, assert_close_to_magnitude
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.srv import AskSpatial, GroundObject, QueryRelation
 
@@ -73,8 +74,8 @@ def test_objects_are_those_of_the_perceiver(online, offline):
         (item.label, item.box.center[0], item.box.center[2]) for item in offline.objects
     )
     assert [item[0] for item in found] == [item[0] for item in expected]
-    np.testing.assert_allclose(
-        [item[1:] for item in found], [item[1:] for item in expected], atol=1e-4
+    assert_close_to_magnitude(
+        [item[1:] for item in found], [item[1:] for item in expected], "network"
     )
 
 
@@ -83,7 +84,7 @@ def test_answers_are_those_of_the_perceiver(online, offline):
     assert reply.success, reply.message
     expected = offline.ask(QUESTION)
     assert reply.answer.answer == expected.text
-    assert reply.answer.confidence == pytest.approx(expected.confidence, abs=1e-4)
+    assert reply.answer.confidence == pytest.approx(expected.confidence, rel=SAME_CONFIDENCE)
     assert stamp_of(reply.answer.header) == STAMP
 
 

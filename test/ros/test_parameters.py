@@ -63,7 +63,7 @@ def test_what_does_not_go_together_is_named(values, word):
 
 
 def test_known_accelerations_are_those_of_the_prior():
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import _CHOICES
 
     assert _CHOICES["acceleration"] == get_args(Acceleration)
@@ -83,5 +83,7 @@ def test_the_model_is_named_shortly():
 
 
 def test_the_policy_is_that_of_the_parameters():
-    policy = Parameters(keyframe_translation_m=1.0, keyframe_max_interval_s=5.0).keyframe_policy
+    policy = Parameters(
+        keyframe_translation_m=1.0, keyframe_max_interval_s=5.0
+    ).clip_settings.policy
     assert (policy.translation_m, policy.max_interval_s) == (1.0, 5.0)

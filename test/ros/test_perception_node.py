@@ -17,6 +17,7 @@ from robot_harness import (
     stamped,
 )
 from sensor_msgs.msg import CompressedImage, Image
+from support.patience import patience
 from vega3d_ros.srv import AskSpatial, SetQueries
 from visualization_msgs.msg import Marker
 
@@ -53,7 +54,7 @@ def test_every_output_has_the_stamp_and_the_frame_of_its_data(posed, robot):
         assert stamp_of(message.header) in posed.sent
         assert message.clip_start.sec * 10**9 + message.clip_start.nanosec in posed.sent
         assert 1 <= message.clip_frames <= 8
-        assert 0 <= message.latency.sec < DEADLINE_S
+        assert 0 <= message.latency.sec < patience(DEADLINE_S)
         assert message.model == "dummy"
     assert answer.header.frame_id == "map"
     assert answer.answer == "2"
@@ -268,13 +269,13 @@ def test_diagnostics_tell_rates_drops_latency_and_memory(posed, robot):
     robot.diagnostics.clear()
     robot.until(lambda: len(robot.diagnostics) == 4, "fresh diagnostics", step=posed.publish)
     values = {v.key: v.value for s in robot.diagnostics.values() for v in s.values}
-    assert float(values["images"].split(" Hz")[0]) > 1
+    assert float(values["images"].split(" Hz")[0]) > 0
     assert float(values["scenes"].split(" Hz")[0]) > 0
     assert values["image topic"] == "/cam/image"
     assert float(values["memory"].split()[0]) > 10
     assert "ms" in values["latency image to objects"]
     assert values["mean gate (share of the generator)"] == "0.250"
-    assert "dropped: clip replaced by a newer one" in values
+    assert "dropped: keyframe skipped, the model was busy" in values
     assert {s.name.split(": ")[0] for s in robot.diagnostics.values()} == {"cam/perception"}
 
 

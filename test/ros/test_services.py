@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from robot_harness import BASE_FROM_OPTICAL, OPTICAL, SERVICES, send_tf, stamp_of
+from robot_harness import BASE_FROM_OPTICAL, DEADLINE_S, OPTICAL, SERVICES, send_tf, stamp_of
+from support.patience import patience
 from vega3d_ros.action import AskScene
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.srv import AskSpatial, GroundObject, ListObjects, QueryRelation, SetQueries
@@ -31,7 +32,17 @@ def scene(camera, robot):
         return next((m for m in scenes if stamp_of(m.header) == camera.sent[-1]), None)
 
     # An image may be replaced by the next or get lost; then there is another last one.
-    return robot.until(newest, "the scene of the last image", step=camera.publish, period_s=3.0)
+    return robot.until(
+        newest, "the scene of the last image", step=camera.publish, period_s=patience(1)
+    )
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A question over which the model sits until it is told to answer."""
+    release = tmp_path / "release"
+    yield SimpleNamespace(question=f"held {release}", release=release.touch)
+    release.touch()
 
 
 def ok(reply, scene, frame_id="map"):
@@ -39,7 +50,7 @@ def ok(reply, scene, frame_id="map"):
     assert reply.error_code == ErrorCode.NONE
     assert stamp_of(reply.header) == stamp_of(scene.header)
     assert reply.header.frame_id == frame_id
-    assert 0 < reply.latency.sec + reply.latency.nanosec * 1e-9 < 10
+    assert 0 < reply.latency.sec + reply.latency.nanosec * 1e-9 < patience(DEADLINE_S)
 
 
 def failed(reply, code, word):
@@ -71,15 +82,13 @@ def test_ask_tells_a_failing_model(scene, robot):
     ok(robot.call("ask", AskSpatial.Request(question="and now?")), scene)
 
 
-def test_ask_times_out_and_nothing_else_waits_for_the_model(scene, robot):
+def test_ask_times_out_and_nothing_else_waits_for_the_model(scene, robot, held):
     slow = robot.clients["ask"].call_async(
-        AskSpatial.Request(question="slow 4", timeout=Duration(nanosec=400_000_000))
+        AskSpatial.Request(question=held.question, timeout=Duration(nanosec=400_000_000))
     )
-    started = time.monotonic()
     assert robot.state() == "active"
-    robot.until(slow.done, "the reply")
+    robot.until(slow.done, "the reply")  # while the model still sits over the question
     failed(slow.result(), ErrorCode.TIMEOUT, "in time")
-    assert time.monotonic() - started < 3.5  # the model takes four seconds
 
 
 def test_ask_refuses_a_scene_that_is_too_old(scene, robot):
@@ -91,13 +100,16 @@ def test_ask_before_any_scene(camera, robot):
     failed(robot.call("ask", AskSpatial.Request(question="hm?")), ErrorCode.NO_SCENE, "no scene")
 
 
-def test_too_many_requests_are_refused(scene, robot):
+def test_too_many_requests_are_refused(scene, robot, held):
+    patient = Duration(sec=int(patience(DEADLINE_S)))
     futures = [
         robot.clients["ask"].call_async(
-            AskSpatial.Request(question="slow 0.5", timeout=Duration(sec=30))
+            AskSpatial.Request(question=held.question, timeout=patient)
         )
         for _ in range(8)
     ]
+    robot.until(lambda: sum(future.done() for future in futures) == 4, "four refusals")
+    held.release()
     robot.until(lambda: all(future.done() for future in futures), "all replies")
     codes = [future.result().error_code for future in futures]
     assert codes.count(ErrorCode.BUSY) == 4
@@ -252,14 +264,12 @@ def test_action_waits_for_a_scene(camera, robot):
     assert outcome.result.answer.answer == "2"
 
 
-def test_action_can_be_cancelled(scene, robot):
-    goal = Goal(robot, question="slow 4")
+def test_action_can_be_cancelled(scene, robot, held):
+    goal = Goal(robot, question=held.question)
     robot.until(lambda: AskScene.Feedback.ANSWERING in goal.states, "the model at work")
-    started = time.monotonic()
     cancelled = goal.handle.cancel_goal_async()
     robot.until(cancelled.done, "the cancellation")
-    outcome = goal.result()
-    assert time.monotonic() - started < 3.5  # without waiting for the model
+    outcome = goal.result()  # while the model still sits over the question
     assert outcome.status == GoalStatus.STATUS_CANCELED
     failed(outcome.result, ErrorCode.CANCELLED, "cancelled")
 

@@ -244,7 +244,7 @@ def official() -> Any:
     return {
         **{name: _array(getattr(encoded, name)) for name in STAGES},
         "gate": _array(scene.gate),
-        "logits": _array(scene.logits(expected["input_ids"])),
+        "logits": _array(scene.reading.logits(expected["input_ids"])),
     }
 
 

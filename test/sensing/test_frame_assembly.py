@@ -314,4 +314,4 @@ def test_the_waiting_room_is_bounded_and_drops_the_oldest():
     for index in range(MAX_WAITING + 3):
         assembler.add_image(image(START + (index + 1) * MS), 0)
     assert assembler.waiting == MAX_WAITING
-    assert assembler.drops == {"waiting room full": 3}
+    assert assembler.drops == {"queue full": 3}

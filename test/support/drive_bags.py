@@ -7,7 +7,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.stamps import time_fields
-from vega3d_ros.sensing.bags.reader import CAMERA_INFO, IMAGE, TF_MESSAGE, BagWriter
+from vega3d_ros.sensing.bags.reader import CAMERA_INFO, IMAGE, TF_MESSAGE
+from vega3d_ros.sensing.bags.writer import BagWriter
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 START_NS = 1_700_000_000 * 10**9

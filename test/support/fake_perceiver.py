@@ -28,8 +28,9 @@ def found(clip, label, center, score):
 
 
 class FakeScene:
-    def __init__(self, clip):
+    def __init__(self, clip, frames_left_out=0):
         self.clip = clip
+        self.frames_left_out = frames_left_out
         # It drifts a little from scene to scene, so that the memory has something to do.
         drift = 0.01 * (clip.stamp_ns // 10**8 % 5)
         self.objects = (
@@ -59,10 +60,11 @@ class FakePerceiver:
     def __init__(self):
         self.queries = ("chair", "table", "vase")
         self.observed = []
+        self.frames_left_out = 0
 
     def observe(self, clip):
         self.observed.append(clip.stamp_ns)
-        return FakeScene(clip)
+        return FakeScene(clip, self.frames_left_out)
 
     def reset(self):
         pass

@@ -174,7 +174,7 @@ def write_wan(folder, sizes, state, generator):
     torch.save({"context": prompt}, folder / "wan_prompt_embedding.pt")
 
 
-def bridge_state(sizes, generator):
+def fusion_state(sizes, generator):
     """Merger and fusion by their official names."""
     kind = sizes.settings.get("generative_merger_type", "mlp")
     method = sizes.settings.get("generative_fusion_method", "token_gated_residual")
@@ -216,7 +216,7 @@ def write_random(root, sizes, seed=5):
     if settings.get("tie_word_embeddings"):
         del state["lm_head.weight"]
     state |= {TOWER + name: value for name, value in tower.items()}
-    state |= bridge_state(sizes, generator)
+    state |= fusion_state(sizes, generator)
     folder = write_checkpoint(root, state=state, shards=sizes.shards, **settings)
     return folder, state, tower
 

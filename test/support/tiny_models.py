@@ -60,7 +60,9 @@ def make_frame(index, *, camera=True, depth=True, pose=True, size=(80, 60), stam
         stamp_ns=stamp_ns if stamp_ns is not None else 10**9 + index * 5 * 10**8,
         image=rng.integers(0, 255, (height, width, 3)).astype(np.uint8),
         frame_id="camera_optical",
-        camera=Camera(width, height, 70.0, 70.0, width / 2 - 0.5, height / 2 - 0.5)
+        camera=Camera(
+            width=width, height=height, fx=70.0, fy=70.0, cx=width / 2 - 0.5, cy=height / 2 - 0.5
+        )
         if camera
         else None,
         depth_m=rng.uniform(1, 4, (height, width)).astype(np.float32) if depth else None,

@@ -6,6 +6,8 @@ from torch import nn
 
 from vega3d_ros.training.loop import Schedule, TrainingError, optimise
 
+pytestmark = pytest.mark.numeric
+
 SCHEDULE = Schedule(steps=12, learning_rate=0.05, warmup_steps=3, checkpoint_s=1e9)
 
 

@@ -14,6 +14,8 @@ from vega3d_ros.training.object_records import (
     true_values,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 def thing(label, center=(2.0, 0.0, 0.5), color="red", pixels=(0, 900), name=None):
     return {

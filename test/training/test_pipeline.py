@@ -53,7 +53,7 @@ def test_the_last_stage_freezes_what_its_detections_depend_on(trained):
     before, after = (
         Perceiver.from_pretrained(trained / run / "model").modules for run in ("fused", "answers")
     )
-    for part in ("bridge", "positions"):
+    for part in ("fusion", "positions"):
         old, new = getattr(before, part).state_dict(), getattr(after, part).state_dict()
         assert all((old[key] == new[key]).all() for key in old)
     old, new = before.objects.state_dict(), after.objects.state_dict()

@@ -38,10 +38,10 @@ def test_values_and_nested_values_are_read_and_the_command_line_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("colour: red", "unknown setting 'colour'; known: data, share"),
-        ("count: many", "count must be int, not 'many'"),
+        ("colour: red", "unknown setting colour; known: data, share"),
+        ("count: many", "count must be a valid integer, not 'many'"),
         ("schedule: 3", "schedule must hold settings by name"),
-        ("schedule:\n  step: 3", "unknown setting 'step'"),
+        ("schedule:\n  step: 3", r"unknown setting schedule.step \(did you mean steps\?\)"),
         ("- 1", "must hold settings by name"),
         ("a: [", "cannot be read"),
     ],

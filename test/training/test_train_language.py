@@ -17,6 +17,8 @@ from vega3d_ros.training.train_language import (
     train_language,
 )
 
+pytestmark = pytest.mark.numeric
+
 LOOKS_ALONG_X = [[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.2], [0, 0, 0, 1]]
 
 

@@ -26,7 +26,7 @@ from vega3d_ros.viz.drawing import (
 )
 from vega3d_ros.viz.floor_plan import TrueObject, top_down_map
 
-CAMERA = Camera(200, 150, 180.0, 180.0, 99.5, 74.5)
+CAMERA = Camera(width=200, height=150, fx=180.0, fy=180.0, cx=99.5, cy=74.5)
 IDENTITY = np.eye(3)
 MAP_FROM_CAMERA = SE3(
     np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.array([1.0, 2.0, 1.5])
@@ -39,13 +39,24 @@ def box(center, size=(0.4, 0.4, 0.4)):
 
 def found(center, label="chair", frame_id="camera", score=0.9, size=(0.4, 0.4, 0.4)):
     return SceneObject(
-        label, label, score, box(center, size), frame_id, 1, np.eye(6), True, 2, 1.0
+        label=label,
+        query=label,
+        score=score,
+        box=box(center, size),
+        frame_id=frame_id,
+        stamp_ns=1,
+        covariance=np.eye(6),
+        orientation_estimated=True,
+        observations=2,
+        depth_coverage=1.0,
     )
 
 
 def frame(camera=CAMERA, pose=None):
     image = np.full((150, 200, 3), 60, np.uint8)
-    return Frame(1, image, "camera", camera, None, pose, "map" if pose else "")
+    return Frame(
+        1, image, "camera", camera, depth_m=None, pose=pose, fixed_frame="map" if pose else ""
+    )
 
 
 def drawn_area(before, after):
@@ -58,7 +69,12 @@ def drawn_area(before, after):
 def test_no_picture_is_too_small_to_draw_on(width, height):
     """Where OpenCV colours an empty array, it ends the whole process."""
     image = np.zeros((height, width, 3), np.uint8)
-    tiny = Frame(1, image, "camera", Camera(width, height, 9.0, 9.0, width / 2, height / 2))
+    tiny = Frame(
+        1,
+        image,
+        "camera",
+        Camera(width=width, height=height, fx=9.0, fy=9.0, cx=width / 2, cy=height / 2),
+    )
     assert draw_gate(image, np.full((3, 4), 0.5)).shape == image.shape
     assert draw_objects(image, [found((0.0, 0.0, 2.0))], tiny).shape == image.shape
 

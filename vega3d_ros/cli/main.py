@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vega3d_ros import __version__
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +34,9 @@ class Command(NamedTuple):
 class CommandModule(Protocol):
     """What the module of a subcommand has."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declares the arguments."""
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def run(self, args: argparse.Namespace) -> int:
-        """Does the work and returns the exit status."""
+    def run(self, args: argparse.Namespace) -> int: ...
 
 
 COMMANDS = {
@@ -80,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status of the subcommand; 2 where it was called wrongly or could not do its work
         for a reason that it names, 130 where it was interrupted.
     """
+    wait_passively()  # before a command imports NumPy or PyTorch
     program = _program()
     chosen = program.parse_args(argv)
     if chosen.command is None:

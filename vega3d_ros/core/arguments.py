@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from vega3d_ros.core.threads import MOST
+
 
 def positive(text: str) -> int:
     """A whole number from 1."""
@@ -19,5 +21,14 @@ def natural(text: str) -> int:
     value = int(text)
     if value < 0:
         msg = f"must not be negative: {value}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def thread_number(text: str) -> int:
+    """A number of threads; 0 leaves it to a measurement."""
+    value = natural(text)
+    if value > MOST:
+        msg = f"must be at most {MOST}, not {value}"
         raise argparse.ArgumentTypeError(msg)
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from vega3d_ros.core.errors import Vega3dError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,7 @@ class FrameError(Vega3dError, ValueError):
     """A frame, camera or clip that cannot be used; the message names the field and the remedy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """A rectified pinhole camera. Values are pixels; (0, 0) is the centre of the first pixel."""
 
@@ -57,12 +57,12 @@ class Camera:
         """The same camera after its image was resized to ``width`` x ``height``."""
         sx, sy = width / self.width, height / self.height
         return Camera(
-            width,
-            height,
-            self.fx * sx,
-            self.fy * sy,
-            (self.cx + 0.5) * sx - 0.5,
-            (self.cy + 0.5) * sy - 0.5,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
         )
 
     def rays(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,6 +97,7 @@ class Frame:
     image: NDArray[np.uint8] | NDArray[np.float32]
     frame_id: str
     camera: Camera | None = None
+    _: KW_ONLY
     depth_m: NDArray[np.float32] | None = None
     pose: SE3 | None = None
     fixed_frame: str = ""
@@ -162,11 +163,11 @@ class Clip:
         return len(self.frames)
 
     @classmethod
-    def from_bag(cls, path: str | Path, length: int = 8, **topics: str) -> Clip:
+    def from_bag(cls, path: str | Path, length: int = 8, *, end_s: float | None = None) -> Clip:
         """Keyframes of a recording; see ``sensing.bags.clip_source``."""
         from vega3d_ros.sensing.bags.clip_source import clip_from_bag  # noqa: PLC0415
 
-        return clip_from_bag(Path(path), length, **topics)
+        return clip_from_bag(Path(path), length, end_s=end_s)
 
     @classmethod
     def from_video(cls, path: str | Path, length: int = 8) -> Clip:
@@ -257,8 +258,13 @@ class ClipBuffer:
     def __len__(self) -> int:
         return len(self._keyframes)
 
-    def add(self, frame: Frame) -> bool:
+    def add(self, frame: Frame, replaces: Callable[[], bool] = lambda: False) -> bool:
         """Offer a frame; returns whether it was kept.
+
+        Args:
+            frame: The frame.
+            replaces: Asked once the frame is to be kept: whether it takes the place of the newest
+                keyframe.
 
         Raises:
             FrameError: If it is older than the last keyframe or from another camera. Call
@@ -277,6 +283,8 @@ class ClipBuffer:
                 raise FrameError(msg)
             if frame.stamp_ns == last.stamp_ns or not self.policy.wants(last, frame):
                 return False
+        if replaces() and self._keyframes:
+            self._keyframes.pop()
         self._keyframes.append(frame)
         return True
 
@@ -290,7 +298,6 @@ class ClipBuffer:
         )
 
     def clear(self) -> None:
-        """Forget all keyframes."""
         self._keyframes.clear()
 
 

@@ -6,6 +6,7 @@ camera's frame to the map. Camera frames are optical (REP-103): x right, y down,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,6 @@ class SE3:
 
     @classmethod
     def identity(cls) -> SE3:
-        """No turn, no shift."""
         return cls(np.eye(3), np.zeros(3))
 
     @classmethod
@@ -65,7 +65,8 @@ class SE3:
             GeometryError: If the quaternion is all zeros or not finite.
         """
         quaternion = _finite("quaternion", xyzw, (4,))
-        if np.linalg.norm(quaternion) < 1e-6:
+        # Not NumPy's norm: it gives up the interpreter, which another thread then keeps for long.
+        if math.hypot(*quaternion) < 1e-6:
             msg = "quaternion is all zeros; an unset orientation is (0, 0, 0, 1)"
             raise GeometryError(msg)
         return cls(
@@ -198,7 +199,6 @@ class Box3D:
         return corners.min(axis=0), corners.max(axis=0)
 
     def transformed(self, target_from_source: SE3) -> Box3D:
-        """The same box in another frame."""
         return Box3D(
             target_from_source.apply(self.center),
             self.size,

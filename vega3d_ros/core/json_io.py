@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,17 @@ def write_json(file: Path, value: Any, indent: int | None = 1) -> None:
     """Write a JSON value so that a reader never sees half of it."""
     with replacing(file) as scratch:
         scratch.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
 
 
 @contextmanager

@@ -20,7 +20,7 @@ LONGEST_TEXT = 2000
 MAX_VARIANCE = 1e9  # Nav2 refuses more (nav2_util validate_messages.hpp)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneObject:
     """An object found in a clip.
 
@@ -35,7 +35,10 @@ class SceneObject:
         orientation_estimated: Whether the box's heading is an estimate; if not, it is unknown.
         observations: Frames of the clip that it was seen in.
         depth_coverage: Share in [0, 1] of those frames whose range came from measured depth.
-        id: Name that stays over time, given by the memory; empty before.
+        id: Name that stays over time, given by the object map; empty before.
+        source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
+            (where its foot meets the floor) or "head" (a learned box); empty where unknown.
+        alternatives: Other names that it was given, each with its share of the evidence.
     """
 
     label: str
@@ -49,11 +52,24 @@ class SceneObject:
     observations: int
     depth_coverage: float
     id: str = ""
+    source: str = ""
+    alternatives: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def certain(cls, label: str, box: Box3D, frame_id: str) -> SceneObject:
         """An object whose label and box are exactly known, as in ground truth."""
-        return cls(label, label, 1.0, box, frame_id, 0, np.zeros((6, 6)), True, 1, 1.0)
+        return cls(
+            label=label,
+            query=label,
+            score=1.0,
+            box=box,
+            frame_id=frame_id,
+            stamp_ns=0,
+            covariance=np.zeros((6, 6)),
+            orientation_estimated=True,
+            observations=1,
+            depth_coverage=1.0,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +78,12 @@ class Answer:
 
     Attributes:
         question: As asked.
-        text: The answer, in the model's words.
-        confidence: Probability in [0, 1] of the answer's words (geometric mean over its tokens).
+        text: The answer.
+        confidence: Probability in [0, 1]: of the language model's words (geometric mean over its
+            tokens), or that what was measured is right.
         objects: The objects that the question speaks of, as far as they were found.
         stamp_ns: Stamp of the newest frame it rests on, nanoseconds.
+        source: "model" (the language model's words) or "measured" (from the objects' boxes).
     """
 
     question: str
@@ -73,6 +91,7 @@ class Answer:
     confidence: float
     objects: tuple[SceneObject, ...]
     stamp_ns: int
+    source: str = "model"
 
 
 def why_unfit(item: SceneObject) -> str:

@@ -26,7 +26,7 @@ FEATURES = 24
 _SCALE_M = 3.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TokenGeometry:
     """Geometry of one frame's visual tokens; R rows, C columns.
 
@@ -50,12 +50,10 @@ class TokenGeometry:
 
     @property
     def rows(self) -> int:
-        """R."""
         return int(self.pixels.shape[0])
 
     @property
     def columns(self) -> int:
-        """C."""
         return int(self.pixels.shape[1])
 
     @property
@@ -105,12 +103,12 @@ def camera_token_geometry(
     pixels = np.stack(np.meshgrid(u, v), axis=-1)
     attitude, fixed_from_level = level(pose)
     return TokenGeometry(
-        camera,
-        attitude,
-        fixed_from_level,
-        pixels,
-        camera.rays(pixels),
-        surface_percentiles(depth_m, rows, columns),
+        camera=camera,
+        level_from_optical=attitude,
+        fixed_from_level=fixed_from_level,
+        pixels=pixels,
+        rays=camera.rays(pixels),
+        surface_m=surface_percentiles(depth_m, rows, columns),
     )
 
 

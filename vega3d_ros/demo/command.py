@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
 from vega3d_ros.evaluation.failure_images import save
@@ -47,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rosbag2 folder to play; left out: the simulated recording of the package",
     )
     parser.add_argument("--model", default="nano", help="model of the node (%(default)s)")
+    parser.add_argument(
+        "--threads",
+        type=thread_number,
+        default=AUTOMATIC,
+        help="threads of the processor for the model; 0: chosen by a measurement (%(default)s)",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -103,7 +111,7 @@ class _Demo:
                 self._console,
                 rate=args.rate,
                 seconds=args.seconds,
-                command=node_command(args.model, topics),
+                command=node_command(args.model, topics, args.threads),
             )
             self._console.print("reading the recording back, drawing ...")
             outputs = read_recorded_outputs(out / "output_bag")

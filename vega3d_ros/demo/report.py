@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from vega3d_ros.evaluation.bag_report import finite
+from vega3d_ros.core.json_io import finite
 from vega3d_ros.evaluation.results import relation_words
 from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
@@ -98,7 +98,6 @@ class Report:
     figures: Mapping[str, Any]
 
     def markdown(self) -> str:
-        """The text of report.md."""
         notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
         pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
         return "\n".join(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.frames import sample_uniformly
-from vega3d_ros.core.json_io import read_json, write_json
+from vega3d_ros.core.json_io import finite, read_json, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_run import ROWS, read_record
 from vega3d_ros.evaluation.results import ResultRows
@@ -108,17 +108,6 @@ def cell(name: str, estimate: Estimate) -> str:
     if not estimate.count or not math.isfinite(estimate.value):
         return "n/a"
     return estimate.shown(metres=name == METRES)
-
-
-def finite(value: Any) -> Any:
-    """The value with null for NaN and infinity, which JSON lacks."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
 
 
 def _figures(

@@ -39,7 +39,7 @@ class Interrupted(BaseException):
     """Raised by a job's progress callback to end the job; its results so far are kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BagRun:
     """The job of evaluating a recording.
 
@@ -74,7 +74,7 @@ class BagRun:
         """All that decides the results; a job with other settings is not resumed."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name")}
         # A machine with another device may continue the job.
-        del plain["parameters"]["device"]
+        del plain["parameters"]["device"], plain["parameters"]["threads"]
         asked = self.questions.read_bytes() if self.questions is not None else b""
         settings: dict[str, Any] = json.loads(
             json.dumps(

@@ -57,7 +57,11 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
 
     console = Console()
     parameters = load_parameters(
-        args.params, model=args.model, device=args.device, min_score=args.min_score
+        args.params,
+        model=args.model,
+        device=args.device,
+        min_score=args.min_score,
+        threads=args.threads,
     )
     # The machines of a cluster may have another device than this one.
     device = parameters.device if args.ray else pick_device(parameters.device)
@@ -100,11 +104,20 @@ def _jobs(
     names = _names(bags)
     return [
         BagRun(
-            bag, name, args.out / BAGS / name, sha256, parameters,
-            args.image, args.camera_info, args.depth, args.truth, args.questions, fixed_frame,
+            bag=bag,
+            name=name,
+            folder=args.out / BAGS / name,
+            model_hash=sha256,
+            parameters=parameters,
+            image=args.image,
+            camera_info=args.camera_info,
+            depth=args.depth,
+            truth=args.truth,
+            questions=args.questions,
+            fixed_frame=fixed_frame,
         )
         for bag, name in zip(bags, names, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _names(bags: Sequence[Path]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.errors import Vega3dError
 
 EPILOG = """\
@@ -56,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bags.add_argument("--questions", type=Path, help="JSON with your questions")
     bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")
     bags.add_argument("--min-score", type=float, help="objects less probable are left out")
+    bags.add_argument(
+        "--threads",
+        type=thread_number,
+        help="threads of the processor for each process's model; 0: chosen by a measurement, one "
+        "where --workers are several; left out: that of --params",
+    )
     bags.add_argument(
         "--workers", type=int, default=1, help="recordings at once, each a process (%(default)s)"
     )

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vega3d_ros.core.errors import Vega3dError
-from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.bag_report import BAGS, case_figure, finite, read_run
+from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.sections import Section

@@ -37,7 +37,7 @@ _NO_SCENE = "no scene yet"
 UNDECODABLE = "unreadable message"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FrameCounts:
     """Counts of messages, frames and failures of a run.
 
@@ -107,7 +107,8 @@ class OfflineRun:
         schedule: The questions.
         out: Writes scenes and replies as they come.
         done: Scenes and replies of an interrupted run, which are not computed again.
-        only: Stamps of the clips to make scenes of, as a live node did; None: all.
+        only: Stamps of the keyframes that make scenes, as in a live node, which skips others;
+            None: all.
         start_s: Seconds of the recording to skip, as a live replay does.
         on_progress: Called with the seconds of the recording that are done; may raise to end the
             run.
@@ -142,12 +143,14 @@ class OfflineRun:
         self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
         self._transforms = TransformBuffer()
         self._clips = ClipBuilder(
-            parameters,
+            parameters.clip_settings,
             self._transforms.lookup,
             self._on_rewind,
             on_frame_status=self._on_frame_status,
+            withdraw=lambda: not self._is_due(),
         )
         self._clips.assembler.depth_expected = bool(topics.depth)
+        self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
         self._was_reset = False
@@ -211,9 +214,14 @@ class OfflineRun:
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):
-            if self._only is None or clip.stamp_ns in self._only:
+            self._newest_ns = clip.stamp_ns
+            if self._is_due():
                 self._ask_due_questions(clip.stamp_ns if self._schedule.of_scenes else now_ns)
                 self._observe(clip, now_ns)
+
+    def _is_due(self) -> bool:
+        """Whether the newest keyframe makes a scene."""
+        return self._only is None or self._newest_ns in self._only
 
     def _ask_due_questions(self, moment_ns: int) -> None:
         """Ask the questions that are due before a new scene."""
@@ -239,6 +247,11 @@ class OfflineRun:
             self.counts.failures.append(f"clip {clip.stamp_ns}: {type(error).__name__} {error}")
             return
         spent_ms = (time.perf_counter() - begin_s) * 1e3
+        if scene.frames_left_out:
+            self.counts.failures.append(
+                f"clip {clip.stamp_ns}: memory ended, the oldest {scene.frames_left_out} of "
+                f"{len(clip)} frames were not read"
+            )
         self._clip, self._scene = clip, scene
         newest, gate = clip.frames[-1], scene.gate
         published, _ = publishable(named, clip.output_frame, self._parameters.min_score)
@@ -292,9 +305,25 @@ class OfflineRun:
         stamp = 0 if self._clip is None else self._clip.stamp_ns
         if isinstance(item, Question):
             text, confidence = ("", math.nan) if error else (value.text, value.confidence)
-            return Reply(item, at_s, text, confidence, spent_ms, error, stamp)
+            return Reply(
+                question=item,
+                asked_at_s=at_s,
+                text=text,
+                confidence=confidence,
+                latency_ms=spent_ms,
+                error=error,
+                stamp_ns=stamp,
+            )
         predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
-        return RelationReply(item, at_s, tuple(predicates), apart_m, spent_ms, stamp, error)
+        return RelationReply(
+            question=item,
+            asked_at_s=at_s,
+            predicates=tuple(predicates),
+            distance_m=apart_m,
+            latency_ms=spent_ms,
+            stamp_ns=stamp,
+            error=error,
+        )
 
     def _on_rewind(self, _what: str) -> None:
         """Forget all scenes when time jumps back, as the node does."""

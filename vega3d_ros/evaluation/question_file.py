@@ -60,7 +60,7 @@ class RelationQuestion:
     object_id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """The ground truth of a simulated recording.
 
@@ -98,7 +98,6 @@ class Plan:
         return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
 
     def until(self, seconds: float) -> Plan:
-        """The plan without questions after ``seconds``."""
         return Plan(
             tuple(item for item in self.questions if item.ask_at_s <= seconds),
             tuple(item for item in self.relations if item.ask_at_s <= seconds),
@@ -118,13 +117,13 @@ def load_truth(bag: Path) -> Truth | None:
     try:
         objects = {item["id"]: _true_object(item) for item in record["objects"]}
         return Truth(
-            record["fixed_frame"],
-            objects,
-            frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
-            tuple(_question(item, 0.0) for item in record["questions"]),
-            tuple(_relation(item, 0.0) for item in record.get("relations", [])),
-            _shown(record),
-            _pixels(record),
+            fixed_frame=record["fixed_frame"],
+            objects=objects,
+            seen=frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
+            questions=tuple(_question(item, 0.0) for item in record["questions"]),
+            relations=tuple(_relation(item, 0.0) for item in record.get("relations", [])),
+            shown=_shown(record),
+            pixels=_pixels(record),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no truth record of a simulated recording: {type(error).__name__} {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import FAILED, run_bag, write_record
 from vega3d_ros.evaluation.workers import WorkersError, load_model
 
@@ -64,7 +65,7 @@ def run_on_ray(
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES, retry_exceptions=True)(
             _do
         )
-        names = {task.remote(job, load, _environment()): job for job in jobs}
+        names = {task.remote(job, load, worker_environment()): job for job in jobs}
         pending = list(names)
         while pending:
             done, pending = ray.wait(pending, timeout=_POLL_S)
@@ -95,11 +96,6 @@ def gpus_of_a_task(device: str, resources: Mapping[str, float]) -> int:
         msg = f"--device {device}: the cluster has no GPU; start its nodes with --num-gpus"
         raise WorkersError(msg)
     return int(has)
-
-
-def _environment() -> dict[str, str]:
-    """Threads of a task: as in this process's environment, or one for its one CPU."""
-    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
 def _do(job: BagRun, load: Load, environment: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ NODE = "/perception"
 DIAGNOSTICS = "/diagnostics"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedScene:
     """One GroundedObjectArray.
 
@@ -107,7 +107,7 @@ class RecordedOutputs:
             key: value
             for values in self.diagnostics.values()
             for key, value in values.items()
-            if ("drop" in key or "lost" in key or "replaced" in key) and value != "0"
+            if ("drop" in key or "lost" in key) and value != "0"
         }
 
 
@@ -127,14 +127,14 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
                 header = message.header
                 outputs.scenes.append(
                     PublishedScene(
-                        nanoseconds(header.stamp),
-                        raw.stamp_ns,
-                        scene_objects(message.objects, header.frame_id),
-                        seconds(message.latency),
-                        int(message.sequence),
-                        nanoseconds(message.clip_start),
-                        int(message.clip_frames),
-                        header.frame_id,
+                        stamp_ns=nanoseconds(header.stamp),
+                        published_ns=raw.stamp_ns,
+                        objects=scene_objects(message.objects, header.frame_id),
+                        latency_s=seconds(message.latency),
+                        sequence=int(message.sequence),
+                        start_ns=nanoseconds(message.clip_start),
+                        frames=int(message.clip_frames),
+                        frame_id=header.frame_id,
                     )
                 )
             elif raw.topic == gates:

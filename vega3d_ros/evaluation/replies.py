@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.question_file import Question, RelationQuestion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """An answer to a question.
 
@@ -40,7 +40,7 @@ class Reply:
     stamp_ns: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RelationReply:
     """The relation of two objects.
 
@@ -63,7 +63,7 @@ class RelationReply:
     error: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RunResult:
     """The results of a live run.
 

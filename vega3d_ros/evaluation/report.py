@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
-from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation.metrics.intervals import (
     Estimate,
     macro_mean,
@@ -163,11 +162,11 @@ def write(
     summaries = {result.name: summarise(result) for result in results}
     (folder / "report.md").write_text(markdown(summaries, title, notes), encoding="utf-8")
     figures = {
-        name: {figure: _plain(estimate) for figure, estimate in summary.items()}
+        name: {figure: asdict(estimate) for figure, estimate in summary.items()}
         for name, summary in summaries.items()
     }
     document = {"settings": dict(settings), "figures": figures}
-    write_json(folder / "report.json", document)
+    write_json(folder / "report.json", finite(document))
     rows = {
         result.name: {
             "answers": [asdict(row) for row in result.answers],
@@ -177,8 +176,3 @@ def write(
     }
     write_json(folder / "rows.json", rows, indent=None)
     return summaries
-
-
-def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    """None for NaN, which JSON lacks."""
-    return {k: v if np.isfinite(v) else None for k, v in asdict(estimate).items()}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RIGHT_IOU = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnswerRow:
     """One answer.
 
@@ -67,7 +67,7 @@ class AnswerRow:
         return f"q{self.index:03d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObjectRow:
     """One true object that a scene shows.
 
@@ -109,7 +109,7 @@ class ObjectRow:
         return f"o{self.stamp_ns}_{self.id}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClaimRow:
     """One object that a scene claims; with a topic as truth, only labels of that topic.
 
@@ -139,13 +139,11 @@ class ResultRows:
     claims: list[ClaimRow] = field(default_factory=list)
 
     def extend(self, other: ResultRows) -> None:
-        """Add the rows of another run."""
         self.answers += other.answers
         self.objects += other.objects
         self.claims += other.claims
 
     def json(self) -> dict[str, list[dict[str, Any]]]:
-        """In plain values."""
         return {
             "answers": [asdict(row) for row in self.answers],
             "objects": [asdict(row) for row in self.objects],
@@ -154,7 +152,6 @@ class ResultRows:
 
     @classmethod
     def read(cls, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> ResultRows:
-        """Rows from plain values."""
         return cls(
             [AnswerRow(**row) for row in plain["answers"]],
             [ObjectRow(**{**row, "place": tuple(row["place"])}) for row in plain["objects"]],
@@ -199,9 +196,19 @@ def _answer_row(
         right, score = _score_relation(reply, scene, truth)
     error, asked_at_s, stamp, latency_ms = shared
     return AnswerRow(
-        bag, record.index, kind, words, right, said, error, score, sure, asked_at_s, stamp,
-        latency_ms,
-    )  # fmt: skip
+        bag=bag,
+        index=record.index,
+        kind=kind,
+        question=words,
+        truth=right,
+        answer=said,
+        error=error,
+        score=score,
+        confidence=sure,
+        asked_at_s=asked_at_s,
+        stamp_ns=stamp,
+        latency_ms=latency_ms,
+    )
 
 
 def relation_words(predicates: Iterable[str], apart_m: float) -> str:
@@ -233,11 +240,11 @@ def _score_objects(
 ) -> None:
     visible = {name: entry for name, entry in true_objects.items() if entry.visible}
     truth = Truth(
-        scene.frame_id,
-        {name: entry.item for name, entry in true_objects.items()},
-        frozenset(visible),
-        (),
-        (),
+        fixed_frame=scene.frame_id,
+        objects={name: entry.item for name, entry in true_objects.items()},
+        seen=frozenset(visible),
+        questions=(),
+        relations=(),
     )
     matches = {match.id: match for match in compare_objects(scene.objects, truth).matches}
     level_from_scene = _level(scene).inverse()
@@ -246,26 +253,33 @@ def _score_objects(
         place = box.transformed(level_from_scene)
         rows.objects.append(
             ObjectRow(
-                bag,
-                scene.stamp_ns,
-                at_s,
-                name,
-                entry.item.label,
-                match is not None,
-                None if match is None else match.found.score,
-                0.0 if match is None else match.iou,
-                0.0 if match is None else iou_oriented(match.found.box, box),
-                None if match is None else match.error_m,
-                float(np.linalg.norm(place.center)),
-                float(box.size.max()),
-                entry.share,
-                (*place.center.tolist(), *place.size.tolist(), place.yaw),
+                bag=bag,
+                stamp_ns=scene.stamp_ns,
+                at_s=at_s,
+                id=name,
+                label=entry.item.label,
+                found=match is not None,
+                score=None if match is None else match.found.score,
+                iou=0.0 if match is None else match.iou,
+                iou_oriented=0.0 if match is None else iou_oriented(match.found.box, box),
+                error_m=None if match is None else match.error_m,
+                distance_m=float(np.linalg.norm(place.center)),
+                size_m=float(box.size.max()),
+                share=entry.share,
+                place=(*place.center.tolist(), *place.size.tolist(), place.yaw),
             )
         )
     right = {id(m.found) for m in matches.values() if m.iou >= RIGHT_IOU}
     known = {entry.item.label for entry in true_objects.values()}
     rows.claims += [
-        ClaimRow(bag, scene.stamp_ns, at_s, item.label, item.score, id(item) in right)
+        ClaimRow(
+            bag=bag,
+            stamp_ns=scene.stamp_ns,
+            at_s=at_s,
+            label=item.label,
+            score=item.score,
+            right=id(item) in right,
+        )
         for item in scene.objects
         if complete or item.label in known
     ]

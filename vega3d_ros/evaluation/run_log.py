@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOG = "log.jsonl"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneRecord:
     """One scene.
 
@@ -107,11 +107,9 @@ class LogWriter:
         self._file.close()
 
     def scene(self, record: SceneRecord) -> None:
-        """Add a scene."""
         self._write({"scene": _scene_json(record)})
 
     def reply(self, record: ReplyRecord) -> None:
-        """Add a reply."""
         kind = "answer" if isinstance(record.reply, Reply) else "relation"
         self._write({kind: {"index": record.index, **asdict(record.reply)}})
 
@@ -157,6 +155,7 @@ def read_object(plain: Mapping[str, Any]) -> SceneObject:
         **plain,
         "box": Box3D(center, size, rotation),
         "covariance": np.array(plain["covariance"]),
+        "alternatives": tuple((name, share) for name, share in plain["alternatives"]),
     }
     return SceneObject(**values)
 
@@ -188,6 +187,6 @@ def _scene(plain: dict[str, Any]) -> SceneRecord:
 def _reply(kind: str, plain: dict[str, Any]) -> ReplyRecord:
     index, question = plain.pop("index"), plain.pop("question")
     if kind == "answer":
-        return ReplyRecord(index, Reply(Question(**question), **plain))
+        return ReplyRecord(index, Reply(question=Question(**question), **plain))
     plain["predicates"] = tuple(plain["predicates"])
-    return ReplyRecord(index, RelationReply(RelationQuestion(**question), **plain))
+    return ReplyRecord(index, RelationReply(question=RelationQuestion(**question), **plain))

@@ -37,7 +37,6 @@ class Section:
         return self
 
     def html(self) -> list[str]:
-        """For a page."""
         parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
         for columns, rows, bars in self._tables:
             if bars is None:
@@ -48,7 +47,6 @@ class Section:
         return parts
 
     def markdown(self) -> list[str]:
-        """For ``report.md``."""
         lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
         for columns, rows, _ in self._tables:
             lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")

@@ -10,6 +10,7 @@ import numpy as np
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
+from vega3d_ros.evaluation.whole_clip import observe_whole
 from vega3d_ros.simulation.dataset import to_clip
 from vega3d_ros.simulation.rooms import LABELS
 from vega3d_ros.simulation.visibility import SEEN_PIXELS
@@ -91,7 +92,7 @@ class Respondent(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnswerRow:
     """One scored answer."""
 
@@ -103,7 +104,7 @@ class AnswerRow:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroundingRow:
     """One scored grounding.
 
@@ -158,17 +159,16 @@ class SceneModel:
         clip = to_clip(record)
         if not self._depth:
             clip = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))
-        scene = self._perceiver.observe(clip)
+        scene = observe_whole(self._perceiver, clip)
         answers = [answer.text for answer in scene.ask_all([q.text for q in questions])]
         if not self._grounds:
             return Responses(answers, None)
         groundings = []
-        for best in scene.locate_all(texts):
+        for best in scene.likeliest_all(texts):
             # The first object that ``ground`` returns.
             here = best.found is not None and best.found.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
-            token = (best.frame, best.row, best.column)
-            groundings.append(Grounding(proposal if here else None, token, proposal))
+            groundings.append(Grounding(proposal if here else None, best.place, proposal))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)
 
 
@@ -222,7 +222,14 @@ def evaluate(
 def _score_answers(clip: int, record: ClipRecord, answers: Sequence[str]) -> Iterator[AnswerRow]:
     for q, answer in zip(record.truth["questions"], answers, strict=True):
         score = answer_score(q["kind"], answer, q["answer"])
-        yield AnswerRow(clip, q["kind"], q["question"], q["answer"], answer, score)
+        yield AnswerRow(
+            clip=clip,
+            kind=q["kind"],
+            question=q["question"],
+            truth=q["answer"],
+            answer=answer,
+            score=score,
+        )
 
 
 def _score_groundings(
@@ -242,16 +249,16 @@ def _score_groundings(
         box = grounding.box
         errors = [float(np.linalg.norm(box.center - r.center)) for r in right] if box else []
         yield GroundingRow(
-            clip,
-            query.kind,
-            query.text,
-            box is not None,
-            on_object,
-            _best(iou_axis_aligned, box, right),
-            _best(iou_oriented, box, right),
-            _best(iou_axis_aligned, grounding.proposal, right),
-            min(errors, default=None),
-            thick.pop() if len(thick) == 1 else None,
+            clip=clip,
+            kind=query.kind,
+            text=query.text,
+            found=box is not None,
+            on_object=on_object,
+            iou=_best(iou_axis_aligned, box, right),
+            iou_oriented=_best(iou_oriented, box, right),
+            iou_proposal=_best(iou_axis_aligned, grounding.proposal, right),
+            center_error_m=min(errors, default=None),
+            thick=thick.pop() if len(thick) == 1 else None,
         )
 
 

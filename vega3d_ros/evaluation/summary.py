@@ -97,7 +97,6 @@ class Parts:
 
     @property
     def words(self) -> str:
-        """The name of the units."""
         return "recordings" if self.whole else f"parts of {_PART_S:.0f} s of each recording"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -10,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vega3d_ros.evaluation.bag_run import BagRun
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 
@@ -49,6 +51,7 @@ def load_model(parameters: Parameters) -> PerceiverLike:
         dtype=parameters.dtype,
         acceleration=cast("Acceleration", parameters.acceleration),
         frames=parameters.clip_length,
+        threads=parameters.threads,
     )
     return perceiver
 
@@ -65,11 +68,8 @@ def check_memory(workers: int, parameters: Parameters) -> None:
     """
     from vega3d_ros.models.checkpoints import device_memory  # noqa: PLC0415 - imports torch
     from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
-    from vega3d_ros.models.checkpoints.memory_estimate import (  # noqa: PLC0415
-        UNKNOWN,
-        Workload,
-        estimate,
-    )
+    from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, estimate  # noqa: PLC0415
+    from vega3d_ros.models.memory import Workload  # noqa: PLC0415
 
     device = device_memory.pick_device(parameters.device)
     dtype = device_memory.pick_dtype(parameters.dtype, device)
@@ -137,7 +137,10 @@ def _run_pool(group: Sequence[BagRun], workers: int, progress: Progress, load: L
     context = multiprocessing.get_context("spawn")
     stop, queue = context.Event(), context.Queue()
     pool = ProcessPoolExecutor(
-        workers, context, initializer=_begin, initargs=(stop, queue, load, group[0])
+        workers,
+        context,
+        initializer=_begin,
+        initargs=(stop, queue, load, group[0], worker_environment()),
     )
     ended = []
     try:
@@ -170,10 +173,11 @@ class _Worker:
     perceiver: PerceiverLike
 
 
-def _begin(stop: Any, queue: Any, load: Load, job: BagRun) -> None:
+def _begin(stop: Any, queue: Any, load: Load, job: BagRun, environment: dict[str, str]) -> None:
     # Ctrl-C reaches all processes; the first one ends the others in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop, _Worker.queue = stop, queue
+    os.environ.update(environment)  # before torch is imported
     _Worker.perceiver = load(job.parameters)
 
 

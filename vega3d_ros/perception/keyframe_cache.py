@@ -1,30 +1,26 @@
-"""The fused tokens of keyframes, kept so that overlapping clips cost only what is new."""
+"""What was computed of keyframes, kept so that overlapping clips cost only what is new."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
-
     from vega3d_ros.core.frames import Frame
-    from vega3d_ros.models.checkpoints.load import Modules
+
+T = TypeVar("T")
+
+_Clip = tuple[tuple[str, int], ...]
 
 
-class FusedFrame(NamedTuple):
-    """What is kept of a keyframe: tokens [rows, columns, D] and gate [rows, columns] (or None)."""
+class KeyframeCache(Generic[T]):
+    """The newest keyframes by who looked at them, camera and stamp.
 
-    tokens: Tensor
-    gate: Tensor | None
-
-
-class KeyframeCache:
-    """The newest keyframes by model, camera and stamp.
-
-    Exact, because each frame is encoded alone, with noise that depends on its stamp.
+    Exact: where each frame is looked at alone, with noise that depends on its stamp, it is kept;
+    where the frames of a clip see each other (a prior of scope "clip"), they are kept for this
+    very clip, all or none.
 
     Args:
         limit: Keyframes kept at most, or as many as the longest clip asked for has frames.
@@ -32,32 +28,38 @@ class KeyframeCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: OrderedDict[tuple[Modules, str, int], FusedFrame] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, str, int, _Clip], T] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Forget all."""
         self._kept.clear()
 
     def of(
         self,
         frames: Sequence[Frame],
-        modules: Modules,
-        encode: Callable[[list[Frame]], list[FusedFrame]],
-        at_once: int,
-    ) -> list[FusedFrame]:
-        """What is kept of frames; those that are new are encoded, ``at_once`` at a time."""
-        keys = [(modules, frame.frame_id, frame.stamp_ns) for frame in frames]
-        new = [(k, f) for k, f in zip(keys, frames, strict=True) if k not in self._kept]
-        for start in range(0, len(new), at_once):
-            part = new[start : start + at_once]
-            for (key, _), fused in zip(part, encode([f for _, f in part]), strict=True):
-                self._kept[key] = fused
+        owner: object,
+        make: Callable[[list[Frame]], Sequence[T]],
+        *,
+        whole: bool = False,
+    ) -> list[T]:
+        """What an owner keeps of frames; of those that are new it is made.
+
+        ``make`` may clear the cache, to free memory; the frames asked for stay in it. Where
+        ``whole``, frames are kept for this very clip, and made together.
+        """
+        clip = tuple((frame.frame_id, frame.stamp_ns) for frame in frames) if whole else ()
+        keys = [(owner, frame.frame_id, frame.stamp_ns, clip) for frame in frames]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        new = {k: f for k, f in zip(keys, frames, strict=True) if k not in found}
+        if whole and new:
+            new = dict(zip(keys, frames, strict=True))
+        if new:
+            found.update(zip(new, make(list(new.values())), strict=True))
         for key in keys:
+            self._kept[key] = found[key]
             self._kept.move_to_end(key)
-        found = [self._kept[key] for key in keys]
         while len(self._kept) > max(self.limit, len(frames)):
             self._kept.popitem(last=False)
-        return found
+        return [found[key] for key in keys]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
+from vega3d_ros.perception.errors import PerceiverError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.core.frames import Frame
+    from vega3d_ros.models.checkpoints.modules import Modules
 
 
 class Encoded(NamedTuple):
@@ -28,6 +33,13 @@ class Encoded(NamedTuple):
     semantic: Tensor
     generative: Tensor | None
     projected: Tensor | None
+    tokens: Tensor
+    gate: Tensor | None
+
+
+class FusedFrame(NamedTuple):
+    """What is kept of a keyframe: tokens [rows, columns, D] and gate [rows, columns] (or None)."""
+
     tokens: Tensor
     gate: Tensor | None
 
@@ -69,6 +81,31 @@ def encode(
     generative = None
     if modules.prior is not None:
         generative = modules.prior.encode(images, stamps_ns, noise=noise).to(semantic)
-    projected = modules.bridge.projected(generative, *semantic.shape[1:3])
-    tokens, gate = modules.bridge.fused(semantic, projected)
+    projected = modules.fusion.projected(generative, *semantic.shape[1:3])
+    tokens, gate = modules.fusion.fused(semantic, projected)
     return Encoded(semantic, generative, projected, tokens, gate)
+
+
+def encode_frames(
+    modules: Modules,
+    frames: Sequence[Frame],
+    *,
+    noise: Tensor | None = None,
+    patches: Patches | None = None,
+) -> list[FusedFrame]:
+    """What is kept of frames; see ``encode``.
+
+    Raises:
+        PerceiverError: If they are not of one size.
+    """
+    sizes = {frame.image.shape for frame in frames}
+    if len(sizes) > 1:
+        msg = f"the frames of a clip must have one size, not {sorted(sizes)}"
+        raise PerceiverError(msg)
+    images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in frames])
+    images = images.to(modules.language.model.device).permute(0, 3, 1, 2)
+    images = images if images.is_floating_point() else images.float() / 255
+    stamps = [frame.stamp_ns for frame in frames]
+    encoded = encode(modules, images, stamps, noise=noise, patches=patches)
+    gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
+    return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]

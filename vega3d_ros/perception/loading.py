@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.core import threads as pool
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype
 from vega3d_ros.models.checkpoints.load import load_modules, locate
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def load_ready(
@@ -26,7 +30,8 @@ def load_ready(
     dtype: str = "auto",
     acceleration: Acceleration = "none",
     frames: int = 8,
-    progress: Callable[[str], None] = lambda _: None,
+    threads: int = pool.AUTOMATIC,
+    progress: Callable[[str], None] = _LOGGER.info,
 ) -> Perceiver:
     """Load a model and run it once, so that the first clip takes no longer than the others.
 
@@ -34,13 +39,15 @@ def load_ready(
         model: Name of a shipped model or a model folder.
         device: Of :func:`vega3d_ros.models.checkpoints.device_memory.pick_device`.
         dtype: "auto", "float32" or "bfloat16".
-        acceleration: Of the prior, see ``wan.acceleration.Acceleration``; with
-            graphs, those of the language model too.
+        acceleration: Of the prior, see ``priors.base.Acceleration``; with graphs, those
+            of the language model too.
         frames: Longest clip that will be looked at.
-        progress: Told what is being done.
+        threads: Of the processor, for the whole process; ``AUTOMATIC``: ``OMP_NUM_THREADS`` where
+            it is set, else one, and more where one is slow and more are clearly faster.
+        progress: Called with what is being done; logged if not given.
 
     Raises:
-        CapacityError: If it does not fit the device, or there is no such device.
+        DeviceError: If it does not fit the device, or there is no such device.
         CheckpointError: If it cannot be loaded.
         PriorError: If it cannot be accelerated here.
     """
@@ -65,20 +72,47 @@ def load_ready(
     if acceleration.endswith("graphs"):
         progress("CUDA graphs of the language model")
         modules.language.record(frames)
-    progress("warm-up")
     perceiver = Perceiver(modules, keyframes=workload.keyframes)
+    progress(f"threads: {_settle_threads(perceiver, threads)}")
+    progress("warm-up")
     warm_up(perceiver, frames)
     return perceiver
 
 
 def warm_up(perceiver: Perceiver, frames: int) -> None:
     """Run everything once on pictures of nothing, and forget them."""
-    width, height = perceiver.modules.language.image_size
-    grey = np.full((height, width, 3), 128, np.uint8)
-    camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
-    clip = Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
-    scene = perceiver.observe(clip)
+    scene = perceiver.observe(_grey_clip(perceiver, frames))
     if perceiver.grounds:
         scene.ground_all(perceiver.queries or ("object",))
     scene.ask("What is here?")
     perceiver.reset()
+
+
+def _grey_clip(perceiver: Perceiver, frames: int) -> Clip:
+    width, height = perceiver.modules.language.image_size
+    grey = np.full((height, width, 3), 128, np.uint8)
+    camera = Camera(
+        width=width, height=height, fx=float(width), fy=float(width), cx=width / 2, cy=height / 2
+    )
+    return Clip(tuple(Frame(stamp, grey, "warm_up", camera) for stamp in range(frames)))
+
+
+def _settle_threads(perceiver: Perceiver, threads: int) -> str:
+    """Set how many threads the model computes with; returns their number and why."""
+    asked = pool.asked_for(threads)
+    if asked is not None:
+        pool.set_threads(asked)
+        return f"{asked}, as asked for"
+    if perceiver.modules.language.model.device.type != "cpu":
+        pool.set_threads(1)
+        return "1, the GPU computes"
+    clip, most = _grey_clip(perceiver, 1), pool.usable_cores()
+
+    def see_a_keyframe() -> None:
+        perceiver.reset()
+        perceiver.observe(clip)
+
+    chosen = pool.choose(lambda number: pool.measured_s(see_a_keyframe, number), most)
+    pool.set_threads(chosen)
+    perceiver.reset()
+    return f"{chosen} of {most}, measured"

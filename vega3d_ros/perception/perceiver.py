@@ -2,55 +2,89 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
-from itertools import repeat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from vega3d_ros.models.checkpoints.device_memory import retried
-from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
-from vega3d_ros.perception.keyframe_cache import FusedFrame, KeyframeCache
-from vega3d_ros.perception.keyframe_encoder import encode
-from vega3d_ros.perception.scene import PerceiverError, Scene
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.save import save_modules
+from vega3d_ros.models.fusion.clip_tokens import ClipTokens
+from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
+from vega3d_ros.models.mllms.clip_reading import ClipReading
+from vega3d_ros.perception.clip_objects import ClipObjects
+from vega3d_ros.perception.errors import PerceiverError
+from vega3d_ros.perception.finder import Finder
+from vega3d_ros.perception.keyframe_cache import KeyframeCache
+from vega3d_ros.perception.keyframe_encoder import FusedFrame, encode, encode_frames
+from vega3d_ros.perception.object_prompt import ObjectPrompt
+from vega3d_ros.perception.out_of_memory import OutOfMemory
+from vega3d_ros.perception.scene import Scene, Thresholds
+from vega3d_ros.perception.stage_timer import StageTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.checkpoints.modules import Modules
+    from vega3d_ros.models.grounders.base import Grounder
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Perceiver:
     """Understands clips. Not thread-safe: one thread owns it.
 
     Args:
-        modules: The model.
-        keyframes: Keyframes whose fused tokens are kept, at most.
+        modules: The model; None for a grounder that needs none, such as one of a 2D detector.
+        grounder: What finds things, instead of the model's own token head.
+        keyframes: Keyframes of which something is kept, at most.
 
     Attributes:
-        queries: What ``Scene.objects`` looks for.
-        threshold: Presence above which a description that is asked for counts as here.
+        queries: What ``Scene.objects`` looks for; at first the model's labels, or the names that
+            the grounder knows.
+        threshold: Score from which on a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        shortages: How often memory ended and a clip was understood with less.
-        on_shortage: Told each time what happened.
+        measured_answers: Whether answers that geometry can give are measured from boxes, and
+            relational descriptions resolved over them, before a language model is asked.
+        recall: Share in [0, 1] of the things in view that the grounder finds; "there is none" is
+            as sure as that. 0.5 says that nobody has measured it.
+        out_of_memory: Halves what does not fit; counts and reports it.
     """
 
-    def __init__(self, modules: Modules, *, keyframes: int = 64) -> None:
-        self.modules = modules
-        self.queries: tuple[str, ...] = tuple(modules.settings.get("labels", ()))
-        self.threshold = float(modules.settings.get("threshold", 0.5))
-        self.listing_threshold = float(modules.settings.get("listing_threshold", self.threshold))
-        self.out_of_memory_count = 0
-        self.on_out_of_memory: Callable[[str], None] = lambda _: None
-        self._kept = KeyframeCache(keyframes)
-        self._newest: weakref.ref[Scene] | None = None
+    def __init__(
+        self,
+        modules: Modules | None = None,
+        *,
+        grounder: Grounder[Any] | None = None,
+        keyframes: int = 64,
+    ) -> None:
+        self._newest: weakref.ref[ClipReading] | None = None
+        self._modules = modules
+        self._given_grounder = grounder
+        if modules is None and grounder is None:
+            msg = "a perceiver needs a model or a grounder"
+            raise PerceiverError(msg)
+        settings = self._settings
+        names = grounder.vocabulary if grounder is not None else None
+        self.queries: tuple[str, ...] = tuple(settings.get("labels", names or ()))
+        self.threshold = float(settings.get("threshold", 0.5))
+        self.listing_threshold = float(settings.get("listing_threshold", self.threshold))
+        self.measured_answers = bool(settings.get("measured_answers", modules is None))
+        self.recall = 0.5
+        self.out_of_memory = OutOfMemory(self.reset)
+        self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
+        self._looked: KeyframeCache[Any] = KeyframeCache(keyframes)
 
     @classmethod
     def from_pretrained(
@@ -69,11 +103,11 @@ class Perceiver:
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
-                ``{"align": "full"}`` (:class:`vega3d_ros.models.priors.base.PriorConfig`).
+                ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
 
         Raises:
-            CapacityError: If it does not fit the device.
+            DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(
@@ -81,22 +115,50 @@ class Perceiver:
         )
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the model folder."""
         save_modules(self.modules, folder)
+
+    @property
+    def modules(self) -> Modules:
+        """The model; set it to go on with another one.
+
+        Raises:
+            PerceiverError: If there is none.
+        """
+        if self._modules is None:
+            msg = "there is no model here, only a grounder"
+            raise PerceiverError(msg)
+        return self._modules
+
+    @modules.setter
+    def modules(self, modules: Modules) -> None:
+        self._modules = modules
+        self._newest = None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return self._modules.settings if self._modules is not None else {}
 
     @property
     def card(self) -> str:
         """What the model is, for people."""
-        return str(self.modules.settings.get("card", ""))
+        return str(self._settings.get("card", ""))
+
+    @property
+    def grounder(self) -> Grounder[Any] | None:
+        """What finds things; None for a model that answers questions only."""
+        if self._given_grounder is None and self.modules.grounding is not None:
+            return TokenHeadGrounder(self.modules.grounding)
+        return self._given_grounder
 
     @property
     def grounds(self) -> bool:
-        """Whether the model can find objects; official checkpoints cannot."""
-        return self.modules.grounding is not None
+        """Whether it can find objects; official checkpoints cannot by themselves."""
+        return self.grounder is not None
 
     def reset(self) -> None:
         """Forget all keyframes."""
-        self._kept.clear()
+        self._fused.clear()
+        self._looked.clear()
         self._newest = None
 
     def observe(
@@ -104,8 +166,8 @@ class Perceiver:
     ) -> Scene:
         """Look at a clip. Only keyframes that were not seen before cost the encoders' time.
 
-        Where memory ends, what is kept is forgotten, and the clip is tried once more frame by
-        frame, and read as far as its newest half.
+        Where memory ends, other keyframes are forgotten, fewer frames are encoded at a time, and
+        of a clip that cannot be read the newest half is (``Scene.frames_left_out``).
 
         Args:
             clip: The clip.
@@ -113,47 +175,82 @@ class Perceiver:
             patches: What the vision tower is shown instead of the clip's frames, see ``encode``.
                 With either, every frame is encoded and none is kept.
         """
-        scene = Scene(self, clip)
-        if noise is not None or patches is not None:
-            with scene.stage("encode"):
-                given = self._encode(list(clip.frames), noise, patches)
-            with scene.stage("read"):
-                scene.take(given)
-            return scene
-        with scene.stage("encode"):
-            kept = retried(
-                lambda: self._kept.of(clip.frames, self.modules, self._encode, len(clip)),
-                lambda: self._kept.of(clip.frames, self.modules, self._encode, 1),
-                lambda said: self.free(f"{said}; keyframes are encoded one by one"),
-            )
-        with scene.stage("read"):
-            earlier = self._newest() if self._newest is not None else None
-            retried(
-                lambda: scene.take(kept, earlier),
-                lambda: scene.take_newest(kept),
-                lambda said: self.free(f"{said}; the newest half of the clip was read"),
-            )
-        self._newest = weakref.ref(scene)
-        return scene
+        timer = StageTimer()
+        if self._modules is None:
+            return self._scene(clip, None, None, 0, timer)
+        with timer.stage("encode"):
+            if noise is not None or patches is not None:
+                fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
+            else:
+                # Frames that see each other are encoded together, whatever memory that takes.
+                whole = self.modules.prior is not None and self.modules.prior.scope == "clip"
+                make = self._encode if whole else self._encode_batched
+                fused = self._fused.of(clip.frames, self.modules, make, whole=whole)
+        return self.scene_of(clip, fused, timer)
 
-    def free(self, what: str) -> None:
-        """Give back all memory that can be recovered, and say so."""
-        self.reset()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self.out_of_memory_count += 1
-        self.on_out_of_memory(what)
+    def scene_of(
+        self, clip: Clip, fused: Sequence[FusedFrame], timer: StageTimer | None = None
+    ) -> Scene:
+        """The scene of a clip whose frames are encoded.
 
-    def _encode(
-        self, frames: list[Frame], noise: Tensor | None = None, patches: Patches | None = None
-    ) -> list[FusedFrame]:
-        images = torch.stack([torch.from_numpy(np.array(frame.image)) for frame in _alike(frames)])
-        images = images.to(self.modules.language.model.device).permute(0, 3, 1, 2)
-        images = images if images.is_floating_point() else images.float() / 255
-        stamps = [frame.stamp_ns for frame in frames]
-        encoded = self.encode(images, stamps, noise=noise, patches=patches)
-        gates: Iterable[Tensor | None] = encoded.gate if encoded.gate is not None else repeat(None)
-        return [FusedFrame(*one) for one in zip(encoded.tokens, gates, strict=False)]
+        Args:
+            clip: The clip.
+            fused: Of each frame.
+            timer: What it took so far.
+        """
+        timer = timer or StageTimer()
+        with timer.stage("read"):
+            reading, count = self.out_of_memory.halved(
+                lambda count: self._read(_newest_of(clip, count), fused[-count:]),
+                len(clip),
+                "the newest {} frames of the clip are read",
+            )
+        self._newest = weakref.ref(reading)
+        gates = [frame.gate.float() for frame in fused[-count:] if frame.gate is not None]
+        gate = torch.stack(gates).cpu().numpy() if gates else None
+        return self._scene(_newest_of(clip, count), reading, gate, len(clip) - count, timer)
+
+    def _scene(
+        self,
+        clip: Clip,
+        reading: ClipReading | None,
+        gate: NDArray[np.float32] | None,
+        frames_left_out: int,
+        timer: StageTimer,
+    ) -> Scene:
+        grounder, evidence = self.grounder, []
+        if grounder is not None:
+            with timer.stage("encode"):
+                evidence = self._look(grounder, clip)
+        finder = Finder(
+            clip,
+            grounder,
+            evidence,
+            reading,
+            queries=self.queries,
+            labels=self._settings.get("labels", ()),
+            out_of_memory=self.out_of_memory,
+            timer=timer,
+        )
+        measured = None
+        if self.measured_answers and grounder is not None:
+            measured = ClipObjects(clip, finder, threshold=self.threshold, recall=self.recall)
+        prompt = None
+        if self._modules is not None and self._modules.objects is not None:
+            prompt = ObjectPrompt(self._modules.objects, self._settings["colors"])
+        return Scene(
+            clip,
+            queries=self.queries,
+            thresholds=Thresholds(asked=self.threshold, listed=self.listing_threshold),
+            finder=finder,
+            measured=measured,
+            reading=reading,
+            prompt=prompt,
+            gate=gate,
+            frames_left_out=frames_left_out,
+            out_of_memory=self.out_of_memory,
+            timer=timer,
+        )
 
     def encode(
         self,
@@ -163,13 +260,31 @@ class Perceiver:
         noise: Tensor | None = None,
         patches: Patches | None = None,
     ) -> Encoded:
-        """Every stage of the tokens of frames, none of them kept; see :func:`encoding.encode`."""
+        """Every stage of the tokens of frames, none of them kept; see ``encode``."""
         return encode(self.modules, images, stamps_ns, noise=noise, patches=patches)
 
+    def _encode(self, frames: Sequence[Frame]) -> list[FusedFrame]:
+        return encode_frames(self.modules, frames)
 
-def _alike(frames: list[Frame]) -> list[Frame]:
-    sizes = {frame.image.shape for frame in frames}
-    if len(sizes) > 1:
-        msg = f"the frames of a clip must have one size, not {sorted(sizes)}"
-        raise PerceiverError(msg)
-    return frames
+    def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
+        return self.out_of_memory.batched(self._encode, frames, "keyframes")
+
+    @torch.inference_mode()
+    def _read(self, clip: Clip, fused: Sequence[FusedFrame]) -> ClipReading:
+        tokens = ClipTokens.of(clip, [frame.tokens for frame in fused])
+        visual = tokens.visual(self.modules.positions)
+        earlier = self._newest() if self._newest is not None else None
+        return ClipReading(self.modules.language, tokens, visual, earlier)
+
+    def _look(self, grounder: Grounder[Any], clip: Clip) -> list[Any]:
+        return self._looked.of(
+            clip.frames,
+            self._given_grounder or self._modules,
+            lambda frames: self.out_of_memory.batched(
+                lambda part: [grounder.look(frame) for frame in part], frames, "keyframes"
+            ),
+        )
+
+
+def _newest_of(clip: Clip, count: int) -> Clip:
+    return clip if count == len(clip) else replace(clip, frames=clip.frames[-count:])

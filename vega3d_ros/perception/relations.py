@@ -101,7 +101,7 @@ class Viewpoint:
         return cls(standing.label, standing.frame_id, viewer)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Relation:
     """How ``subject`` lies relative to ``object``: "the subject is <predicate> the object".
 

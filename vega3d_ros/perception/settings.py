@@ -11,6 +11,8 @@ import yaml
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
+from vega3d_ros.core.threads import AUTOMATIC, MOST
+from vega3d_ros.sensing.clip_builder import ClipSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,7 @@ def _parameter(
     return field(default=default, metadata={"text": text, "low": low, "high": high})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parameters:
     """Every parameter with its default. Changes take effect with the next ``configure``."""
 
@@ -55,6 +57,13 @@ class Parameters:
         "none",
         "of the prior: none, graphs (CUDA graphs, seconds to load), compile (minutes), "
         "compile_graphs",
+    )
+    threads: int = _parameter(
+        AUTOMATIC,
+        "of the processor, for the model; 0: OMP_NUM_THREADS where it is set, else one, and more "
+        "where one is slow and more are clearly faster",
+        AUTOMATIC,
+        MOST,
     )
     autostart: bool = _parameter(
         False, "configure and activate by itself; leave false under a lifecycle manager"
@@ -145,13 +154,20 @@ class Parameters:
         return PurePath(self.model).name
 
     @property
-    def keyframe_policy(self) -> KeyframePolicy:
-        """When a frame becomes a keyframe."""
-        return KeyframePolicy(
-            self.keyframe_translation_m,
-            self.keyframe_rotation_rad,
-            self.keyframe_max_interval_s,
-            self.keyframe_min_interval_s,
+    def clip_settings(self) -> ClipSettings:
+        """How frames become clips."""
+        return ClipSettings(
+            length=self.clip_length,
+            capacity=self.clip_capacity,
+            policy=KeyframePolicy(
+                self.keyframe_translation_m,
+                self.keyframe_rotation_rad,
+                self.keyframe_max_interval_s,
+                self.keyframe_min_interval_s,
+            ),
+            fixed_frame=self.fixed_frame,
+            pair_tolerance_ns=int(self.pair_tolerance_s * 1e9),
+            wait_ns=int(self.wait_s * 1e9),
         )
 
 

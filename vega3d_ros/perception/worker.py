@@ -47,6 +47,10 @@ class SceneLike(Protocol):
         """[frames, rows, columns] in [0, 1], the generator's share; None without a gate."""
 
     @property
+    def frames_left_out(self) -> int:
+        """Frames of the clip, the oldest, for which memory did not suffice."""
+
+    @property
     def stages_ms(self) -> Mapping[str, float]:
         """Milliseconds of each stage."""
 
@@ -72,7 +76,7 @@ class PerceiverLike(Protocol):
         """Forget all caches."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneState:
     """A scene that was understood, with what the node adds to it.
 
@@ -131,7 +135,6 @@ class Worker:
         status: State of the model.
         failure: Why it could not be loaded.
         busy_since_ns: When the present piece of work began, steady clock; None: at rest.
-        replaced: Clips that a newer one replaced before they were looked at.
         failed: Clips and requests at which the model failed.
         clip_failure: Why the newest clip was not understood; empty where it was.
     """
@@ -147,7 +150,6 @@ class Worker:
         self.status = Status.STOPPED
         self.failure = ""
         self.busy_since_ns: int | None = None
-        self.replaced = 0
         self.failed = 0
         self.clip_failure = ""
         self._load = load
@@ -196,11 +198,16 @@ class Worker:
             return self.status
 
     def submit_clip(self, clip: Clip, arrival_ns: int) -> None:
-        """Hand over a clip; one that still waits is replaced and counted."""
+        """Hand over a clip, which replaces one that still waits."""
         with self._change:
-            self.replaced += self._clip is not None
             self._clip = (clip, arrival_ns)
             self._change.notify_all()
+
+    def withdraw_clip(self) -> bool:
+        """Take back the clip that waits; returns False where none does."""
+        with self._change:
+            waited, self._clip = self._clip is not None, None
+            return waited
 
     def submit(self, request: WorkItem) -> bool:
         """Hand over a request; returns False where too many wait."""
@@ -343,7 +350,12 @@ class Worker:
                 return  # time was set back, or the node was reset, while the model was at work
             self._sequence += 1
             state = SceneState(
-                scene, objects, tuple(self._memory.objects), queries, self._sequence, arrival_ns
+                scene=scene,
+                objects=objects,
+                remembered=tuple(self._memory.objects),
+                queries=queries,
+                sequence=self._sequence,
+                arrival_ns=arrival_ns,
             )
             self._state = state
         self._on_scene(state)

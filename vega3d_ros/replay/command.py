@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -45,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, help="recording: rosbag2 folder, .mcap, .db3 or .bag")
     parser.add_argument(
         "--model", help="start a node with this model; left out: play to the node that runs"
+    )
+    parser.add_argument(
+        "--threads",
+        type=thread_number,
+        default=AUTOMATIC,
+        help="with --model: threads of the processor for it; 0: by a measurement (%(default)s)",
     )
     parser.add_argument("--node", default=NODE, help="name of the node that runs (%(default)s)")
     parser.add_argument(
@@ -97,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
             bag, topics, plan, folder, console,
             rate=args.rate, start_s=args.start, seconds=args.seconds, loops=args.loop,
             paused=args.pause, node=args.node,
-            command=None if args.model is None else node_command(args.model, topics),
+            command=None
+            if args.model is None
+            else node_command(args.model, topics, args.threads),
         )  # fmt: skip
         log = live_log(
             bag, topics, plan, result, read_recorded_outputs(folder / "output_bag", args.node)
@@ -133,7 +143,11 @@ def _check(
 ) -> list[str]:
     """Differences between what came live and what the same model gives offline."""
     parameters = load_parameters(
-        None, model=args.model, fixed_frame=topics.fixed_frame, **NODE_PARAMETERS
+        None,
+        model=args.model,
+        threads=args.threads,
+        fixed_frame=topics.fixed_frame,
+        **NODE_PARAMETERS,
     )
     with LogWriter(folder / "offline.jsonl", fresh=True) as out:
         offline = OfflineRun(
@@ -212,7 +226,9 @@ def _prepare(folder: Path) -> None:
 
 
 def _job(args: argparse.Namespace, folder: Path) -> BagRun:
-    return BagRun(args.bag, folder.name, folder, "", Parameters())
+    return BagRun(
+        bag=args.bag, name=folder.name, folder=folder, model_hash="", parameters=Parameters()
+    )
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:

@@ -205,15 +205,22 @@ class LiveRun:
         try:
             response = self._client.ask(question.text)
         except ClientError as error:
-            return Reply(question, now_s, "", float("nan"), _ms_since(begin_s), str(error))
+            return Reply(
+                question=question,
+                asked_at_s=now_s,
+                text="",
+                confidence=float("nan"),
+                latency_ms=_ms_since(begin_s),
+                error=str(error),
+            )
         return Reply(
-            question,
-            now_s,
-            response.answer.answer if response.success else "",
-            float(response.answer.confidence),
-            _ms_since(begin_s),
-            "" if response.success else f"{response.message} (error {response.error_code})",
-            nanoseconds(response.header.stamp),
+            question=question,
+            asked_at_s=now_s,
+            text=response.answer.answer if response.success else "",
+            confidence=float(response.answer.confidence),
+            latency_ms=_ms_since(begin_s),
+            error="" if response.success else f"{response.message} (error {response.error_code})",
+            stamp_ns=nanoseconds(response.header.stamp),
         )
 
     def _ask_relation(self, question: RelationQuestion, now_s: float) -> RelationReply:
@@ -222,15 +229,23 @@ class LiveRun:
             response = self._client.relation(question.subject, question.object)
         except ClientError as error:
             nan = float("nan")
-            return RelationReply(question, now_s, (), nan, _ms_since(begin_s), 0, str(error))
+            return RelationReply(
+                question=question,
+                asked_at_s=now_s,
+                predicates=(),
+                distance_m=nan,
+                latency_ms=_ms_since(begin_s),
+                stamp_ns=0,
+                error=str(error),
+            )
         return RelationReply(
-            question,
-            now_s,
-            tuple(response.relation.predicates),
-            float(response.relation.distance_m),
-            _ms_since(begin_s),
-            nanoseconds(response.header.stamp),
-            "" if response.success else f"{response.message} (error {response.error_code})",
+            question=question,
+            asked_at_s=now_s,
+            predicates=tuple(response.relation.predicates),
+            distance_m=float(response.relation.distance_m),
+            latency_ms=_ms_since(begin_s),
+            stamp_ns=nanoseconds(response.header.stamp),
+            error="" if response.success else f"{response.message} (error {response.error_code})",
         )
 
     def _settle(self, recorder: Recorder) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vega3d_ros.core.threads import AUTOMATIC, wait_passively
 from vega3d_ros.evaluation.question_file import RunError
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ class NodeProcess:
     Args:
         command: What to run.
         log: File for its output.
-        environment: Its environment variables.
+        environment: Its environment variables; its threads wait passively unless these say else.
     """
 
     def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
-        self._command, self._log, self._environment = list(command), log, environment
+        self._command, self._log, self._environment = list(command), log, dict(environment)
+        wait_passively(self._environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -132,7 +134,7 @@ def large_image_environment(share: Path) -> dict[str, str]:
     return environment
 
 
-def node_command(model: str, topics: CameraTopics) -> list[str]:
+def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> list[str]:
     """The command line of the perception node for the topics of a recording."""
     command = [sys.executable, "-m", "vega3d_ros.ros.perception_node", "--ros-args"]
     for name, topic in (
@@ -147,6 +149,7 @@ def node_command(model: str, topics: CameraTopics) -> list[str]:
         "autostart": "true",
         "fixed_frame": topics.fixed_frame or "''",
         "use_sim_time": "true",
+        "threads": threads,
         **NODE_PARAMETERS,
     }
     for name, value in parameters.items():

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builtin_interfaces.msg import Time
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from vega3d_ros.core.stamps import time_fields
+from vega3d_ros.ros.qos import qos
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
 
@@ -71,6 +73,7 @@ class Player:
         self._image = topics.image
         self._start_s = 0.0
         self._now_ns = bag.start_ns
+        self._ticked_s = -math.inf
         self.published: dict[str, int] = dict.fromkeys(topics.names, 0)
         self.worst_delay_s = 0.0
 
@@ -90,7 +93,6 @@ class Player:
 
     @property
     def paused(self) -> bool:
-        """Whether it is paused."""
         return not self._running.is_set()
 
     def pause(self) -> None:
@@ -98,7 +100,6 @@ class Player:
         self._running.clear()
 
     def resume(self) -> None:
-        """Go on."""
         self._running.set()
 
     def play(self, stop: threading.Event) -> None:
@@ -114,6 +115,7 @@ class Player:
         playing = self._playing
         end_s = None if playing.seconds is None else playing.start_s + playing.seconds
         self._start_s = time.monotonic() - playing.start_s / playing.rate
+        self._ticked_s = -math.inf  # where time goes back, it is told at once
         for message in self._bag.raw_messages(self._publishers):
             due_s = (message.stamp_ns - self._bag.start_ns) * 1e-9
             if due_s < playing.start_s:
@@ -151,6 +153,11 @@ class Player:
         return False
 
     def _tick(self) -> None:
+        """Tell the time, but no oftener than the period: every listener wakes up for it."""
+        now_s = time.monotonic()
+        if now_s - self._ticked_s < _CLOCK_PERIOD_S:
+            return
+        self._ticked_s = now_s
         self._clock.publish(Clock(clock=Time(**time_fields(self._now_ns))))
 
 
@@ -166,9 +173,5 @@ def message_class(type_name: str) -> type[Any]:
 
 
 def _qos(topic: str) -> QoSProfile:
-    latched = topic.endswith(_LATCHED)
-    return QoSProfile(
-        depth=100 if topic.endswith(("/tf", _LATCHED)) else 10,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
+    depth = 100 if topic.endswith(("/tf", _LATCHED)) else 10
+    return qos(depth, latched=topic.endswith(_LATCHED))

@@ -5,35 +5,36 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import ReliabilityPolicy
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.replay.node_process import share_folder
 from vega3d_ros.replay.player import message_class
-from vega3d_ros.sensing.bags.qos import offered_qos
-from vega3d_ros.sensing.bags.reader import BagWriter
+from vega3d_ros.ros.qos import qos
+from vega3d_ros.sensing.bags.writer import BagWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
 _DEPTH = 50
 
 
 class Recorder:
-    """Writes every message of some topics, undecoded, with the time at which it came.
+    """Writes every message of some topics, undecoded, with its time of arrival.
 
-    Make it when the publishers are there: it asks of each topic what its publishers offer.
+    Make it when the publishers are there: it requests of each topic what its publishers offer.
 
     Args:
         node: Owns the subscriptions.
         path: Folder to make.
         topics: Types of the topics to record, by name.
         now_ns: The time to stamp messages with: the recording's own where one is played, so that
-            inputs and outputs lie beside each other.
-        latched: Topics whose last messages are kept for those who come later.
+            inputs and outputs have the same time.
+        latched: Topics whose last messages late listeners get too.
     """
 
     def __init__(
@@ -50,12 +51,10 @@ class Recorder:
         self._open = True
         self.counts = dict.fromkeys(topics, 0)
         for topic, type_name in topics.items():
-            qos = _requested(node, topic, keep=topic in latched)
-            self._writer.add_topic(
-                topic, type_name, [offered_qos(latched=topic in latched, depth=_DEPTH)]
-            )
+            self._writer.add_topic(topic, type_name, latched=topic in latched)
+            requested = _requested(node, topic, latched=topic in latched)
             node.create_subscription(
-                message_class(type_name), topic, self._callback(topic), qos, raw=True
+                message_class(type_name), topic, self._callback(topic), requested, raw=True
             )
 
     def _callback(self, topic: str) -> Callable[[Any], None]:
@@ -81,7 +80,7 @@ def message_definitions(types: Iterable[str]) -> dict[str, str]:
     All messages of a type's package are given, since one may hold another.
 
     Raises:
-        DriveError: If a package is not installed.
+        RunError: If a package is not installed.
     """
     known = get_typestore(Stores.ROS2_JAZZY).types
     packages = {name.split("/")[0] for name in types if name not in known}
@@ -92,11 +91,7 @@ def message_definitions(types: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _requested(node: Node, topic: str, *, keep: bool) -> QoSProfile:
+def _requested(node: Node, topic: str, *, latched: bool) -> QoSProfile:
     offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
-    unreliable = ReliabilityPolicy.BEST_EFFORT in offered
-    return QoSProfile(
-        depth=_DEPTH,
-        reliability=ReliabilityPolicy.BEST_EFFORT if unreliable else ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE,
-    )
+    reliable = ReliabilityPolicy.BEST_EFFORT not in offered
+    return qos(_DEPTH, latched=latched, reliable=reliable)

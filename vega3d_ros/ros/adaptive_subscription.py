@@ -1,4 +1,4 @@
-"""Subscriptions that follow their publishers: in message type, reliability and durability."""
+"""Subscriptions with the message type, reliability and durability of their publishers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RELIABILITY = {
 
 
 class AdaptiveSubscription:
-    """One topic to listen to.
+    """A subscription that adapts to its publishers.
 
-    Starts as best effort and volatile, which every publisher can serve, and asks for more as soon
-    as all publishers offer it. Call ``follow`` now and then: publishers come and go.
+    Starts as best effort and volatile, which fits every publisher, and requests more once all
+    publishers offer it. Call ``follow`` regularly: publishers come and go.
 
     Args:
         node: Owns the subscription.
@@ -49,9 +49,9 @@ class AdaptiveSubscription:
         self._name = name
         self._types = dict(types)
         self._callback = callback
-        self._wish = _RELIABILITY.get(reliability)
+        self._requested = _RELIABILITY.get(reliability)
         self._type = next(iter(self._types))
-        self._reliability = self._wish or ReliabilityPolicy.BEST_EFFORT
+        self._reliability = self._requested or ReliabilityPolicy.BEST_EFFORT
         self._durability = DurabilityPolicy.VOLATILE
         self._subscription: Any = None
         self._publishers = 0
@@ -63,7 +63,7 @@ class AdaptiveSubscription:
         self.follow()
 
     def follow(self) -> None:
-        """Look who publishes; subscribe anew where type or quality of service should change."""
+        """Look at the publishers; subscribe again where type or quality of service changes."""
         found = self._node.get_publishers_info_by_topic(self.topic)
         self._publishers = len(found)
         if not found:
@@ -78,10 +78,10 @@ class AdaptiveSubscription:
         same = [info.qos_profile for info in usable if info.topic_type == kind]
         reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in same)
         latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in same)
-        reliability = self._wish or (
+        reliability = self._requested or (
             ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         )
-        # Asking a latched publisher for its last message needs a reliable subscription.
+        # A latched publisher sends its last message only to reliable subscriptions.
         durability = DurabilityPolicy.VOLATILE
         if latched and reliability == ReliabilityPolicy.RELIABLE:
             durability = DurabilityPolicy.TRANSIENT_LOCAL
@@ -91,20 +91,20 @@ class AdaptiveSubscription:
 
     @property
     def is_published(self) -> bool:
-        """Whether anybody published the topic when last looked."""
+        """Whether the topic had a publisher at the last ``follow``."""
         return self._publishers > 0
 
     def facts(self) -> InputFacts:
-        """What is known of the topic."""
+        """The topic's state."""
         age_s = None if self._last_ns is None else (time.monotonic_ns() - self._last_ns) * 1e-9
         return InputFacts(
-            self.topic,
-            self._publishers,
-            self._type,
-            self._reliability.name.lower(),
-            self._type_mismatch or self._qos_mismatch,
-            self._lost,
-            age_s,
+            topic=self.topic,
+            publishers=self._publishers,
+            type=self._type,
+            reliability=self._reliability.name.lower(),
+            mismatch=self._type_mismatch or self._qos_mismatch,
+            lost=self._lost,
+            age_s=age_s,
         )
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class AdaptiveSubscription:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         asked = self._reliability.name.lower()
         self._qos_mismatch = (
-            f"the publisher's {policy} does not serve the {asked} subscription; set the "
+            f"the publisher's {policy} does not fit the {asked} subscription; set the "
             f"parameter image_qos to auto"
         )
         self._node.get_logger().warning(f"{self.topic}: {self._qos_mismatch}")

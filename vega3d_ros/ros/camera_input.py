@@ -9,6 +9,7 @@ from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vega3d_ros.ros.adaptive_subscription import AdaptiveSubscription
+from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED
 from vega3d_ros.ros.tf import subscribe_transforms
 from vega3d_ros.sensing.clip_builder import ClipBuilder
 
@@ -17,27 +18,28 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from vega3d_ros.core.frames import Clip
     from vega3d_ros.perception.settings import Parameters
-    from vega3d_ros.ros.diagnostics import Health
+    from vega3d_ros.perception.worker import Worker
+    from vega3d_ros.ros.diagnostics import Statistics
 
 FOLLOW_PERIOD_S = 0.2
-ADVANCE_PERIOD_S = 0.05
+ADVANCE_PERIOD_S = 0.1
 _IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 _INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
 
 
 class CameraInput:
-    """Subscribes to a camera, depth and transforms, and hands out a clip per new keyframe.
+    """Subscribes to a camera, depth and transforms, and gives a clip per keyframe to a worker.
 
     Everything here runs on the executor's thread.
 
     Args:
         node: Owns subscriptions and timers.
         parameters: Those of the node.
-        health: Told what arrives.
-        submit: Gets every new clip, and when its newest image arrived (steady clock, ns).
-        set_back: Called with a sentence when time was set back, before the image that showed it
+        statistics: Counts messages and keyframes.
+        worker: Gets the clips. A keyframe whose clip the worker had not begun with when the next
+            one came is skipped and counted.
+        on_rewind: Called with a sentence when time was set back, before the image that showed it
             is taken in. Expected to call ``forget``.
 
     Attributes:
@@ -48,22 +50,23 @@ class CameraInput:
         self,
         node: Node,
         parameters: Parameters,
-        health: Health,
-        submit: Callable[[Clip, int], None],
+        statistics: Statistics,
+        worker: Worker,
         on_rewind: Callable[[str], None],
     ) -> None:
         self._node = node
-        self._health = health
-        self._submit = submit
+        self._statistics = statistics
+        self._worker = worker
         self.transforms = subscribe_transforms(node, self._advance)
         self._clips = ClipBuilder(
-            parameters,
+            parameters.clip_settings,
             None if self.transforms is None else self.transforms.lookup,
             on_rewind,
             node.get_logger().warning,
+            withdraw=self._withdraw,
         )
         qos = parameters.image_qos
-        self._inputs = {
+        self._subscriptions = {
             "camera_info": AdaptiveSubscription(node, "camera_info", _INFOS, self._on_camera_info),
             "depth": AdaptiveSubscription(node, "depth", _IMAGES, self._on_depth, qos),
             "image": AdaptiveSubscription(node, "image", _IMAGES, self._on_image, qos),
@@ -76,10 +79,10 @@ class CameraInput:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """The fields of ``health.Facts`` that are known here."""
+        """The fields of ``diagnostics.Facts`` that are known here."""
         assembler, kind = self._clips.assembler, self._clips.kind
         return {
-            **{name: item.facts() for name, item in self._inputs.items()},
+            **{name: item.facts() for name, item in self._subscriptions.items()},
             "drops": dict(assembler.drops),
             "lacks": dict(assembler.lacks),
             "details": dict(assembler.details),
@@ -98,31 +101,37 @@ class CameraInput:
         """End the subscriptions and timers."""
         for timer in self._timers:
             self._node.destroy_timer(timer)
-        for item in self._inputs.values():
+        for item in self._subscriptions.values():
             item.close()
         if self.transforms is not None:
             self.transforms.close()
 
     def _on_camera_info(self, msg: Any) -> None:
-        self._health.tick("camera_info")
+        self._statistics.tick("camera_info")
         self._clips.assembler.add_camera_info(msg)
 
     def _on_depth(self, msg: Any) -> None:
-        self._health.tick("depth")
+        self._statistics.tick("depth")
         self._clips.assembler.add_depth(msg, time.monotonic_ns())
         self._advance()
 
     def _on_image(self, msg: Any) -> None:
-        self._health.tick("images")
-        self._clips.assembler.depth_expected = self._inputs["depth"].is_published
+        self._statistics.tick("images")
+        self._clips.assembler.depth_expected = self._subscriptions["depth"].is_published
         self._clips.add_image(msg, time.monotonic_ns())
         self._advance()
 
     def _follow(self) -> None:
-        for item in self._inputs.values():
+        for item in self._subscriptions.values():
             item.follow()
 
     def _advance(self) -> None:
         for clip, arrival_ns in self._clips.advance(time.monotonic_ns()):
-            self._health.tick("keyframes")
-            self._submit(clip, arrival_ns)
+            self._statistics.tick(KEYFRAMES)
+            self._worker.submit_clip(clip, arrival_ns)
+
+    def _withdraw(self) -> bool:
+        skipped = self._worker.withdraw_clip()
+        if skipped:
+            self._statistics.tick(SKIPPED)
+        return skipped

@@ -1,4 +1,4 @@
-"""Objects as vision_msgs detections, for consumers that know only those."""
+"""Objects as vision_msgs detections."""
 
 from __future__ import annotations
 

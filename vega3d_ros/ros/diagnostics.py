@@ -1,7 +1,6 @@
-"""Why the node is silent, and how it fares: rates, drops, latencies, memory.
+"""Why the node publishes nothing, and its rates, drops, latencies and memory.
 
-The judgement is a plain function of plain facts; the node fills the facts in and publishes the
-verdicts.
+``diagnose`` is a pure function of ``Facts``, which the node collects.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
 MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
+KEYFRAMES, SKIPPED = "keyframes", "keyframes skipped"  # meters
 
 LOSS_HINT = (
     "best-effort images above 512 KB are mostly lost with Fast DDS's defaults: start the camera "
@@ -32,7 +32,7 @@ LOSS_HINT = (
 )
 
 
-class Verdict(NamedTuple):
+class Diagnosis(NamedTuple):
     """One status of /diagnostics."""
 
     name: str
@@ -67,8 +67,8 @@ class Meter:
         return (len(recent) - 1) * SECOND_NS / max(1, recent[-1] - recent[0])
 
 
-class Health:
-    """What is counted while the node runs. Any thread may record."""
+class Statistics:
+    """Counts and rates of a running node. Any thread may record."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,22 +77,22 @@ class Health:
         self.last: dict[str, str] = {}
 
     def tick(self, name: str) -> None:
-        """Record that something happened now."""
+        """Record an event that happens now."""
         with self._lock:
             self.meters.setdefault(name, Meter()).tick(time.monotonic_ns())
 
     def count(self, name: str, number: int = 1) -> None:
-        """Count something that should be rare."""
+        """Count what should be rare."""
         with self._lock:
             self.counts[name] += number
 
     def note(self, name: str, value: str) -> None:
-        """Keep the last value of something."""
+        """Keep the last value of a quantity."""
         with self._lock:
             self.last[name] = value
 
     def age_s(self, name: str) -> float | None:
-        """Seconds since something last happened, None where it never did."""
+        """Seconds since the last event, None where there was none."""
         with self._lock:
             meter = self.meters.get(name)
         if meter is None or meter.last_ns is None:
@@ -100,13 +100,13 @@ class Health:
         return (time.monotonic_ns() - meter.last_ns) / SECOND_NS
 
     def times(self, name: str) -> int:
-        """How often something happened."""
+        """How often an event happened."""
         with self._lock:
             meter = self.meters.get(name)
             return 0 if meter is None else meter.count
 
     def recent(self, name: str) -> int:
-        """How often something happened within the window."""
+        """How often an event happened within the window."""
         now = time.monotonic_ns()
         with self._lock:
             meter = self.meters.get(name)
@@ -134,7 +134,7 @@ class Health:
             self.last.clear()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputFacts:
     """What is known of one input topic.
 
@@ -143,8 +143,8 @@ class InputFacts:
         publishers: How many there are.
         type: Message type subscribed to.
         reliability: Asked for.
-        mismatch: What the publisher and this node could not agree on; empty: nothing.
-        lost: Messages that the middleware says were lost.
+        mismatch: How the publisher's type or quality of service differs; empty: it does not.
+        lost: Messages that the middleware reports as lost.
         age_s: Since the last message; None: there was none.
     """
 
@@ -157,9 +157,9 @@ class InputFacts:
     age_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that the verdicts are made of."""
+    """What ``diagnose`` looks at."""
 
     active: bool
     active_s: float = 0.0
@@ -183,17 +183,19 @@ class Facts:
     posed: bool | None = None  # whether the newest frame had a pose; None: no frame yet
     has_camera: bool | None = None  # whether it had a camera
     scenes: int = 0
+    keyframes: int = 0  # within the window
+    skipped: int = 0  # of these, since the model was busy
     jumps_back: int = 0  # how often time was set back within the window
     rates: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-def judge(facts: Facts) -> list[Verdict]:
-    """The statuses to publish, worst news in the message of each."""
+def diagnose(facts: Facts) -> list[Diagnosis]:
+    """The statuses to publish, each with its worst problem as message."""
     return [_input(facts), _transforms(facts), _model(facts), _inference(facts)]
 
 
-def _input(facts: Facts) -> Verdict:
+def _input(facts: Facts) -> Diagnosis:
     values = dict(facts.rates)
     for name, item in (
         ("image", facts.image),
@@ -206,18 +208,18 @@ def _input(facts: Facts) -> Verdict:
             values[f"{name} subscription"] = f"{item.type} {item.reliability}".strip() or "none"
             values[f"{name} lost by the middleware"] = str(item.lost)
     values |= {f"dropped: {reason}": str(count) for reason, count in facts.drops.items()}
-    values |= {f"done without: {reason}": str(count) for reason, count in facts.lacks.items()}
+    values |= {f"missing: {reason}": str(count) for reason, count in facts.lacks.items()}
     values |= {f"last {reason}": text for reason, text in facts.details.items()}
-    level, message = _judge_input(facts)
-    return Verdict("input", level, message, values)
+    level, message = _diagnose_input(facts)
+    return Diagnosis("input", level, message, values)
 
 
-def _judge_input(facts: Facts) -> tuple[int, str]:
+def _diagnose_input(facts: Facts) -> tuple[int, str]:
     image = facts.image
     if not facts.active or image is None:
         return OK, "inactive; activate the node to subscribe"
     if image.publishers == 0:
-        return WARN, f"nobody publishes {image.topic}; remap `image` to the camera's topic"
+        return WARN, f"{image.topic} has no publisher; remap `image` to the camera's topic"
     if image.mismatch:
         return ERROR, f"{image.topic}: {image.mismatch}"
     silent_s = facts.active_s if image.age_s is None else image.age_s
@@ -226,20 +228,20 @@ def _judge_input(facts: Facts) -> tuple[int, str]:
         return WARN, f"no image on {image.topic} for {silent_s:.0f} s{hint}"
     if image.lost:
         return WARN, f"{image.lost} images lost on the way; {LOSS_HINT}"
-    return _judge_images(facts)
+    return _diagnose_images(facts)
 
 
-def _judge_images(facts: Facts) -> tuple[int, str]:
-    """What is wrong with images that do arrive."""
+def _diagnose_images(facts: Facts) -> tuple[int, str]:
+    """What is wrong with images that arrive."""
     for reason in ("unreadable image", "no frame_id", "no stamp"):
         if reason in facts.details:
             return ERROR, facts.details[reason]
     if facts.jumps_back > MANY_JUMPS:
         return WARN, (
-            f"time was set back {facts.jumps_back} times within {WINDOW_S:.0f} s, and all was "
-            f"forgotten each time: are there two publishers, or two clocks?"
+            f"time was set back {facts.jumps_back} times within {WINDOW_S:.0f} s, and each time "
+            f"the scenes were cleared: stop the second publisher or clock"
         )
-    for reason in ("late", "waiting room full"):
+    for reason in ("late", "queue full"):
         if reason in facts.details:
             return WARN, facts.details[reason]
     if facts.has_camera is False:
@@ -252,10 +254,10 @@ def _judge_images(facts: Facts) -> tuple[int, str]:
     return OK, "images arrive"
 
 
-def _transforms(facts: Facts) -> Verdict:
+def _transforms(facts: Facts) -> Diagnosis:
     level, message = OK, "poses are found" if facts.posed else "no frame yet"
     if not facts.fixed_frame:
-        message = "not wanted: fixed_frame is empty, results are in the camera's optical frame"
+        message = "not used: fixed_frame is empty, results are in the camera's optical frame"
     elif not facts.has_transforms:
         level, message = (
             WARN,
@@ -266,54 +268,69 @@ def _transforms(facts: Facts) -> Verdict:
         level, message = WARN, f"{detail}; results are in the camera's optical frame"
     elif not facts.active:
         message = "inactive"
-    return Verdict("transforms", level, message, {"fixed_frame": facts.fixed_frame})
+    return Diagnosis("transforms", level, message, {"fixed_frame": facts.fixed_frame})
 
 
-def _model(facts: Facts) -> Verdict:
+def _model(facts: Facts) -> Diagnosis:
     values = {"model": facts.model, "device": facts.device}
+    if facts.status is Status.READY and (threads := model_threads()) is not None:
+        values["threads"] = str(threads)
     if facts.status is Status.LOADING:
         now = f" (now: {facts.loading})" if facts.loading else ""
         text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
-        return Verdict("model", WARN, text, values)
+        return Diagnosis("model", WARN, text, values)
     if facts.status is Status.FAILED:
-        return Verdict(
+        return Diagnosis(
             "model", ERROR, f"{facts.model} could not be loaded: {facts.failure}", values
         )
     if facts.status is Status.READY:
-        return Verdict("model", OK, f"{facts.model} is loaded", values)
-    return Verdict("model", OK, "not configured", values)
+        return Diagnosis("model", OK, f"{facts.model} is loaded", values)
+    return Diagnosis("model", OK, "not configured", values)
 
 
-def _inference(facts: Facts) -> Verdict:
+def _inference(facts: Facts) -> Diagnosis:
     level, message = OK, f"{facts.scenes} scenes understood"
     if not facts.active:
         message = "inactive"
     elif facts.busy_s > BUSY_WARNING_S:
         level, message = (
             WARN,
-            f"the model has been busy with one piece of work for {facts.busy_s:.0f} s",
+            f"the model has computed one scene or answer for {facts.busy_s:.0f} s",
         )
     elif facts.clip_failure:
         level, message = ERROR, facts.clip_failure
+    elif facts.skipped and facts.status is Status.READY:
+        level = WARN
+        message = (
+            f"overloaded: {facts.skipped} of {facts.keyframes} keyframes skipped within "
+            f"{WINDOW_S:.0f} s; a larger keyframe_translation_m asks for fewer, a shorter "
+            f"clip_length or a smaller model takes less time"
+        )
     elif facts.scenes == 0:
         message = "no scene yet"
     values = {**facts.values, "memory": f"{resident_mib():.0f} MiB"}
     held_mib = gpu_mib()
     if held_mib is not None:
         values["GPU memory"] = f"{held_mib:.0f} MiB"
-    return Verdict("inference", level, message, values)
+    return Diagnosis("inference", level, message, values)
+
+
+def model_threads() -> int | None:
+    """Threads that PyTorch computes with; None where it is not loaded."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def gpu_mib() -> float | None:
     """GPU memory that tensors of this process hold, MiB; None where no GPU is used."""
-    torch = sys.modules.get("torch")  # importing it here would hold up the node for seconds
+    torch = sys.modules.get("torch")  # importing it here would stop the node for seconds
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return None
     return float(torch.cuda.memory_allocated()) / 2**20
 
 
 def resident_mib() -> float:
-    """Resident memory of this process, MiB; NaN where the system does not tell."""
+    """Resident memory of this process, MiB; NaN where the system does not say."""
     try:
         lines = (
             Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()

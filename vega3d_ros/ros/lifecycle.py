@@ -1,4 +1,4 @@
-"""Transitions that fail with a log line and a reply, where rclpy swallows or dies."""
+"""Transitions that fail with a log line and a reply, instead of silence or the node's end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def transition(callback: Callable[[AnyNode, Any], Any]) -> Callable[[AnyNode, Any], Any]:
-    """Make a transition fail with a log line; rclpy itself swallows what a transition raises."""
+    """Make a transition fail with a log line; rclpy hides the exceptions of transitions."""
 
     @functools.wraps(callback)
     def wrapped(node: AnyNode, state: Any) -> Any:
@@ -38,10 +38,10 @@ def transition(callback: Callable[[AnyNode, Any], Any]) -> Callable[[AnyNode, An
 
 
 def refuse_impossible_transitions(node: LifecycleNode) -> None:
-    """Have a transition that starts from another state refused.
+    """Refuse transitions that do not start from the present state.
 
     rclpy (Jazzy, Kilted) raises out of the service instead, which ends the node and leaves the
-    client without a reply: `ros2 lifecycle set NODE configure` twice would do.
+    client without a reply, for example after `ros2 lifecycle set NODE configure` twice.
     """
     for service in node.services:
         if service.srv_type is ChangeState:
@@ -53,7 +53,7 @@ def _change_state(
 ) -> Any:
     try:
         return change(request, reply)
-    except Exception as error:  # noqa: BLE001 (rclpy's class has no public name; logged, and the client is told)
+    except Exception as error:  # noqa: BLE001 (rclpy's class has no public name; logged, and in the reply)
         wanted = request.transition.label or request.transition.id
         node.get_logger().error(f"transition {wanted} was refused: {error}")
         reply.success = False

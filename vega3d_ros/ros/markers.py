@@ -23,7 +23,7 @@ TEXT_HEIGHT_M = 0.12
 
 
 def marker_array(objects: Sequence[SceneObject], header: Header) -> MarkerArray:
-    """A see-through box and a label for each object, after the deletion of all markers before."""
+    """A see-through box and a label for each object, after one that deletes all earlier ones."""
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for index, item in enumerate(objects):
         red, green, blue = (value / 255 for value in label_color(item.label))

@@ -1,4 +1,4 @@
-"""Scenes, objects, answers, relations and health as ROS messages."""
+"""Scenes, objects, answers, relations and diagnostics as ROS messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import Box3D
     from vega3d_ros.core.objects import Answer, SceneObject
     from vega3d_ros.perception.relations import Relation
-    from vega3d_ros.ros.diagnostics import Verdict
+    from vega3d_ros.ros.diagnostics import Diagnosis
 
 UNKNOWN_ROTATION_RAD2 = math.pi**2
 
@@ -59,7 +59,7 @@ def pose_message(box: Box3D) -> Pose:
 
 
 def reframe(item: SceneObject, frame_id: str, target_from_source: SE3) -> SceneObject:
-    """The object given in another frame: box and covariance turn alike."""
+    """The object in another frame: box and covariance are transformed."""
     turn = np.kron(np.eye(2), target_from_source.rotation)
     return replace(
         item,
@@ -70,7 +70,7 @@ def reframe(item: SceneObject, frame_id: str, target_from_source: SE3) -> SceneO
 
 
 def object_message(item: SceneObject) -> GroundedObject:
-    """One object; the message that it goes into names its frame."""
+    """One object; its frame is in the header of the message that holds it."""
     covariance = np.array(item.covariance, np.float64)
     if not item.orientation_estimated:
         covariance[3:, :] = covariance[:, 3:] = 0.0
@@ -159,18 +159,18 @@ def relation_message(
 
 
 def diagnostics_message(
-    node_name: str, stamp: Time, verdicts: Sequence[Verdict]
+    node_name: str, stamp: Time, diagnoses: Sequence[Diagnosis]
 ) -> DiagnosticArray:
-    """What is judged of a node; ``node_name`` is its fully qualified name."""
+    """The diagnostics of a node; ``node_name`` is its fully qualified name."""
     message = DiagnosticArray()
     message.header.stamp = stamp
     message.status = [
         DiagnosticStatus(
-            level=bytes([verdict.level]),
-            name=f"{node_name.lstrip('/')}: {verdict.name}",
-            message=verdict.message,
-            values=[KeyValue(key=key, value=value) for key, value in verdict.values.items()],
+            level=bytes([item.level]),
+            name=f"{node_name.lstrip('/')}: {item.name}",
+            message=item.message,
+            values=[KeyValue(key=key, value=value) for key, value in item.values.items()],
         )
-        for verdict in verdicts
+        for item in diagnoses
     ]
     return message

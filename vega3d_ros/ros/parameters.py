@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def declare_parameters(node: Node) -> None:
     """Declare every parameter; ROS itself then refuses wrong types and values out of range."""
     for item in fields(Parameters):
-        # An empty list has no type in ROS; one empty string stands for it.
+        # ROS cannot tell the type of an empty list; one empty string means the same.
         default = list(item.default) or [""] if isinstance(item.default, tuple) else item.default
         descriptor = ParameterDescriptor(description=item.metadata["text"])
         low, high = item.metadata["low"], item.metadata["high"]

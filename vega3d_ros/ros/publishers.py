@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
@@ -13,6 +12,7 @@ from vega3d_ros.core.objects import publishable
 from vega3d_ros.msg import GroundedObjectArray, SpatialAnswer
 from vega3d_ros.ros.markers import marker_array
 from vega3d_ros.ros.messages import header_message, objects_message, time_message
+from vega3d_ros.ros.qos import qos
 from vega3d_ros.sensing.image_decoding import fill_image
 from vega3d_ros.viz.drawing import draw_gate, draw_objects
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.perception.worker import SceneState
-    from vega3d_ros.ros.diagnostics import Health
+    from vega3d_ros.ros.diagnostics import Statistics
 
 
 class Publishers:
@@ -41,21 +41,22 @@ class Publishers:
 
     Args:
         node: Owns the publishers.
-        health: Told of objects that are left out.
+        statistics: Counts objects that are left out.
         model: Name of the model, for the messages.
         min_score: Objects less probable are left out.
     """
 
-    def __init__(self, node: LifecycleNode, health: Health, model: str, min_score: float) -> None:
+    def __init__(
+        self, node: LifecycleNode, statistics: Statistics, model: str, min_score: float
+    ) -> None:
         self._node = node
-        self._health = health
+        self._statistics = statistics
         self.model = model
         self._min_score = min_score
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         create = node.create_lifecycle_publisher
         self._objects = create(GroundedObjectArray, "~/objects", 10)
         self._answers = create(SpatialAnswer, "~/answers", 10)
-        self._markers = create(MarkerArray, "~/markers", latched)
+        self._markers = create(MarkerArray, "~/markers", qos(1, latched=True))
         self._debug_image = create(Image, "~/debug_image", 1)
         self._gate_image = create(Image, "~/gate_image", 1)
         self._all = [
@@ -78,17 +79,17 @@ class Publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def fit(self, objects: Sequence[SceneObject], frame_id: str) -> tuple[SceneObject, ...]:
-        """The objects that may be sent: probable enough, in the message's frame, and sound."""
-        chosen, unfit = publishable(objects, frame_id, self._min_score)
-        for item, reason in unfit:
-            self._health.count("objects unfit to publish")
+        """The objects that may be sent: probable enough, in the message's frame, and valid."""
+        chosen, invalid = publishable(objects, frame_id, self._min_score)
+        for item, reason in invalid:
+            self._statistics.count("objects not published")
             self._node.get_logger().warning(
                 f"object {item.label!r} left out: {reason}", throttle_duration_sec=10.0
             )
         return chosen
 
     def publish(self, state: SceneState) -> None:
-        """Publish a scene on every topic that someone listens to."""
+        """Publish a scene; the images only where they are subscribed to."""
         clip = state.scene.clip
         objects = self.fit(state.objects, clip.output_frame)
         latency_ns = time.monotonic_ns() - state.arrival_ns
@@ -101,7 +102,7 @@ class Publishers:
             latency_ns=latency_ns,
         )
         self._objects.publish(message)
-        self._health.note("latency image to objects", f"{latency_ns * 1e-6:.0f} ms")
+        self._statistics.note("latency image to objects", f"{latency_ns * 1e-6:.0f} ms")
         if self._detections is not None:
             self._detections.publish(detections_message(message))
         self._markers.publish(marker_array(objects, message.header))
@@ -116,11 +117,11 @@ class Publishers:
             self._publish_picture(self._gate_image, picture, frame)
 
     def publish_answer(self, answer: SpatialAnswer) -> None:
-        """Publish an answer that was given to someone."""
+        """Publish an answer that a client got."""
         self._answers.publish(answer)
 
     def clear_markers(self, state: SceneState) -> None:
-        """Take what was shown for a scene out of RViz."""
+        """Remove the markers of a scene from RViz."""
         self._markers.publish(marker_array((), header_message(state.scene.clip)))
 
     def _publish_picture(self, publisher: Any, picture: NDArray[np.uint8], frame: Frame) -> None:

@@ -1,7 +1,7 @@
 """The node's services and its action.
 
-Handlers run on the executor and never touch the model: they hand a request to the worker, await
-its result, and fill the reply. An ``async`` handler that waits holds no thread.
+Handlers run on the executor and never use the model: they submit a request to the worker, await
+its result, and fill the reply. An ``async`` handler that waits blocks no thread.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Services:
 
     Args:
         node: Owns the services and the action.
-        session: Gives what the node works with; raises RequestError(NOT_ACTIVE) before activation,
-            or before configuration where it is called with False.
-        reset: Forgets scenes, objects and caches.
+        session: Returns the parts of the node; raises WorkError(NOT_ACTIVE) before activation, or
+            before configuration where it is called with False.
+        reset: Clears scenes, objects and caches.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Services:
         self._session = session
         self._reset = reset
         self._goals: dict[bytes, WorkItem] = {}
-        # Reentrant: in an exclusive group, one waiting handler would hold up all others.
+        # Reentrant: in an exclusive group, one waiting handler would block all others.
         group = ReentrantCallbackGroup()
         for kind, name, handler in (
             (AskSpatial, "~/ask", self._on_ask),
@@ -85,7 +85,7 @@ class Services:
         )
 
     def close(self) -> None:
-        """Destroy the action server; services go with the node."""
+        """Destroy the action server; the node destroys the services."""
         self._action.destroy()
 
     # Handlers.
@@ -187,7 +187,7 @@ class Services:
             reply.success, reply.message = False, str(error)
             return reply
         self._reset("reset by request")
-        reply.success, reply.message = True, "scenes, objects and caches are forgotten"
+        reply.success, reply.message = True, "scenes, objects and caches are cleared"
         return reply
 
     async def _on_goal(self, goal: Any) -> Any:
@@ -223,7 +223,7 @@ class Services:
             request.settle(error=WorkError(ErrorCode.CANCELLED, "cancelled by the client"))
         return CancelResponse.ACCEPT
 
-    # What the handlers share.
+    # Shared by the handlers.
 
     async def _serve(self, reply: Any, work: Callable[[int], Awaitable[None]]) -> Any:
         started_ns = time.monotonic_ns()
@@ -234,7 +234,7 @@ class Services:
             reply.error_code, reply.message = error.code, str(error)
         except TransformError as error:
             reply.error_code, reply.message = ErrorCode.NO_TRANSFORM, str(error)
-        except Exception as error:  # noqa: BLE001 (logged, and the client is told)
+        except Exception as error:  # noqa: BLE001 (logged, and in the reply)
             self._node.get_logger().error(f"a request failed: {error}\n{traceback.format_exc()}")
             reply.error_code, reply.message = ErrorCode.UNKNOWN, str(error) or repr(error)
         reply.latency = duration_message(time.monotonic_ns() - started_ns)
@@ -261,26 +261,26 @@ class Services:
             on_change=on_change,
         )
         move = self._mover(session, state, request.frame_id)
-        fit = session.outputs.fit(state.named(found.objects), state.scene.clip.output_frame)
+        fit = session.publishers.fit(state.named(found.objects), state.scene.clip.output_frame)
         moved = replace(found, objects=tuple(move(item) for item in fit))
         reply.header = header_message(state.scene.clip, request.frame_id)
         reply.answer = answer_message(
             state.scene.clip,
             moved,
             reply.header,
-            model=session.outputs.model,
+            model=session.publishers.model,
             sequence=state.sequence,
             latency_ns=time.monotonic_ns() - started_ns,
         )
-        session.outputs.publish_answer(reply.answer)
+        session.publishers.publish_answer(reply.answer)
 
     def _mover(
         self, session: Session, state: SceneState, frame_id: str
     ) -> Callable[[SceneObject], SceneObject]:
-        """What brings the scene's objects to the requested frame.
+        """A function that transforms the scene's objects to the requested frame.
 
         Raises:
-            RequestError: If that frame cannot be reached at the scene's stamp.
+            WorkError: If that frame cannot be reached at the scene's stamp.
         """
         clip = state.scene.clip
         if frame_id in {"", clip.output_frame}:

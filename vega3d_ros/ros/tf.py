@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
+from vega3d_ros.ros.backlog import backlog
+from vega3d_ros.ros.qos import qos
 from vega3d_ros.sensing.transform_buffer import (
     TransformBuffer,
     TransformError,
@@ -31,14 +32,17 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 
+_DEPTH = 100
+
+
 class Transforms(Protocol):
-    """What the node needs of a transform buffer. Used from the executor's thread only."""
+    """A transform buffer, used on the executor's thread only."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
-        """``target`` from ``source`` at a stamp; TransformError where it is not known."""
+        """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
 
     def close(self) -> None:
         """End the subscriptions."""
@@ -63,34 +67,34 @@ class TopicTransforms:
         self._node = node
         self._on_update = on_update
         self._buffer = TransformBuffer()
-        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            node.create_subscription(TFMessage, "/tf", self._moving, QoSProfile(depth=100)),
-            node.create_subscription(TFMessage, "/tf_static", self._static, latched),
-        ]
+        self._moving = node.create_subscription(TFMessage, "/tf", self._on_moving, qos(_DEPTH))
+        self._static = node.create_subscription(
+            TFMessage, "/tf_static", self._on_static, qos(_DEPTH, latched=True)
+        )
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
         """``target`` from ``source`` at a stamp."""
         return self._buffer.lookup(target, source, stamp_ns)
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
         self._buffer.clear()
 
     def close(self) -> None:
         """End the subscriptions."""
-        for subscription in self._subscriptions:
+        for subscription in (self._moving, self._static):
             self._node.destroy_subscription(subscription)
 
-    def _moving(self, msg: Any) -> None:
-        self._insert(msg, static=False)
+    def _on_moving(self, msg: Any) -> None:
+        self._insert(msg, *backlog(self._moving, _DEPTH), static=False)
 
-    def _static(self, msg: Any) -> None:
+    def _on_static(self, msg: Any) -> None:
         self._insert(msg, static=True)
 
-    def _insert(self, msg: Any, *, static: bool) -> None:
-        for refusal in insert_transforms(self._buffer, msg, static=static):
-            self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
+    def _insert(self, *messages: Any, static: bool) -> None:
+        for msg in messages:
+            for refusal in insert_transforms(self._buffer, msg, static=static):
+                self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
         self._on_update()
 
 
@@ -100,8 +104,7 @@ class Tf2Transforms:
     def __init__(self, node: Node) -> None:
         self._known_errors: type[Exception] = tf2_ros.TransformException
         self._extrapolation: type[Exception] = tf2_ros.ExtrapolationException
-        # With the node, the buffer runs on the node's clock and clears itself when that jumps
-        # back.
+        # With the node, the buffer uses the node's clock, and clears itself when that jumps back.
         self._buffer = tf2_ros.Buffer(node=node)
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
@@ -116,7 +119,7 @@ class Tf2Transforms:
         return to_se3(found.transform)
 
     def clear(self) -> None:
-        """Forget what moves."""
+        """Forget moving transforms."""
         self._buffer.clear()
 
     def close(self) -> None:

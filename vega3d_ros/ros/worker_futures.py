@@ -1,4 +1,4 @@
-"""Has a request answered by the worker while the executor goes on."""
+"""Waits for the worker's answers without blocking the executor."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """What a configured node works with."""
+    """The parts of a configured node."""
 
     parameters: Parameters
     worker: Worker
-    outputs: Publishers
+    publishers: Publishers
     transforms: Transforms | None
 
 
 class _Signal:
-    """Lets a coroutine on the executor wait for another thread, again and again."""
+    """Lets a coroutine on the executor wait for another thread, repeatedly."""
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
@@ -55,7 +55,7 @@ class _Signal:
 
     def _new(self) -> Any:
         future = Future(executor=self._executor)
-        # A finished future wakes the executor only to run its callbacks (rclpy of Jazzy).
+        # A finished future wakes the executor only if it has callbacks (rclpy of Jazzy).
         future.add_done_callback(lambda _: None)
         return future
 
@@ -70,19 +70,19 @@ async def answer(
     wait: bool = False,
     on_change: Callable[[WorkItem], None] | None = None,
 ) -> tuple[SceneState, Any]:
-    """Have ``run`` called on the newest scene by the worker; returns the scene and the result.
+    """Let the worker call ``run`` on the newest scene; returns the scene and the result.
 
     Args:
-        node: Its executor runs this coroutine, its clock tells the age of scenes.
-        session: What the node works with.
-        request: Its ``timeout`` and ``max_age`` count.
-        run: What to do with the scene, in the worker's thread.
-        refusal: Error code where it raises ValueError, which is a statement about the request.
-        wait: Wait for a scene that is fresh enough, instead of refusing.
-        on_change: Called on the executor as the request moves on.
+        node: Its executor runs this coroutine; the age of scenes is measured by its clock.
+        session: The parts of the node.
+        request: Has ``timeout`` and ``max_age``.
+        run: Called with the scene, in the worker's thread.
+        refusal: Error code where it raises ValueError, which means that the request is wrong.
+        wait: Wait for a scene that is fresh enough, instead of refusing the request.
+        on_change: Called on the executor when the request's stage changes.
 
     Raises:
-        RequestError: If it cannot be answered.
+        WorkError: If it cannot be answered.
     """
     _require_model(session.worker)
 
@@ -117,7 +117,7 @@ async def answer(
 
 
 def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneState | None], bool]:
-    """Whether a scene is fresh enough; one that is not is waited for, or refused."""
+    """Whether a scene is fresh enough; raises WorkError where it is not and ``wait`` is false."""
 
     def ready(state: SceneState | None) -> bool:
         if state is None:

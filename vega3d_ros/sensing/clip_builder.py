@@ -1,13 +1,11 @@
-"""From the messages of a camera to clips, for the node and the offline evaluation alike.
-
-Knows no ROS: messages are read by their fields, so that those of rclpy and of rosbags serve alike.
-"""
+"""From the messages of a camera to clips, for the node and for offline evaluation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vega3d_ros.core.frames import ClipBuffer
+from vega3d_ros.core.frames import ClipBuffer, KeyframePolicy
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 
 if TYPE_CHECKING:
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.core.geometry import SE3
-    from vega3d_ros.perception.settings import Parameters
 
 USED = "used"
 TOO_SOON = "too soon after a keyframe"
@@ -29,58 +26,76 @@ class NewClip(NamedTuple):
     arrival_ns: int
 
 
-class ClipBuilder:
-    """Pairs, poses and chooses the frames of one camera, and hands out a clip per new keyframe.
-
-    Times called ``now_ns`` are those of a steady clock; they only bound waiting.
-
-    Args:
-        parameters: Those of the node.
-        lookup: As in ``FrameAssembler``.
-        set_back: Called with a sentence when time was set back, before the image that showed it
-            is taken in. Expected to call ``forget``.
-        on_change: Called with a sentence when frame or calibration of the results change.
-        on_fate: Told of every image, by its stamp, what became of it: ``USED``, or why not.
+@dataclass(frozen=True, kw_only=True)
+class ClipSettings:
+    """How frames are put together and chosen; see the parameters of the node.
 
     Attributes:
-        assembler: Counts what was dropped or lacked.
+        length: Frames in a clip, at most.
+        capacity: Keyframes that a clip samples.
+        policy: When a frame becomes a keyframe.
+        fixed_frame: Frame of the poses; empty for none.
+        pair_tolerance_ns: Largest distance between the stamps of an image and its depth.
+        wait_ns: How long an image waits for its depth, calibration and pose.
+    """
+
+    length: int
+    capacity: int
+    policy: KeyframePolicy
+    fixed_frame: str
+    pair_tolerance_ns: int
+    wait_ns: int
+
+
+class ClipBuilder:
+    """Pairs, poses and chooses the frames of one camera, and makes a clip per new keyframe.
+
+    Overload thins the keyframes: a new keyframe replaces the last one where that one's clip can
+    still be withdrawn. Each clip then has exactly one frame that the model has not seen yet. Times
+    called ``now_ns`` are those of a steady clock; they only bound waiting.
+
+    Args:
+        settings: How to do it.
+        lookup: As in ``FrameAssembler``.
+        on_rewind: Called with a sentence when time was set back, before the image that showed it
+            is taken in. Expected to call ``forget``.
+        on_change: Called with a sentence when frame or calibration of the results change.
+        on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
+        withdraw: Takes the last clip back; returns False where the model has begun with it.
+
+    Attributes:
+        assembler: Has the counts of dropped images.
         kind: Image size, camera, fixed frame and calibration of the last frame; None before it.
     """
 
     def __init__(
         self,
-        parameters: Parameters,
+        settings: ClipSettings,
         lookup: Callable[[str, str, int], SE3] | None,
         on_rewind: Callable[[str], None],
         on_change: Callable[[str], None] | None = None,
         on_frame_status: Callable[[int, str], None] | None = None,
+        withdraw: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._on_rewind, self._on_change, self._on_frame_status = (
-            on_rewind,
-            on_change,
-            on_frame_status,
-        )
+        self._on_rewind, self._on_change = on_rewind, on_change
+        self._on_frame_status, self._withdraw = on_frame_status, withdraw
         self._keyframe_ns: int | None = None
-        self._buffer = ClipBuffer(
-            parameters.clip_length, parameters.clip_capacity, parameters.keyframe_policy
-        )
+        self._buffer = ClipBuffer(settings.length, settings.capacity, settings.policy)
         self.kind: tuple[Any, ...] | None = None
         self.assembler = FrameAssembler(
-            parameters.fixed_frame,
+            settings.fixed_frame,
             lookup,
-            int(parameters.pair_tolerance_s * 1e9),
-            int(parameters.wait_s * 1e9),
+            settings.pair_tolerance_ns,
+            settings.wait_ns,
             on_frame_status,
         )
 
     def add_image(self, msg: Any, now_ns: int) -> None:
-        """Take in an image."""
         if self.assembler.jumps_back(msg):
             self._on_rewind("an image is older than the one before")
         self.assembler.add_image(msg, now_ns)
 
     def forget(self) -> None:
-        """Forget all frames."""
         self._buffer.clear()
         self.assembler.clear()
         self.kind = self._keyframe_ns = None
@@ -88,9 +103,7 @@ class ClipBuilder:
     def advance(self, now_ns: int) -> Iterator[NewClip]:
         """Clips of the images that are complete, or have waited long enough."""
         for frame, arrival_ns in self.assembler.poll(now_ns, self._wants):
-            if self._take(frame):
-                clip = self._buffer.clip()
-                assert clip is not None
+            if self._add(frame) and (clip := self._buffer.clip()):
                 yield NewClip(clip, arrival_ns)
 
     def _wants(self, stamp: int) -> bool:
@@ -98,10 +111,10 @@ class ClipBuilder:
         soon = self._buffer.policy.min_interval_s * 1e9
         if self._keyframe_ns is None or stamp - self._keyframe_ns >= soon:
             return True
-        self._tell(stamp, TOO_SOON)
+        self._report(stamp, TOO_SOON)
         return False
 
-    def _take(self, frame: Frame) -> bool:
+    def _add(self, frame: Frame) -> bool:
         has_camera = frame.camera is not None
         kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera)
         if kind != self.kind:
@@ -113,12 +126,12 @@ class ClipBuilder:
             # One clip has one camera, one frame and one image size.
             self._buffer.clear()
             self.kind = kind
-        kept = self._buffer.add(frame)
+        kept = self._buffer.add(frame, self._withdraw)
         if kept:
             self._keyframe_ns = frame.stamp_ns
-        self._tell(frame.stamp_ns, USED if kept else HARDLY_MOVED)
+        self._report(frame.stamp_ns, USED if kept else HARDLY_MOVED)
         return kept
 
-    def _tell(self, stamp: int, status: str) -> None:
+    def _report(self, stamp: int, status: str) -> None:
         if self._on_frame_status is not None:
             self._on_frame_status(stamp, status)

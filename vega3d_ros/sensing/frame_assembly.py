@@ -1,8 +1,8 @@
 """Puts images, calibrations, depth and poses together into frames.
 
-Pairs by acquisition stamp and never by arrival. An image waits a short, bounded time for its depth
-and its pose; what does not come is left out or the image is dropped, counted by reason. Messages
-are read by their fields, so that those of rclpy and of rosbags serve alike.
+Pairs by acquisition stamp, never by arrival. An image waits a bounded time for its depth and pose;
+then the frame goes without, or the image is dropped, counted by reason. Messages are read by their
+fields, so that messages of rclpy and of rosbags can be used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 MAX_WAITING = 32
-STALE_NS = 2 * SECOND_NS  # depth or camera_info that stopped arriving is not waited for
+STALE_NS = 2 * SECOND_NS  # without depth for longer, images do not wait for it
 POSE_LOST_NS = 5 * SECOND_NS
 
 
@@ -56,17 +56,17 @@ class FrameAssembler:
     Times called ``now_ns`` are those of a steady clock; they only bound waiting.
 
     Args:
-        fixed_frame: Frame that poses are wanted in; empty: none are wanted.
+        fixed_frame: Frame of the poses; empty: frames get no pose.
         lookup: Gives ``fixed_frame`` from a frame at a stamp, or raises TransformError. None where
             transforms are not available.
         tolerance_ns: Largest difference between the stamps of an image and its depth.
-        wait_ns: Longest time that an image is held for its depth, calibration or pose.
-        on_drop: Told the stamp of every image that is lost, and why.
+        wait_ns: Longest time that an image waits for its depth, calibration or pose.
+        on_drop: Called with the stamp of every image that is dropped, and the reason.
 
     Attributes:
-        depth_expected: Whether somebody publishes depth, so that the first image waits for it too.
-        drops: Images that were lost, by reason.
-        lacks: What frames had to do without, by reason.
+        depth_expected: Whether depth has a publisher, so that the first image waits for it too.
+        drops: Number of dropped images by reason.
+        lacks: Number of frames without depth, camera or pose by reason.
         details: What is wrong at present, by reason.
     """
 
@@ -92,17 +92,15 @@ class FrameAssembler:
         self._first_image_ns: int | None = None
         self._pose_ns: int | None = None  # when a pose was last found
         self._images: deque[_Waiting] = deque()
-        self._depths: deque[Any] = deque(maxlen=MAX_WAITING)
+        self._depths: deque[tuple[int, Any]] = deque(maxlen=MAX_WAITING)  # with their stamps
         self._newest_ns: int | None = None
 
     @property
     def waiting(self) -> int:
-        """Images being held."""
         return len(self._images)
 
     @property
     def has_camera_info(self) -> bool:
-        """Whether a calibration was received."""
         return self._info is not None
 
     def jumps_back(self, msg: Any) -> bool:
@@ -110,7 +108,7 @@ class FrameAssembler:
         return self._newest_ns is not None and stamp_ns(msg) < self._newest_ns - JUMP_BACK_NS
 
     def clear(self) -> None:
-        """Forget what waits and all stamps; calibration and counts stay."""
+        """Forget waiting messages and all stamps; calibration and counts stay."""
         if self._on_drop is not None:
             for image in self._images:
                 self._on_drop(image.stamp_ns, "forgotten while it waited")
@@ -119,16 +117,15 @@ class FrameAssembler:
         self._newest_ns = None
 
     def add_camera_info(self, msg: Any) -> None:
-        """Take in a calibration; the newest serves all images, since it hardly ever changes."""
+        """Take in a calibration; the newest is used for all images, since it hardly changes."""
         self._info = msg
 
     def add_depth(self, msg: Any, now_ns: int) -> None:
-        """Take in a depth image."""
         self._depth_arrival_ns = now_ns
-        self._depths.append(msg)
+        self._depths.append((stamp_ns(msg), msg))
 
     def add_image(self, msg: Any, now_ns: int) -> None:
-        """Take in an image; ``poll`` hands it out when it is complete."""
+        """Take in an image; ``poll`` yields its frame."""
         stamp = stamp_ns(msg)
         if not msg.header.frame_id:
             self._drop(
@@ -157,7 +154,7 @@ class FrameAssembler:
                 oldest = self._images.popleft()
                 self._drop(
                     oldest.stamp_ns,
-                    "waiting room full",
+                    "queue full",
                     f"more than {MAX_WAITING} images wait for depth or transforms",
                 )
             self._images.append(_Waiting(msg, stamp, now_ns))
@@ -165,20 +162,19 @@ class FrameAssembler:
     def poll(
         self, now_ns: int, wanted: Callable[[int], bool] | None = None
     ) -> Iterator[Assembled]:
-        """Hand out the frames that are complete or have waited long enough, oldest first.
+        """Yield the frames that are complete or have waited long enough, oldest first.
 
         Args:
             now_ns: Steady clock.
-            wanted: Asked with an image's stamp before it is decoded; images it refuses are
-                skipped.
+            wanted: Called with an image's stamp before it is decoded; False skips the image.
         """
         while self._images:
             image = self._images[0]
             if wanted is not None and not wanted(image.stamp_ns):
                 self._images.popleft()
                 continue
-            patient = now_ns - image.arrival_ns < self._wait_ns
-            if patient and (self._awaits_info(now_ns) or self._awaits_depth(image, now_ns)):
+            may_wait = now_ns - image.arrival_ns < self._wait_ns
+            if may_wait and (self._awaits_info(now_ns) or self._awaits_depth(image, now_ns)):
                 return
             pose: SE3 | None = None
             if self.fixed_frame and self._lookup is not None:
@@ -187,12 +183,12 @@ class FrameAssembler:
                         self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
                     )
                     self._pose_ns = now_ns
-                    self._cured("no transform")
+                    self._solved("no transform")
                 except TransformError as error:
-                    if patient and (error.may_come or self._poses_may_begin(now_ns)):
+                    if may_wait and (error.may_come or self._poses_may_begin(now_ns)):
                         return
                     if self._pose_ns is not None and now_ns - self._pose_ns < POSE_LOST_NS:
-                        # A clip with some poses missing is worth less than one frame fewer.
+                        # One frame fewer is better than a clip in which some poses are missing.
                         self._drop(image.stamp_ns, "no transform", str(error))
                         self._images.popleft()
                         continue
@@ -211,7 +207,7 @@ class FrameAssembler:
             return self.depth_expected and self._just_began(now_ns)
         if now_ns - self._depth_arrival_ns > STALE_NS:
             return False
-        newest = max((stamp_ns(depth) for depth in self._depths), default=0)
+        newest = max((stamp for stamp, _ in self._depths), default=0)
         return self._match(image.stamp_ns) is None and newest < image.stamp_ns
 
     def _just_began(self, now_ns: int) -> bool:
@@ -219,16 +215,16 @@ class FrameAssembler:
         return began is not None and now_ns - began < self._wait_ns
 
     def _poses_may_begin(self, now_ns: int) -> bool:
-        """Whether images only just began, so that frames unknown so far may still become known."""
+        """Whether images began so recently that unknown frames may still become known."""
         began = self._first_image_ns
         return self._pose_ns is None and began is not None and now_ns - began < POSE_LOST_NS
 
     def _match(self, stamp: int) -> Any:
         """The depth image nearest to a stamp, within the tolerance."""
-        nearest = min(self._depths, key=lambda depth: abs(stamp_ns(depth) - stamp), default=None)
-        if nearest is None or abs(stamp_ns(nearest) - stamp) > self._tolerance_ns:
+        nearest = min(self._depths, key=lambda depth: abs(depth[0] - stamp), default=None)
+        if nearest is None or abs(nearest[0] - stamp) > self._tolerance_ns:
             return None
-        return nearest
+        return nearest[1]
 
     def _drop(self, stamp: int, reason: str, detail: str) -> None:
         self.drops[reason] += 1
@@ -240,7 +236,7 @@ class FrameAssembler:
         self.lacks[reason] += 1
         self.details[reason] = detail
 
-    def _cured(self, *reasons: str) -> None:
+    def _solved(self, *reasons: str) -> None:
         for reason in reasons:
             self.details.pop(reason, None)
 
@@ -250,7 +246,7 @@ class FrameAssembler:
         except ImageError as error:
             self._drop(image.stamp_ns, "unreadable image", str(error))
             return None
-        self._cured("unreadable image", "no frame_id", "no stamp", "late", "waiting room full")
+        self._solved("unreadable image", "no frame_id", "no stamp", "late", "queue full")
         height, width = rgb.shape[:2]
         return Frame(
             image.stamp_ns,
@@ -273,7 +269,7 @@ class FrameAssembler:
         except (ImageError, FrameError) as error:
             self._lack("unusable camera_info", str(error))
             return None
-        self._cured("no camera_info", "unusable camera_info")
+        self._solved("no camera_info", "unusable camera_info")
         return camera
 
     def _depth(self, image: _Waiting, width: int, height: int) -> NDArray[np.float32] | None:
@@ -307,7 +303,7 @@ class FrameAssembler:
             )
             self._lack("unregistered depth", detail)
             return None
-        self._cured("no depth", "unregistered depth", "unreadable depth")
+        self._solved("no depth", "unregistered depth", "unreadable depth")
         if depth.shape == (height, width):
             return depth
         # Registered depth at another resolution. Nearest: interpolation would invent surfaces at

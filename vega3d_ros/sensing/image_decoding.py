@@ -150,7 +150,14 @@ def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) 
     if info.roi.width and info.roi.height:
         width, height = info.roi.width, info.roi.height
         cx, cy = cx - info.roi.x_offset, cy - info.roi.y_offset
-    full = Camera(int(width), int(height), float(fx), float(fy), float(cx), float(cy))
+    full = Camera(
+        width=int(width),
+        height=int(height),
+        fx=float(fx),
+        fy=float(fy),
+        cx=float(cx),
+        cy=float(cy),
+    )
     camera = full.resized(width // bin_x, height // bin_y) if bin_x * bin_y > 1 else full
     if size is not None and size != (camera.width, camera.height):
         text = (

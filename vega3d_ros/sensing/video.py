@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Clip, Frame, sample_uniformly
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _PICTURE_NS = 10**9  # pictures have no stamps; they are taken to be a second apart
 
 
-class VideoError(ValueError):
+class VideoError(Vega3dError, ValueError):
     """A video or picture that cannot be read; the message names the file."""
 
 

@@ -166,9 +166,9 @@ def to_clip(record: ClipRecord) -> Clip:
                 np.asarray(record.rgb[i]),
                 FRAME_ID,
                 camera,
-                depth,
-                SE3.from_matrix(truth["poses"][i]),
-                truth["fixed_frame"],
+                depth_m=depth,
+                pose=SE3.from_matrix(truth["poses"][i]),
+                fixed_frame=truth["fixed_frame"],
             )
         )
     return Clip(tuple(frames))

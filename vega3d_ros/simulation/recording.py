@@ -20,8 +20,7 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL
-from vega3d_ros.sensing.bags.qos import offered_qos
-from vega3d_ros.sensing.bags.reader import BagWriter
+from vega3d_ros.sensing.bags.writer import BagWriter
 from vega3d_ros.simulation.camera_path import TICK_S, robot_path
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID, TRUTH_FILE
@@ -225,7 +224,7 @@ def _add_topics(bag: BagWriter, *, compressed: bool) -> dict[str, str]:
     bag.add_topic(topics["depth"], kind)
     bag.add_topic(topics["info"], "sensor_msgs/msg/CameraInfo")
     bag.add_topic("/tf", "tf2_msgs/msg/TFMessage")
-    bag.add_topic("/tf_static", "tf2_msgs/msg/TFMessage", [offered_qos(latched=True)])
+    bag.add_topic("/tf_static", "tf2_msgs/msg/TFMessage", latched=True)
     return topics
 
 

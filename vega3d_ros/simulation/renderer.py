@@ -65,7 +65,9 @@ class View:
 def pinhole_camera(width: int, height: int, fovy_deg: float) -> Camera:
     """The pinhole camera of a vertical field of view, its axis through the image centre."""
     focal = height / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return Camera(
+        width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2
+    )
 
 
 def _surface_assets() -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
 
 _CANDIDATES = np.linspace(0.02, 0.99, 98)
@@ -35,8 +35,8 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
     for i in track(list(which), description="calibrate"):
         scene, truth = perceiver.observe(clips.frames(i)), clips.truths[i]
         queries = truth["referring"]
-        places = scene.locate_all([query["text"] for query in queries])
-        asked += [(p.score, bool(q["objects"])) for p, q in zip(places, queries, strict=True)]
+        matches = scene.likeliest_all([query["text"] for query in queries])
+        asked += [(m.score, bool(q["objects"])) for m, q in zip(matches, queries, strict=True)]
         visible = {item["label"] for item in visible_objects(truth["objects"])}
         scores: dict[str, float] = {}
         for item in scene.objects:

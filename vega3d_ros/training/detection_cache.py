@@ -11,9 +11,11 @@ from rich.progress import track
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.json_io import replacing
+from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
-from vega3d_ros.perception.keyframe_cache import FusedFrame
-from vega3d_ros.perception.perceiver import Perceiver, Scene
+from vega3d_ros.perception.keyframe_encoder import FusedFrame
+from vega3d_ros.perception.object_prompt import describe
+from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.training.object_records import ObjectRecords
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
     from vega3d_ros.training.clip_samples import ClipSampling
     from vega3d_ros.training.token_cache import StoredTokens
@@ -96,12 +98,13 @@ def detect_objects(
     visual_tokens = 0
     for i in track(range(len(tokens)), description="detect"):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
-        scene = Scene(perceiver, _without(clips.frames(i), *hidden[i]))
-        scene.take([FusedFrame(t, None) for t in modules.bridge(semantic, generative).tokens])
-        values, shown = scene.told(scene.findings)
+        clip = _without(clips.frames(i), *hidden[i])
+        fused = modules.fusion(semantic, generative).tokens
+        scene = perceiver.scene_of(clip, [FusedFrame(tokens, None) for tokens in fused])
+        values, shown = describe(scene.prompted, clip, ClipTokens.of(clip, fused))
         visual_tokens = shown.shape[1]
-        for k, item in enumerate(scene.findings):
-            rows.append((i, labels.index(item.object.label), values[k], shown[k]))
+        for k, item in enumerate(scene.prompted):
+            rows.append((i, labels.index(item.label), values[k], shown[k]))
     width = max((np.count_nonzero(shown) for *_, shown in rows), default=1)
     where = np.full((len(rows), width), -1)
     weights = np.zeros((len(rows), width), np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vega3d_ros.models.checkpoints.load import Modules
+from vega3d_ros.models.checkpoints.modules import Modules
 from vega3d_ros.models.fusion.fusion_module import (
     WITHOUT_PRIOR,
     FusionConfig,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
-    from vega3d_ros.models.priors.wan.prior import WanPrior
+    from vega3d_ros.models.priors.base import Prior
 
 IMAGE_SIZE = (224, 168)
 ROWS, COLUMNS = 6, 8
@@ -114,11 +114,11 @@ def assemble(
     language: SceneLanguage,
     objects: ObjectTokens,
     tower: Mapping[str, Tensor],
-    prior: WanPrior | None,
+    prior: Prior | None,
     method: str,
     labels: Sequence[str],
 ) -> Modules:
-    """A nano whose fusion module and grounding head have initial weights.
+    """A nano whose projector, gate and grounding head have initial weights.
 
     ``tower`` are the weights of the trained vision tower; ``labels`` are searched by default.
     Without ``prior`` the model has no fusion.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
-from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 
 TEXT_DIM = 32
 
 
-def nano_prior_config(seed: int = 0) -> PriorConfig:
+def nano_prior_config(seed: int = 0) -> WanPriorConfig:
     """128x96 pixels make 8x6 tokens, as many as a 224x168 frame has semantic tokens."""
-    return PriorConfig(block=3, width=128, height=96, seed=seed, text_length=1)
+    return WanPriorConfig(block=3, width=128, height=96, seed=seed, text_length=1)
 
 
 def nano_vae() -> AutoencoderKLWan:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from vega3d_ros.models.checkpoints.load import Modules, load_modules, save_modules
-from vega3d_ros.models.priors.wan.prior import WanPrior, randomised
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.save import save_modules
+from vega3d_ros.models.priors import load_prior
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.calibrate import calibrate
 from vega3d_ros.training.detection_cache import StoredDetections, detect_objects
@@ -23,6 +24,8 @@ from vega3d_ros.training.train_vision_tower import TOWER_FILE, read_labels
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vega3d_ros.models.checkpoints.modules import Modules
+    from vega3d_ros.models.priors.base import Prior
     from vega3d_ros.training.train_fusion import FusionTraining
     from vega3d_ros.training.train_language import LanguageTraining
 
@@ -157,11 +160,11 @@ def _finish(modules: Modules, clips: ClipDataset, out: Path) -> Path:
     return out / "model"
 
 
-def _prior(folder: Path | None, *, random_prior: bool) -> WanPrior | None:
+def _prior(folder: Path | None, *, random_prior: bool) -> Prior | None:
     if folder is None:
         return None
-    prior = WanPrior.from_pretrained(folder)
-    return randomised(prior, _RANDOM_PRIOR_SEED) if random_prior else prior
+    prior = load_prior(folder)
+    return prior.randomised(_RANDOM_PRIOR_SEED) if random_prior else prior
 
 
 def _stored_tokens(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from vega3d_ros.core.settings import SettingsError, read_settings
 from vega3d_ros.training.loop import TrainingError
 
 if TYPE_CHECKING:
@@ -30,34 +30,8 @@ def load_settings(kind: type[T], file: Path, overrides: Mapping[str, Any]) -> T:
     if not isinstance(values, dict):
         msg = f"{file} must hold settings by name"
         raise TrainingError(msg)
-    return _build(kind, {**values, **overrides}, str(file))
-
-
-def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    for name in values:
-        if name not in names:
-            msg = f"{where}: unknown setting {name!r}; known: {', '.join(names)}"
-            raise TrainingError(msg)
     try:
-        return kind(**{k: _convert(hints[k], v, f"{where}: {k}") for k, v in values.items()})
-    except (TypeError, ValueError) as error:
-        msg = f"{where}: {error}"
+        return read_settings(kind, {**values, **overrides})
+    except SettingsError as error:
+        msg = f"{file}: {error}"
         raise TrainingError(msg) from error
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    if is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            msg = f"{where} must hold settings by name, not {value!r}"
-            raise TrainingError(msg)
-        return _build(kind, value, where)
-    if isinstance(value, list):
-        return tuple(value)
-    if kind in (int, float, str, bool) and not isinstance(
-        value, (int, float) if kind is float else kind
-    ):
-        msg = f"{where} must be {kind.__name__}, not {value!r}"
-        raise TrainingError(msg)
-    return value

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from vega3d_ros.models.checkpoints.load import Modules
+    from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.fusion.fusion_module import FusionModule, PositionEncoding
     from vega3d_ros.models.grounders.token_head.head import GroundingHead
     from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
@@ -96,7 +96,7 @@ class TrainedParts:
         recall = ObjectRecallHead(modules.language.model.config.text_config.hidden_size)
         return cls(
             modules.language,
-            modules.bridge,
+            modules.fusion,
             modules.positions,
             modules.grounding,
             modules.objects,
@@ -108,7 +108,7 @@ class TrainedParts:
         """The parts by their names in ``state.pt``."""
         return {
             "language": self.language.model,
-            "bridge": self.fusion,
+            "fusion": self.fusion,
             "positions": self.positions,
             "grounding": self.grounding,
             "objects": self.objects,

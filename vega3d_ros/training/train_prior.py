@@ -16,9 +16,11 @@ from rich.progress import track
 from torch import nn
 
 from vega3d_ros.core.json_io import write_json
-from vega3d_ros.models.priors.base import PriorConfig  # noqa: TC001  (settings files are read by type)
 from vega3d_ros.models.priors.images import fit_images
-from vega3d_ros.models.priors.wan.prior import WanPrior
+from vega3d_ros.models.priors.wan.config import (
+    WanPriorConfig,  # noqa: TC001  (settings files are read by type)
+)
+from vega3d_ros.models.priors.wan.files import save_networks
 from vega3d_ros.models.priors.wan.single_frame_vae import single_frame, write_back
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.loop import Schedule, optimise
@@ -57,7 +59,7 @@ class PriorTrainingConfig:
     flow_frames: int = 8000
     flow_shift: float = 1.0
     heldout_frames: int = 64
-    prior: PriorConfig = field(default_factory=nano_prior_config)
+    prior: WanPriorConfig = field(default_factory=nano_prior_config)
     seed: int = 0
     device: str = "cpu"
     bf16: bool = True
@@ -96,8 +98,7 @@ def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path
 
     codec.write_back(vae)
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
-    prior = WanPrior(vae.cpu(), transformer.cpu().float(), nano_prompt(), config.prior)
-    prior.save_pretrained(out)
+    save_networks(out, vae.cpu(), transformer.cpu().float(), nano_prompt(), config.prior)
     return out
 
 

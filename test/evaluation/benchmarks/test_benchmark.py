@@ -18,11 +18,11 @@ from support.tiny_models import random_modules, shared_modules
 from vega3d_ros.cli import main as cli
 from vega3d_ros.evaluation.benchmarks import runner
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError
-from vega3d_ros.evaluation.benchmarks.features import KeptPrior, prior_digest
+from vega3d_ros.evaluation.benchmarks.features import StoredPrior, prior_digest
 from vega3d_ros.evaluation.benchmarks.runner import Predictions, Run, Shard
 from vega3d_ros.evaluation.benchmarks.tasks import TASKS, nearest
 from vega3d_ros.evaluation.benchmarks.words import Words
-from vega3d_ros.models.checkpoints.load import save_modules
+from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
 ON_SCANNET = [name for name in TASKS if name != "vsi-bench"]
@@ -165,12 +165,12 @@ def test_kept_features_change_nothing(folders, model, tmp_path):
 def test_the_prior_is_asked_once(tmp_path):
     prior = shared_modules().prior
     digest = prior_digest(prior)
-    kept = KeptPrior(prior, digest, tmp_path, torch.float32)
+    kept = StoredPrior(prior, digest, tmp_path, torch.float32)
     images = torch.rand(2, 3, 32, 32)
     fresh = prior.encode(images, [1, 2])
     assert torch.equal(kept.encode(images, [1, 2]), fresh)
     asleep = SimpleNamespace(encode=None, dim=prior.dim)
-    again = KeptPrior(asleep, digest, tmp_path, torch.float32)
+    again = StoredPrior(asleep, digest, tmp_path, torch.float32)
     assert torch.equal(again.encode(images, [1, 2]), fresh)
     assert again.dim == prior.dim
     for other in ((images, [1, 3]), (images / 2, [1, 2])):
@@ -180,7 +180,7 @@ def test_the_prior_is_asked_once(tmp_path):
     (file,) = tmp_path.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:100])
     assert torch.equal(kept.encode(images, [1, 2]), fresh)
-    half = KeptPrior(prior, digest, tmp_path / "half", torch.bfloat16)
+    half = StoredPrior(prior, digest, tmp_path / "half", torch.bfloat16)
     noise = torch.zeros(2, prior.vae.config.z_dim, *(2 * side for side in prior.grid))
     assert torch.equal(
         half.encode(images, [1, 2], noise=noise), prior.encode(images, [1, 2], noise=noise)
@@ -201,6 +201,8 @@ def test_the_digest_tells_weights_and_settings_apart():
 
 class Touchy:
     """Refuses questions with a certain word."""
+
+    frames_left_out = 0
 
     def reset(self):
         pass

@@ -8,6 +8,7 @@ import urllib.error
 
 import pytest
 import torch
+from support.closeness import assert_close_to_magnitude
 from support.official_folder import golden_wan, write_checkpoint, write_tokenizer
 from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
 
@@ -17,6 +18,8 @@ from vega3d_ros.models.checkpoints.load import load_modules, locate
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
 from vega3d_ros.models.checkpoints.official.wan import load_prompt
 from vega3d_ros.models.checkpoints.prompt import embed_prompt
+
+pytestmark = pytest.mark.numeric
 
 CONTENT = b"an embedding"
 
@@ -117,7 +120,7 @@ def test_a_prompt_is_embedded_once_and_kept(encoder, tmp_path):
     ids = tokenizer("A slow walk through a room", return_tensors="pt").input_ids
     with torch.no_grad():
         wanted = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-    torch.testing.assert_close(kept, wanted)
+    assert_close_to_magnitude(kept, wanted, "network")
     assert (embed_prompt(encoder, "another") - kept[:8]).abs().max() > 1e-3
     assert embed_prompt(encoder).shape == (1, 24)  # the end of the empty prompt
     long = embed_prompt(encoder, "x" * 2000)

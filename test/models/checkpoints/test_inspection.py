@@ -17,8 +17,9 @@ from vega3d_ros.models.checkpoints import inspection
 from vega3d_ros.models.checkpoints import memory_estimate as footprint
 from vega3d_ros.models.checkpoints.device_memory import GIB
 from vega3d_ros.models.checkpoints.inspection import inspect_folder
-from vega3d_ros.models.checkpoints.memory_estimate import Workload, estimate
+from vega3d_ros.models.checkpoints.memory_estimate import estimate
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
+from vega3d_ros.models.memory import Workload
 
 NANO = Path(str(resources.files("vega3d_ros"))) / "weights" / "nano"
 
@@ -127,8 +128,8 @@ def test_a_model_of_this_package(tmp_path):
     assert report.missing == []
     assert "token_gated" in report.facts["fusion"]
     copy = shutil.copytree(NANO, tmp_path / "nano")
-    (copy / "bridge.safetensors").unlink()
-    assert inspect_folder(copy).missing == ["bridge.safetensors"]
+    (copy / "fusion.safetensors").unlink()
+    assert inspect_folder(copy).missing == ["fusion.safetensors"]
 
 
 def test_wan_itself(tmp_path):

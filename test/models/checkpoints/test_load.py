@@ -1,13 +1,22 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file, save_file
 from support.tiny_models import make_clip, random_modules, shared_modules
 
-from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules, save_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.memory_estimate import estimate
+from vega3d_ros.models.checkpoints.modules import CheckpointError
+from vega3d_ros.models.checkpoints.save import save_modules
+from vega3d_ros.models.fusion.fusion_module import FusionModule
+from vega3d_ros.models.priors.vae import VaePrior, VaePriorConfig
 from vega3d_ros.perception.perceiver import Perceiver
+
+pytestmark = pytest.mark.numeric
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,7 @@ def weights(modules):
     for part in (
         modules.prior,
         modules.language.model,
-        modules.bridge,
+        modules.fusion,
         modules.positions,
         modules.grounding,
         modules.objects,
@@ -70,7 +79,7 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
 
 
 FILES = [
-    "bridge.safetensors",
+    "fusion.safetensors",
     "grounding.safetensors",
     "objects.safetensors",
     "mllm/model.safetensors",
@@ -109,22 +118,30 @@ def edit(copy, **changes):
     ("changes", "said"),
     [
         ({"format": 99}, "update vega3d_ros"),
-        ({"bridge": {"method": "magic", "dim": 256, "prior_dim": 192}}, "magic"),
-        ({"bridge": {"method": "token_gated", "dim": 128, "prior_dim": 192}}, "does not fit"),
-        ({"prior": {"block": 77}}, "block"),
-        ({"prior": {"colour": "red"}}, "colour"),
-        ({"image_size": "large"}, "image_size"),
-        ({"image_size": []}, "image_size"),
-        ({"bridge": None}, "bridge must be an object"),
-        ({"bridge": {"method": "token_gated", "dim": -1, "prior_dim": 192}}, "dim of bridge"),
-        ({"bridge": {"method": "add", "dim": 10**9, "prior_dim": 10**9}}, "does not fit"),
-        ({"bridge": {"method": "add"}}, "bridge: .* missing"),
-        ({"prompt": {"question": 3}}, "question of prompt"),
-        ({"prompt": {"question": "?"}}, "{text}"),
-        ({"labels": [1]}, "labels must be a list of words"),
+        ({"fusion": {"method": "magic", "dim": 256, "prior_dim": 192}}, "magic"),
+        ({"fusion": {"method": "token_gated", "dim": 128, "prior_dim": 192}}, "does not fit"),
+        ({"fusion": {"method": "token_gated", "dim": 256, "prior_dim": 9}}, "192 channels"),
+        ({"fusion": None}, "fusion must hold settings by name"),
+        ({"fusion": {"method": "token_gated", "dim": -1, "prior_dim": 192}}, r"fusion\.dim must"),
+        ({"fusion": {"method": "add", "dim": 10**9, "prior_dim": 192}}, "does not fit"),
+        ({"fusion": {"method": "add"}}, r"fusion\.dim is missing"),
+        ({"prior": 3}, "prior must hold settings by name"),
+        ({"prior": {"block": 3}}, "its type among them"),
+        ({"prior": {"type": "van"}}, r"unknown prior 'van' \(did you mean 'wan'\?\)"),
+        ({"prior": {"type": "wan", "block": 77}}, "block"),
+        ({"prior": {"type": "wan", "colour": "red"}}, r"unknown setting prior\.colour"),
+        ({"prior": {"type": "wan", "shift": float("nan")}}, r"prior\.shift"),
+        ({"language": {"image_size": [1, 1]}}, r"language\.prompt is missing"),
+        ({"language": {"prompt": {}, "image_size": "large"}}, r"language\.image_size"),
+        ({"language": {"prompt": {}, "image_size": []}}, r"language\.image_size"),
+        ({"language": {"type": "bert", "prompt": {}, "image_size": [8, 8]}}, r"language\.type"),
+        ({"language": {"prompt": {"question": 3}, "image_size": [8, 8]}}, r"prompt\.question"),
+        ({"language": {"prompt": {"question": "?"}, "image_size": [8, 8]}}, "{text}"),
+        ({"grounder": {"type": "oracle"}}, r"grounder\.type must be 'token_head'"),
+        ({"labels": [1]}, r"labels\[0\] must be a valid string, not 1"),
         ({"colors": 3}, "colors"),
-        ({"threshold": "high"}, "threshold must be in"),
-        ({"prior": {"shift": float("nan")}}, "shift"),
+        ({"threshold": "high"}, "threshold must be a valid number"),
+        ({"treshold": 0.5}, r"unknown setting treshold \(did you mean threshold\?\)"),
     ],
 )
 def test_a_description_that_does_not_fit_says_where(copy, changes, said):
@@ -160,8 +177,51 @@ def test_json_that_is_nested_without_end_is_refused(copy, file):
     assert file.split("/")[0] in str(error.value)
 
 
+def in_format_1(folder):
+    """A model folder as the first release wrote it."""
+    file = folder / "model.json"
+    new = json.loads(file.read_text())
+    language = new.pop("language")
+    del new["grounder"], new["prior"]["type"]
+    old = {"format": 1, "bridge": new.pop("fusion"), **{k: language[k] for k in language}}
+    del old["type"]
+    file.write_text(json.dumps(new | old))
+    state = load_file(folder / "fusion.safetensors")
+    names = {"projector": "bridge.projector", "gate": "bridge.fusion", "positions": "positions"}
+    old_state = {}
+    for key, value in state.items():
+        part, _, rest = key.partition(".")
+        old_state[f"{names[part]}.{rest}"] = value
+    save_file(old_state, folder / "bridge.safetensors")
+    (folder / "fusion.safetensors").unlink()
+
+
+def test_a_folder_of_format_1_is_read(copy, saved):
+    in_format_1(copy)
+    old, new = load_modules(copy), load_modules(saved)
+    for (name, wanted), (same, got) in zip(weights(new), weights(old), strict=True):
+        assert name == same
+        assert torch.equal(wanted, got), name
+    assert old.prior.config == new.prior.config
+    assert old.language.prompt == new.language.prompt
+    save_modules(old, copy.with_name("again"), torch.float32)
+    assert json.loads((copy.with_name("again") / "model.json").read_text())["format"] == 2
+    (copy / "bridge.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"bridge\.safetensors is missing"):
+        load_modules(copy)
+
+
+def test_a_model_without_grounder_answers_only(copy):
+    edit(copy, grounder=None)
+    (copy / "grounding.safetensors").unlink()
+    perceiver = Perceiver(load_modules(copy))
+    assert not perceiver.grounds
+    perceiver.save_pretrained(copy.with_name("again"))
+    assert load_modules(copy.with_name("again")).grounding is None
+
+
 @pytest.mark.parametrize(
-    "file", ["bridge.safetensors", "mllm/model.safetensors", "prior/prompt.safetensors"]
+    "file", ["fusion.safetensors", "mllm/model.safetensors", "prior/prompt.safetensors"]
 )
 def test_weights_that_are_no_numbers_are_refused(copy, file):
     state = load_file(copy / file)
@@ -201,3 +261,24 @@ def test_remote_code_is_never_run(copy):
     except CheckpointError as error:
         assert "mllm" in str(error)  # noqa: PT017 - loading may also succeed, without the code
     assert not marker.exists()
+
+
+def test_a_model_with_a_prior_of_another_family_is_saved_loaded_and_measured(tmp_path):
+    """Nothing but the family knows which one it is."""
+    modules = random_modules()
+    config = VaePriorConfig(width=64, height=48)
+    modules.prior = VaePrior(AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 2, 2]), config)
+    shape = replace(modules.fusion.config, prior_dim=modules.prior.dim)
+    modules.fusion = FusionModule(shape)
+    save_modules(modules.eval(), tmp_path / "m", torch.float32)
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["prior"]["type"] == "vae"
+    again = load_modules(tmp_path / "m")
+    assert again.prior.config == config
+    one, two = (Perceiver(m).observe(make_clip(2)) for m in (modules, again))
+    assert (one.gate == two.gate).all()
+    need = VaePrior.memory(tmp_path / "m" / "prior", config, torch.float32, 8)
+    assert need.items() <= estimate(tmp_path / "m", torch.float32).parts.items()
+    wider = load_modules(tmp_path / "m", prior={"width": 128})
+    assert wider.prior.grid == (6, 16)
+    with pytest.raises(CheckpointError, match=r"unknown setting prior\.block; known: type"):
+        load_modules(tmp_path / "m", prior={"block": 1})

@@ -1,37 +1,37 @@
-"""Settings of a prior."""
+"""What a prior is without a family's own code."""
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import pytest
+import torch
 
-from vega3d_ros.models.priors.base import PriorConfig, PriorError
-
-
-def test_round_trip_through_json() -> None:
-    config = PriorConfig(block=20, timestep=250, shift=3, width=560, mode="clip", seed=7)
-    assert PriorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert PriorConfig.from_dict({}) == PriorConfig()
+from vega3d_ros.models.priors.base import Prior, PriorConfig, PriorError
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"blok": 1}, "blok"),
-        ({"timestep": 1001}, "timestep"),
-        ({"timestep": "300"}, "timestep"),
-        ({"timestep": 300.5}, "timestep"),
-        ({"block": True}, "block"),
-        ({"shift": 0}, "shift"),
-        ({"width": 0}, "size"),
-        ({"height": -8}, "size"),
-        ({"align": "centre"}, "align"),
-        ({"mode": "video"}, "mode"),
-        ({"seed": -1}, "seed"),
-        ({"text_length": 0}, "text_length"),
-    ],
-)
-def test_wrong_values_are_named(values: dict[str, object], message: str) -> None:
-    with pytest.raises(PriorError, match=message):
-        PriorConfig.from_dict(values)
+class Brightness(Prior):
+    """Only what a family must have."""
+
+    Config = PriorConfig
+    dim, grid = 1, (1, 1)
+
+    def encode(self, images, stamps_ns, *, noise=None):
+        return images.mean((1, 2, 3)).view(-1, 1, 1, 1)
+
+
+def test_what_a_family_leaves_out_is_refused_in_a_sentence():
+    prior = Brightness()
+    assert prior.encode(torch.ones(2, 3, 4, 4), [1, 2]).shape == (2, 1, 1, 1)
+    prior.accelerate("none")
+    prior.forget_sources()
+    settings = PriorConfig(type="brightness", width=4, height=4)
+    for call, said in (
+        (lambda: prior.accelerate("graphs"), "runs as it is; set acceleration none, not graphs"),
+        (lambda: Brightness.from_folder(Path()), "cannot be read from a folder"),
+        (lambda: prior.save(Path()), "cannot be saved"),
+        (lambda: Brightness.memory(Path(), settings, torch.float32, 1), "what memory it needs"),
+        (lambda: prior.randomised(0), "has no untrained control"),
+    ):
+        with pytest.raises(PriorError, match=f"Brightness .*{said}"):
+            call()

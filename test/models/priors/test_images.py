@@ -8,6 +8,8 @@ import torch
 from vega3d_ros.models.priors.base import PriorError
 from vega3d_ros.models.priors.images import check_images, fit_images
 
+pytestmark = pytest.mark.numeric
+
 
 def ramp(width: int, height: int) -> torch.Tensor:
     """Red is the column, green the row, both as the centre's share of the size."""

@@ -245,7 +245,18 @@ motions = st.builds(
 
 def placed(box, sigma=0.1, label="thing"):
     covariance = np.eye(6) * sigma**2
-    return SceneObject(label, label, 1.0, box, "map", 0, covariance, True, 1, 1.0)
+    return SceneObject(
+        label=label,
+        query=label,
+        score=1.0,
+        box=box,
+        frame_id="map",
+        stamp_ns=0,
+        covariance=covariance,
+        orientation_estimated=True,
+        observations=1,
+        depth_coverage=1.0,
+    )
 
 
 @given(boxes, boxes, motions)

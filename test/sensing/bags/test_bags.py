@@ -16,11 +16,12 @@ from support.drive_bags import write_drive
 from vega3d_ros.sensing.bags.reader import (
     CAMERA_INFO,
     IMAGE,
+    TF_MESSAGE,
     BagError,
-    BagWriter,
     open_bag,
     read_frames,
 )
+from vega3d_ros.sensing.bags.writer import BagWriter
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 
@@ -231,6 +232,16 @@ def test_ros1_bag_gives_the_same_frames(drive_bag, tmp_path):
             assert frame.camera == expected.camera
             assert np.allclose(frame.pose.matrix, expected.pose.matrix)
     assert len(found) == drive_bag.frames
+
+
+def test_what_is_latched_is_written_for_players(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/tf_static", TF_MESSAGE, latched=True)
+        writer.add_topic("/tf", TF_MESSAGE)
+    with Reader(tmp_path / "bag") as reader:
+        offered = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
+    assert offered["/tf"] == []
+    assert [qos.durability.name for qos in offered["/tf_static"]] == ["TRANSIENT_LOCAL"]
 
 
 def test_empty_bag(tmp_path):

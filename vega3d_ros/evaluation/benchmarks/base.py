@@ -28,7 +28,7 @@ class BenchmarkError(Vega3dError, ValueError):
     """Data, predictions or settings that cannot be used; the message says what to do."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Question:
     """One thing to answer, to ground or to describe.
 
@@ -70,7 +70,7 @@ class Baseline(Protocol):
         """Predicted fields of each question."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A benchmark.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
@@ -182,7 +182,7 @@ def _ask(
     """Answer what is not answered yet; returns the settings."""
     import torch  # noqa: PLC0415 - slow to import, and not needed to score
 
-    from vega3d_ros.evaluation.benchmarks.features import KeptPrior, prior_digest  # noqa: PLC0415
+    from vega3d_ros.evaluation.benchmarks.features import StoredPrior, prior_digest  # noqa: PLC0415
     from vega3d_ros.perception.perceiver import Perceiver  # noqa: PLC0415
 
     with console.status(f"loading {args.model}"):
@@ -199,8 +199,8 @@ def _ask(
         "package": __version__,
     }
     if modules.prior is not None and digest and not args.no_features:
-        kept = KeptPrior(modules.prior, digest, args.features or out / "features", dtype)
-        modules.prior = cast("Any", kept)
+        folder = args.features or out / "features"
+        modules.prior = StoredPrior(modules.prior, digest, folder, dtype)
     predictions = Predictions(out, args.shard, settings, task.key)
     left = {
         scene: [question for question in group if question.id not in predictions.done]

@@ -15,15 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vega3d_ros.core.json_io import replacing
+from vega3d_ros.models.priors.base import Prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vega3d_ros.models.priors.wan.prior import WanPrior
 
-
-def prior_digest(prior: WanPrior) -> str:
+def prior_digest(prior: Prior) -> str:
     """A name for a prior's weights and settings."""
     digest = hashlib.blake2b(json.dumps(prior.config.to_dict()).encode(), digest_size=16)
     # Buffers by themselves: the state leaves out those that are not saved, such as the prompt.
@@ -37,30 +36,28 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
-class KeptPrior:
+class StoredPrior(Prior):
     """A prior that reads its tokens from a folder if they are there.
 
     Args:
-        prior: Who encodes what is not there.
+        prior: Encodes what is not there.
         digest: Its ``prior_digest``.
         folder: Made where missing.
-        dtype: Of the tokens on disk and of those returned, kept or fresh. With the type that the
+        dtype: Of the tokens on disk and of those returned, stored or fresh. With the type that the
             model computes in, nothing is lost.
     """
 
-    def __init__(self, prior: WanPrior, digest: str, folder: Path, dtype: torch.dtype) -> None:
+    def __init__(self, prior: Prior, digest: str, folder: Path, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.config, self.dim, self.grid = prior.config, prior.dim, prior.grid
+        self.scope, self.frames_at_once = prior.scope, prior.frames_at_once
         self._prior, self._digest, self._folder, self._dtype = prior, digest, folder, dtype
         folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def dim(self) -> int:
-        """Channels of a token."""
-        return self._prior.dim
 
     def encode(
         self, images: torch.Tensor, stamps_ns: Sequence[int], *, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """See ``WanPrior.encode``; with noise that is given, nothing is kept."""
+        """Tokens of the folder, or of the prior; with noise that is given, nothing is stored."""
         if noise is not None:
             return self._prior.encode(images, stamps_ns, noise=noise)
         name = hashlib.blake2b(self._digest.encode(), digest_size=16)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
-from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.json_io import finite, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,11 +51,11 @@ def write(
     lines += ["", f"In {_CAPTION}.", ""]
     (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
     plain = {
-        candidate: {name: _plain(estimate) for name, estimate in found.items()}
+        candidate: {name: asdict(estimate) for name, estimate in found.items()}
         for candidate, found in figures.items()
     }
     document = {"settings": dict(settings), "figures": plain}
-    write_json(folder / "report.json", document)
+    write_json(folder / "report.json", finite(document))
 
 
 def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
@@ -67,8 +66,3 @@ def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
 
 def _cell(estimate: Estimate | None) -> str:
     return "n/a" if estimate is None or not estimate.count else estimate.shown()
-
-
-def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    """None for NaN, which JSON lacks."""
-    return {k: v if np.isfinite(v) else None for k, v in asdict(estimate).items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.json_io import replacing
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, Question
+from vega3d_ros.evaluation.whole_clip import observe_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ class Run:
         for number, (scene, asked) in enumerate(questions.items()):
             # Stamps repeat from scene to scene, and no keyframe is seen twice.
             perceiver.reset()
-            seen = perceiver.observe(reader.clip(scene, self.frames))
+            seen = observe_whole(perceiver, reader.clip(scene, self.frames))
             rows = []
             for start in range(0, len(asked), self.batch):
                 rows += self._rows(seen, asked[start : start + self.batch], reader)
@@ -149,7 +150,6 @@ class Predictions:
         path.write_text(text, encoding="utf-8")
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Append the rows of a scene."""
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 

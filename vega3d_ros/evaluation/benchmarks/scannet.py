@@ -118,21 +118,21 @@ class ScanNetScenes:
         depth_m *= 0.001
         depth_m[depth == 0] = np.nan
         camera = Camera(
-            width,
-            height,
-            float(intrinsics[0, 0]),
-            float(intrinsics[1, 1]),
-            float(intrinsics[0, 2]),
-            float(intrinsics[1, 2]),
+            width=width,
+            height=height,
+            fx=float(intrinsics[0, 0]),
+            fy=float(intrinsics[1, 1]),
+            cx=float(intrinsics[0, 2]),
+            cy=float(intrinsics[1, 2]),
         )
         return Frame(
             index * _STEP_NS,
             cv2.cvtColor(colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False),
             scene,
             camera,
-            depth_m,
-            pose,
-            FIXED_FRAME,
+            depth_m=depth_m,
+            pose=pose,
+            fixed_frame=FIXED_FRAME,
         )
 
 

@@ -78,7 +78,9 @@ def _question(item: Row, recorded: Row, known: Row) -> Question:
         **recorded,
     }
     text = asked.replace("<image>", "").strip()
-    return Question(str(item["id"]), item["video"], kind, text, record, known)
+    return Question(
+        id=str(item["id"]), scene=item["video"], kind=kind, prompt=text, record=record, known=known
+    )
 
 
 def _grounded(item: Row) -> tuple[Row, Row]:
@@ -115,7 +117,7 @@ def _point_at_one(scene: Scene, questions: Sequence[Question], reader: SceneRead
     """The best box, even of an absent object: officially there is always one."""
     rows = []
     proposals = reader.proposals(questions[0].scene)
-    for best in scene.locate_all([question.known["description"] for question in questions]):
+    for best in scene.likeliest_all([question.known["description"] for question in questions]):
         turned = with_heading(best.found.box) if best.found else [*_NOWHERE, 0.0]
         box = without_heading(best.found.box) if best.found else _NOWHERE
         rows.append(

@@ -43,7 +43,13 @@ def _question(doc: dict[str, object]) -> Question:
     # Truths are compared as texts, also where a number is not written as one.
     record = doc | {"ground_truth": str(doc["ground_truth"])}
     scene = f"{doc['dataset']}/{doc['scene_name']}"
-    return Question(str(doc["id"]), scene, str(doc["question_type"]), prompt(doc), record)
+    return Question(
+        id=str(doc["id"]),
+        scene=scene,
+        kind=str(doc["question_type"]),
+        prompt=prompt(doc),
+        record=record,
+    )
 
 
 def prompt(doc: dict[str, object]) -> str:

@@ -1,22 +1,20 @@
-"""What a machine has for a model: its device, its memory, and what to do when memory ends."""
+"""What a machine has for a model: its device and its memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.models.memory import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from vega3d_ros.models.checkpoints.memory_estimate import MemoryEstimate
+    from vega3d_ros.models.memory import MemoryEstimate
 
-T = TypeVar("T")
-
-GIB = 2**30
 # CUDA's context and the kernels of PyTorch, cuBLAS and cuDNN.
 CUDA_BYTES = GIB // 2
 
@@ -29,7 +27,7 @@ def pick_device(device: str) -> str:
     """A device's name; "auto" is CUDA where present, else the CPU.
 
     Raises:
-        CapacityError: If there is no such device.
+        DeviceError: If there is no such device.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -84,44 +82,18 @@ def _container_limits() -> Iterator[tuple[int, int]]:
                 yield int(text), int((group / used).read_text(encoding="ascii"))
 
 
-def require(footprint: MemoryEstimate, device: str, what: str) -> None:
+def require(needed: MemoryEstimate, device: str, what: str) -> None:
     """Refuse what does not fit.
 
     Raises:
-        CapacityError: With the numbers.
+        DeviceError: With the numbers.
     """
     free, total = available(device)
-    if footprint.total <= free:
+    if needed.total <= free:
         return
     msg = (
-        f"{what} needs about {footprint}, but {device} has {free / GIB:.2f} of "
+        f"{what} needs about {needed}, but {device} has {free / GIB:.2f} of "
         f"{total / GIB:.2f} GiB free; set dtype bfloat16, shorten the clip, free memory, or take "
         f"a smaller model or another device"
     )
     raise DeviceError(msg)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has ended, on a GPU or the host."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def retried(call: Callable[[], T], smaller: Callable[[], T], free: Callable[[str], None]) -> T:
-    """Call; where memory ends, free what can be freed and try once more, smaller.
-
-    Args:
-        call: What is wanted.
-        smaller: The same with less memory.
-        free: Frees memory; told what the error said.
-    """
-    try:
-        return call()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        said = str(error).partition("\n")[0]
-    # Here, because the error's traceback held on to what had been computed.
-    free(said)
-    return smaller()

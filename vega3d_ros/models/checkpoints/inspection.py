@@ -12,7 +12,6 @@ from rich.progress import track
 from rich.table import Table
 
 from vega3d_ros.models.checkpoints.device_memory import (
-    GIB,
     DeviceError,
     available,
     pick_device,
@@ -42,6 +41,8 @@ from vega3d_ros.models.checkpoints.official.wan import (
     find_vae,
     wan_folders,
 )
+from vega3d_ros.models.checkpoints.save import FUSION_FILE, GROUNDER_FILE
+from vega3d_ros.models.memory import GIB
 from vega3d_ros.models.priors.wan.files import block_index
 from vega3d_ros.models.priors.wan.noise import noise_level
 from vega3d_ros.models.priors.wan.official_layout import official_sizes
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the report.
 
     Raises:
-        CapacityError: If there is no such device.
+        DeviceError: If there is no such device.
         OfficialError: If the folder is damaged, or of no known kind.
     """
     folder = next((place for place in places(args.folder) if place.is_dir()), args.folder)
@@ -162,13 +163,13 @@ def add_memory(report: Report, folder: Path, device: str, dtype: str, frames: in
         frames: Of a clip.
 
     Raises:
-        CapacityError: If there is no such device.
+        DeviceError: If there is no such device.
     """
     device = pick_device(device)
     kind = pick_dtype(dtype, device)
     workload = fitting(folder, device, kind, frames)
     try:
-        footprint = estimate(folder, kind, workload)
+        needed = estimate(folder, kind, workload)
     except UNKNOWN as error:
         report.warnings.append(f"what it needs of memory cannot be told: {error}")
         return
@@ -176,11 +177,11 @@ def add_memory(report: Report, folder: Path, device: str, dtype: str, frames: in
     report.facts |= {
         "weights in memory": str(kind).removeprefix("torch."),
         "clips": f"{frames} frames, {workload.frames_at_once} encoded at once",
-        "memory needed": str(footprint),
+        "memory needed": str(needed),
         f"memory of {device}": f"{free / GIB:.2f} of {total / GIB:.2f} GiB free",
     }
     try:
-        require(footprint, device, "it")
+        require(needed, device, "it")
     except DeviceError as error:
         report.warnings.append(str(error))
 
@@ -283,16 +284,19 @@ def _model(folder: Path) -> Report:
     report = Report("a model of this package")
     description = read_json(folder / "model.json")
     prior = description.get("prior")
-    bridge = description.get("bridge", {})
+    old = description.get("format") == 1
+    fusion = description.get("bridge" if old else "fusion", {})
     report.facts = {
         "written by": f"vega3d_ros {description.get('package', '?')}",
         "prior": "none" if prior is None else json.dumps(prior),
-        "fusion": f"{bridge.get('method', '?')}, {bridge.get('projector', '?')}",
+        "fusion": f"{fusion.get('method', '?')}, {fusion.get('projector', '?')}",
         "language model": _language_facts(read_json(folder / "mllm" / "config.json")),
         "looks for": ", ".join(description.get("labels", [])),
         "card": str(description.get("card", "")),
     }
-    files = ["mllm/config.json", "bridge.safetensors", "grounding.safetensors"]
+    files = ["mllm/config.json", "bridge.safetensors" if old else FUSION_FILE]
+    if old or description.get("grounder") is not None:
+        files.append(GROUNDER_FILE)
     if prior is not None:
         files += ["prior/transformer/config.json", "prior/vae/config.json"]
         files += ["prior/prompt.safetensors"]

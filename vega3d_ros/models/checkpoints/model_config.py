@@ -1,46 +1,97 @@
-"""What a ``model.json`` says, checked as a whole before anything of the model is built."""
+"""What a ``model.json`` says, checked as a whole before anything of the model is built.
+
+Format 2 names the ``type`` of each part; ``prior`` and ``grounder`` may be null. Format 1, which
+had one kind of each part, is read too.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
+from vega3d_ros.core.registry import RegistryError
+from vega3d_ros.core.settings import STRICT, SettingsError, read_settings
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
-from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat
-from vega3d_ros.models.priors.base import PriorConfig, PriorError
+from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat  # noqa: TC001  (read by type)
+from vega3d_ros.models.priors import PRIORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-FORMAT = 1
-_LARGEST_SIDE = 8192
+    from vega3d_ros.models.priors.base import PriorConfig
 
-T = TypeVar("T", FusionConfig, PromptFormat)
+FORMAT = 2
+
+Side = Annotated[int, Field(gt=0, le=8192)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Word = Annotated[str, Field(min_length=1)]
 
 
 class ModelConfigError(Vega3dError, ValueError):
     """A ``model.json`` that describes no model; the message names what is wrong with it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LanguageConfig:
+    """Vision tower and language model.
+
+    Attributes:
+        type: Their family.
+        prompt: Text around frames and questions.
+        image_size: Width and height of the picture that the vision tower is shown, pixels.
+    """
+
+    type: Literal["qwen2_5_vl"] = "qwen2_5_vl"
+    prompt: PromptFormat
+    image_size: tuple[Side, Side]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GrounderConfig:
+    """What finds objects."""
+
+    type: Literal["token_head"] = "token_head"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class _Settings:
+    """The rest of the file, see ``modules.Modules``; it stays as it is written."""
+
+    labels: tuple[Word, ...] = ()
+    colors: tuple[Word, ...] = ()
+    threshold: Share = 0.5
+    listing_threshold: Share = 0.5
+    measured_answers: bool = False
+    card: str = ""
+    license: str = ""
+    blind: bool = False
+
+
+@plain_dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A model's parts and settings.
 
     Attributes:
+        format: Of the folder: how its files and their tensors are called.
         prior: Settings of the prior; None for a model without one.
-        bridge: Shape of projector and gate.
-        prompt: Words around frames and questions.
-        image_size: Width and height of the picture that the vision tower sees, pixels.
-        settings: Everything else, as in ``checkpoint.Modules``.
+        fusion: Shape of projector and gate.
+        language: Vision tower and language model.
+        grounder: What finds objects; None for a model that answers only.
+        settings: Everything else, as in ``modules.Modules``.
     """
 
+    format: int
     prior: PriorConfig | None
-    bridge: FusionConfig
-    prompt: PromptFormat
-    image_size: tuple[int, int]
+    fusion: FusionConfig
+    language: LanguageConfig
+    grounder: GrounderConfig | None
     settings: dict[str, Any]
 
 
@@ -52,7 +103,7 @@ def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> Mod
         prior: Settings of the prior instead of the model's own.
 
     Raises:
-        DescriptionError: If it cannot be read, or describes no model.
+        ModelConfigError: If it cannot be read, or describes no model.
     """
     try:
         values = read_object(file)
@@ -62,94 +113,68 @@ def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> Mod
     if "format" not in values:
         msg = f"{file} is not a description of a vega3d model (no 'format' field)"
         raise ModelConfigError(msg)
-    if values["format"] != FORMAT:
+    if values["format"] not in (1, FORMAT):
         found = values["format"]
-        msg = f"{file} has format {found!r}, this package reads {FORMAT}; update vega3d_ros"
+        msg = f"{file} has format {found!r}, this package reads 1 and {FORMAT}; update vega3d_ros"
         raise ModelConfigError(msg)
     try:
-        return _described(values, prior or {})
-    except (ModelConfigError, PriorError) as error:
+        return _parse(_from_format_1(values) if values["format"] == 1 else values, prior or {})
+    except (RegistryError, SettingsError) as error:
         msg = f"{file} does not describe a model of this package: {error}"
         raise ModelConfigError(msg) from error
 
 
-def _described(values: dict[str, Any], prior: Mapping[str, Any]) -> ModelConfig:
-    known = {"format", "package", "prior", "bridge", "prompt", "image_size"}
-    if missing := sorted(known - {"package"} - set(values)):
+def prior_config(values: Any, instead: Mapping[str, Any]) -> PriorConfig:
+    """Settings of a prior by their ``type``.
+
+    Args:
+        values: Of ``model.json``.
+        instead: Settings that win over them.
+
+    Raises:
+        RegistryError: If there is no such type.
+        SettingsError: If they do not fit it.
+    """
+    if not isinstance(values, dict) or not isinstance(values.get("type"), str):
+        msg = f"prior must hold settings by name, its type among them, not {str(values)[:60]}"
+        raise SettingsError(msg)
+    return read_settings(PRIORS.get(values["type"]).Config, {**values, **instead}, "prior")
+
+
+def _from_format_1(values: dict[str, Any]) -> dict[str, Any]:
+    """The same in format 2."""
+    found = {k: v for k, v in values.items() if k not in {"prior", "bridge", "prompt"}}
+    language = {"prompt": values.get("prompt"), "image_size": found.pop("image_size", None)}
+    prior = values.get("prior")
+    if isinstance(prior, dict):
+        prior = {"type": "wan", **prior}
+    return {
+        **found,
+        "prior": prior,
+        "fusion": values.get("bridge"),
+        "language": language,
+        "grounder": {"type": "token_head"},
+    }
+
+
+def _parse(values: dict[str, Any], instead: Mapping[str, Any]) -> ModelConfig:
+    parts = [field.name for field in fields(ModelConfig) if field.name != "settings"]
+    if missing := sorted(set(parts) - set(values)):
         msg = f"{', '.join(missing)} is missing"
-        raise ModelConfigError(msg)
-    own = values["prior"]
+        raise SettingsError(msg)
+    known = {"package", *parts}
     settings = {name: value for name, value in values.items() if name not in known}
-    for name, (wanted, fits) in _SETTINGS.items():
-        if name in settings and not fits(settings[name]):
-            msg = f"{name} must be {wanted}, not {_short(settings[name])}"
-            raise ModelConfigError(msg)
-    bridge = _filled(FusionConfig, values["bridge"], "bridge")
-    prompt = _filled(PromptFormat, values["prompt"], "prompt")
-    if "{text}" not in prompt.question or "{text}" not in prompt.ground:
-        msg = "question and ground of the prompt must hold {text}"
-        raise ModelConfigError(msg)
-    size = values["image_size"]
-    sound = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
-    if not sound or not all(0 < side <= _LARGEST_SIDE for side in size):
-        msg = f"image_size must be [width, height], not {_short(size)}"
-        raise ModelConfigError(msg)
+    read_settings(_Settings, settings)
+    prior, grounder = values["prior"], values["grounder"]
+    language = read_settings(LanguageConfig, values["language"], "language")
+    if not all("{text}" in text for text in (language.prompt.question, language.prompt.ground)):
+        msg = "language.prompt.question and language.prompt.ground must hold {text}"
+        raise SettingsError(msg)
     return ModelConfig(
-        None if own is None else PriorConfig.from_dict({**_object(own, "prior"), **prior}),
-        bridge,
-        prompt,
-        (size[0], size[1]),
-        settings,
+        format=values["format"],
+        prior=None if prior is None else prior_config(prior, instead),
+        fusion=read_settings(FusionConfig, values["fusion"], "fusion"),
+        language=language,
+        grounder=None if grounder is None else read_settings(GrounderConfig, grounder, "grounder"),
+        settings=settings,
     )
-
-
-def _filled(kind: type[T], values: Any, part: str) -> T:
-    """A flat dataclass of strings and counts from plain values."""
-    hints = get_type_hints(kind)
-    for name, value in _object(values, part).items():
-        if name not in hints:
-            msg = f"unknown setting {name!r} of {part}; known: {', '.join(hints)}"
-            raise ModelConfigError(msg)
-        hint = hints[name]
-        if get_origin(hint) is Literal:
-            wanted, fits = " or ".join(get_args(hint)), value in get_args(hint)
-        else:
-            wanted, fits = hint.__name__, type(value) is hint
-        if not fits or (hint is int and value < 0):
-            msg = f"{name} of {part} must be {wanted}, not {_short(value)}"
-            raise ModelConfigError(msg)
-    try:
-        return kind(**values)
-    except TypeError as error:
-        msg = f"{part}: {error}"
-        raise ModelConfigError(msg) from error
-
-
-def _object(value: Any, part: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        msg = f"{part} must be an object, not {_short(value)}"
-        raise ModelConfigError(msg)
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def _are_words(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) and word for word in value)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-_SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "labels": ("a list of words", _are_words),
-    "colors": ("a list of words", _are_words),
-    "threshold": ("in [0, 1]", _is_share),
-    "listing_threshold": ("in [0, 1]", _is_share),
-    "card": ("a text", lambda value: isinstance(value, str)),
-    "blind": ("true or false", lambda value: isinstance(value, bool)),
-}

@@ -1,5 +1,8 @@
 """2D detectors: names or texts to boxes in images."""
 
-from vega3d_ros.models.detectors.base import Detection2D, Detector, DetectorError
+from __future__ import annotations
 
-__all__ = ["Detection2D", "Detector", "DetectorError"]
+from vega3d_ros.models.detectors.base import Detection2D, Detector, DetectorError
+from vega3d_ros.models.detectors.loading import DETECTORS, load_detector
+
+__all__ = ["DETECTORS", "Detection2D", "Detector", "DetectorError", "load_detector"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class DetectorError(ValueError):
+class DetectorError(Vega3dError, ValueError):
     """A detector that cannot be loaded or asked; the message names the file and the remedy."""
 
 
@@ -36,11 +38,7 @@ class Detection2D:
 
 
 class Detector(Protocol):
-    """Finds things in images.
-
-    Attributes:
-        vocabulary: The names that it knows; None for a detector of any text.
-    """
+    """Finds things in images."""
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:

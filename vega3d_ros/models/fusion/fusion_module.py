@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 WITHOUT_PRIOR = "semantic_only"
 
+Count = Annotated[int, Field(ge=0)]
+
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Shape of a bridge.
+    """Shape of projector and gate.
 
     Attributes:
         method: Fusion method (``fusion.FUSION_METHODS``), or ``semantic_only`` without a prior.
@@ -42,14 +45,14 @@ class FusionConfig:
     """
 
     method: str
-    dim: int
-    prior_dim: int
-    projector: str = "mlp2x_gelu"
-    merger_hidden_dim: int = 4096
+    dim: Count
+    prior_dim: Count
+    projector: Literal["mlp2x_gelu", "merger"] = "mlp2x_gelu"
+    merger_hidden_dim: Count = 4096
     merger_type: Literal["mlp", "avg"] = "mlp"
-    layers: int = 1
-    heads: int = 8
-    pool: int = 0
+    layers: Count = 1
+    heads: Count = 8
+    pool: Count = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for JSON."""
@@ -73,12 +76,9 @@ class FusionModule(nn.Module):
             self.projector = GenerativeMerger(
                 config.prior_dim, config.dim, config.merger_hidden_dim, config.merger_type
             )
-        elif config.projector == "mlp2x_gelu":
-            self.projector = MlpProjector(config.prior_dim, config.dim)
         else:
-            msg = f"unknown projector {config.projector!r}; known: mlp2x_gelu, merger"
-            raise ValueError(msg)
-        self.fusion = build_fusion(
+            self.projector = MlpProjector(config.prior_dim, config.dim)
+        self.gate = build_fusion(
             config.method, config.dim, heads=config.heads, layers=config.layers
         )
 
@@ -93,7 +93,7 @@ class FusionModule(nn.Module):
         """Fuse tokens of one grid and width; without generative ones, the semantic ones remain."""
         if projected is None:
             return Fused(semantic, None)
-        fused: Fused = self.fusion(semantic, projected)
+        fused: Fused = self.gate(semantic, projected)
         return fused
 
     def projected(self, generative: Tensor | None, rows: int, columns: int) -> Tensor | None:

@@ -1,13 +1,14 @@
 """What every grounder takes and gives: texts to things with boxes in 3D.
 
 A grounder says what it knows of one keyframe (``look``), which is kept with it, and finds
-things in a clip from the evidence of its keyframes (``find``).
+things in a clip (``find``) from the evidence of its keyframes, from what a language model has read
+of the clip, or from both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.models.mllms.clip_reading import ClipReading
 
 Evidence = TypeVar("Evidence")
 
@@ -28,6 +30,10 @@ UPRIGHT_VARIANCE = 0.05**2
 # Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
 # says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
 UNKNOWN_ROTATION_VARIANCE = float(np.pi**2)
+
+
+class GrounderError(ValueError):
+    """A grounder that cannot be used so; the message says what it needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,7 @@ class Detection:
         depth_coverage: In [0, 1]: of what shows it, the share whose range was measured.
         source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
             (where its foot meets the floor) or "head" (a learned box).
-        views: Where it shows, by frame.
+        views: Where it shows: one for each detection or token that it was merged from.
         alternatives: Other names that it was given, each with its share of the evidence.
     """
 
@@ -90,7 +96,24 @@ class Detection:
             orientation_estimated=self.orientation_estimated,
             observations=len({view.frame for view in self.views}),
             depth_coverage=self.depth_coverage,
+            source=self.source,
+            alternatives=self.alternatives,
         )
+
+
+@dataclass(frozen=True)
+class PointedToken:
+    """The visual token that a text points at, whether or not what it means is there.
+
+    Attributes:
+        place: Frame of the clip, and row and column of the token grid.
+        score: Probability in [0, 1] that the token shows what is meant.
+        detections: All that may be meant, the likeliest first.
+    """
+
+    place: tuple[int, int, int]
+    score: float
+    detections: tuple[Detection, ...]
 
 
 class Grounder(Protocol[Evidence]):
@@ -108,7 +131,12 @@ class Grounder(Protocol[Evidence]):
         """What is known of one keyframe, to be kept as long as the keyframe."""
 
     def find(
-        self, clip: Clip, evidence: Sequence[Evidence], texts: Sequence[str], threshold: float
+        self,
+        clip: Clip,
+        evidence: Sequence[Evidence],
+        texts: Sequence[str],
+        threshold: float,
+        reading: ClipReading | None = None,
     ) -> list[list[Detection]]:
         """Find what texts mean.
 
@@ -117,7 +145,21 @@ class Grounder(Protocol[Evidence]):
             evidence: What ``look`` gave of each of them.
             texts: Names or descriptions.
             threshold: Things of a lower score are left out.
+            reading: What the language model has read of the clip; None without one.
 
         Returns:
             Of each text, the likeliest first; boxes in ``clip.output_frame``.
+
+        Raises:
+            GrounderError: If it needs the reading and there is none.
         """
+
+
+@runtime_checkable
+class PointsAtTokens(Protocol):
+    """A grounder that can say more: which visual token each text points at."""
+
+    def point(
+        self, clip: Clip, texts: Sequence[str], reading: ClipReading | None
+    ) -> list[PointedToken]:
+        """The likeliest token of each text, by the search that ``find`` makes at threshold 0."""

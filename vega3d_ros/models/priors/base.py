@@ -1,124 +1,181 @@
-"""What every prior offers, and the settings that say which of its features are meant."""
+"""What every prior offers: settings, tokens of frames, a folder, and the memory it needs."""
 
+# ruff: noqa: ARG002, ARG003  (the base refuses, whatever it is given)
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import nn
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.settings import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Self
 
     from torch import Tensor
 
 Align = Literal["full", "official"]
-Mode = Literal["frames", "clip"]
-MAX_TEXT_LENGTH = 4096  # Wan's is 512
+Scope = Literal["frame", "clip"]
+Pixels = Annotated[int, Field(gt=0)]
+
+Acceleration = Literal["none", "graphs", "compile", "compile_graphs"]
+"""What is done to a prior before it runs.
+
+- none: kernels are launched one by one; any number of frames.
+- graphs: CUDA graphs, for a GPU that waits for its CPU. Takes seconds.
+- compile: ``torch.compile``, which fuses what lies between the matrix products. Takes minutes.
+- compile_graphs: both.
+"""
 
 
 class PriorError(Vega3dError, ValueError):
     """A prior, its settings or its input that cannot be used; the message says what to do."""
 
 
-class Prior(Protocol):
-    """A frozen generative model that turns frames into tokens."""
-
-    @property
-    def dim(self) -> int:
-        """Channels of a token."""
-        ...
-
-    def encode(self, images: Tensor, stamps_ns: Sequence[int]) -> Tensor:
-        """Generative tokens of frames.
-
-        Args:
-            images: [N, 3, H, W] float RGB in [0, 1].
-            stamps_ns: Acquisition time of each frame; with the seed it determines the noise.
-
-        Returns:
-            [N, rows, cols, dim] float32.
-
-        Raises:
-            PriorError: If shape, type or value range differ.
-        """
-        ...
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PriorConfig:
-    """Which features of a diffusion prior are taken, and from what picture.
+    """What the settings of all priors have in common.
 
     Attributes:
-        block: Transformer block whose output is taken; -1 is the last. The released
-            spatial-reasoning checkpoint does not set it, which means -1; the paper's 3D scene
-            understanding takes 20.
-        timestep: Noise level asked for, 0 to 1000; the nearest one on the model's schedule is
-            used.
-        shift: Shift of the noise schedule.
+        type: Name in the registry of priors.
         width: Working width, pixels.
         height: Working height, pixels.
         align: "full" resizes the whole frame to the working size (anti-aliased); "official"
             enlarges it to cover the working size and cuts the centre out, as the released weights
             saw it.
-        mode: "frames" encodes each frame alone, as the official code does; "clip" encodes all
-            frames of one call as one video, so that tokens see the other frames.
-        seed: Seed of the noise, together with the stamp of the frame.
-        text_length: Length to which the prompt embedding is padded with zeros.
     """
 
-    block: int = -1
-    timestep: int = 300
-    shift: float = 5.0
-    width: int = 832
-    height: int = 480
+    type: str
+    width: Pixels
+    height: Pixels
     align: Align = "full"
-    mode: Mode = "frames"
-    seed: int = 0
-    text_length: int = 512
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.timestep <= 1000:
-            msg = f"prior timestep {self.timestep} must be in 0..1000"
-            raise PriorError(msg)
-        if not 0 < self.shift < math.inf:
-            msg = f"prior shift {self.shift} must be positive and finite"
-            raise PriorError(msg)
-        if self.width <= 0 or self.height <= 0:
-            msg = f"prior working size {self.width}x{self.height} must be positive"
-            raise PriorError(msg)
-        if self.align not in get_args(Align):
-            msg = f"prior align {self.align!r} must be one of {', '.join(get_args(Align))}"
-            raise PriorError(msg)
-        if self.mode not in get_args(Mode):
-            msg = f"prior mode {self.mode!r} must be one of {', '.join(get_args(Mode))}"
-            raise PriorError(msg)
-        if not 0 <= self.seed < 2**63:
-            msg = f"prior seed {self.seed} must be in 0..2^63-1"
-            raise PriorError(msg)
-        if not 1 <= self.text_length <= MAX_TEXT_LENGTH:
-            msg = f"prior text_length {self.text_length} must be in 1..{MAX_TEXT_LENGTH}"
-            raise PriorError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for JSON."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PriorConfig:
-        """The settings of :meth:`to_dict`; absent ones take their defaults.
+
+class Prior(nn.Module, ABC):
+    """A frozen network that turns frames into generative tokens.
+
+    A family overrides ``encode`` and, for models that are folders, ``from_folder``, ``save`` and
+    ``memory``; what it leaves out is refused in a sentence.
+
+    Attributes:
+        Config: Type of the settings.
+        config: Settings.
+        dim: Channels of a token.
+        grid: Rows and columns of a frame's tokens.
+        scope: "frame": a frame's tokens depend on the frame, its stamp and the settings alone, and
+            may be kept with the keyframe. "clip": the frames of one call see each other, and a
+            frame's tokens belong to that clip only.
+        frames_at_once: Frames that are encoded together, at most, where the scope is "frame".
+    """
+
+    Config: ClassVar[type[PriorConfig]]
+    config: PriorConfig
+    dim: int
+    grid: tuple[int, int]
+    scope: Scope = "frame"
+    frames_at_once: int = 8
+
+    @abstractmethod
+    def encode(
+        self, images: Tensor, stamps_ns: Sequence[int], *, noise: Tensor | None = None
+    ) -> Tensor:
+        """Tokens of frames.
+
+        Args:
+            images: [N, 3, H, W] float RGB in [0, 1], any device.
+            stamps_ns: Acquisition time of each frame; where there is noise, it determines it.
+            noise: The noise itself instead; of a prior that has none, it is refused.
+
+        Returns:
+            [N, rows, columns, dim] float32 on the prior's device.
 
         Raises:
-            PriorError: If a name is unknown, or a value has the wrong type or range.
+            PriorError: If images, stamps or noise do not fit.
         """
-        kinds = {field.name: type(field.default) for field in fields(cls)}
-        for name, value in values.items():
-            if name not in kinds:
-                msg = f"unknown prior setting {name!r}; known: {', '.join(kinds)}"
-                raise PriorError(msg)
-            allowed = (int, float) if kinds[name] is float else kinds[name]
-            if not isinstance(value, allowed) or isinstance(value, bool):
-                msg = f"prior setting {name} must be {kinds[name].__name__}, not {value!r}"
-                raise PriorError(msg)
-        return cls(**values)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        config: PriorConfig | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+        reference: bool = False,
+    ) -> Self:
+        """Read a folder of :meth:`save`, on the CPU.
+
+        Args:
+            folder: The folder.
+            config: Settings instead of those in its ``prior.json``.
+            dtype: Of the weights.
+            reference: Run the official protocol, to compare with; priors without one refuse.
+
+        Raises:
+            PriorError: If a file is missing or damaged, or does not fit the settings.
+        """
+        raise cls._refusal("cannot be read from a folder")
+
+    def save(self, folder: Path, dtype: torch.dtype | None = None) -> None:
+        """Write weights and ``prior.json``.
+
+        Args:
+            folder: Created where missing.
+            dtype: Of the weights on disk; None keeps that in memory.
+
+        Raises:
+            PriorError: Where what it needs was not kept.
+        """
+        raise self._refusal("cannot be saved")
+
+    @classmethod
+    def memory(
+        cls, folder: Path, config: PriorConfig, dtype: torch.dtype, frames_at_once: int
+    ) -> Mapping[str, int]:
+        """Bytes that a folder's prior will take of its device, told without loading it.
+
+        Args:
+            folder: Of :meth:`save`.
+            config: Settings.
+            dtype: Of the weights in memory.
+            frames_at_once: Frames that are encoded together.
+
+        Returns:
+            Bytes by what they are for: "prior" (weights) and "prior at work".
+        """
+        raise cls._refusal("does not tell what memory it needs")
+
+    def randomised(self, seed: int) -> Self:
+        """The control that tells what pre-training is worth: the same prior untrained."""
+        raise self._refusal("has no untrained control")
+
+    def accelerate(self, how: Acceleration) -> None:
+        """Prepare the prior to run faster, once, on the device where it stays.
+
+        Raises:
+            PriorError: If it is not possible here.
+        """
+        if how != "none":
+            raise self._refusal(f"runs as it is; set acceleration none, not {how}")
+
+    def forget_sources(self) -> None:
+        """Free the weights that are needed to save the prior, but not to run it."""
+
+    @classmethod
+    def _refusal(cls, why: str) -> PriorError:
+        return PriorError(f"{cls.__name__} {why}")
+
+    def freeze(self) -> None:
+        """Switch to inference for good: no gradient, no dropout."""
+        self.eval().requires_grad_(requires_grad=False)

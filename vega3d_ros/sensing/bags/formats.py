@@ -58,7 +58,6 @@ class Source:
 
     @property
     def count(self) -> int:
-        """Messages."""
         return int(self._reader.message_count)
 
     def register_types(self, store: Typestore) -> None:
@@ -76,7 +75,6 @@ class Source:
             yield connection, stamp_ns, bytes(data)
 
     def close(self) -> None:
-        """Close the files."""
         self._reader.close()
 
 
@@ -112,7 +110,6 @@ class Ros1Source(Source):
             self._converters[name] = _converter(old, store, name, new, cache)
 
     def messages(self, wanted: Sequence[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
-        """As ``Source.messages``."""
         ours = {id_: connection for connection in wanted for id_ in [connection.id]}
         theirs = [connection for connection in self._theirs if connection.id in ours]
         for connection, stamp_ns, data in self._reader.messages(theirs):

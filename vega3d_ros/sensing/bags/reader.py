@@ -1,8 +1,8 @@
-"""Recordings, read and written without ROS.
+"""Recordings, read without ROS.
 
-Storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message definitions are the
-business of ``rosbags``. Here is what a camera drive needs on top: which topics are its image,
-calibration, depth and transforms, and errors that say what to do.
+``rosbags`` reads storage (mcap, sqlite3, ROS 1; zstd or lz4 where compressed), CDR and message
+definitions. This module chooses the topics of a camera (image, calibration, depth, transforms),
+and raises errors with a remedy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
@@ -25,8 +24,6 @@ from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transfor
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
-
-    from rosbags.interfaces import Connection, Qos
 
     from vega3d_ros.core.frames import Frame
 
@@ -60,7 +57,7 @@ class RawMessage(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CameraTopics:
     """The topics of one camera drive; an empty name means that the bag has none.
 
@@ -127,7 +124,6 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
         self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
@@ -202,7 +198,15 @@ class Bag:
         fixed_frame = self._root_above(frame_id, tf)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
-        return CameraTopics(image, camera_info, depth, tf, frame_id, fixed_frame, tuple(notes))
+        return CameraTopics(
+            image=image,
+            camera_info=camera_info,
+            depth=depth,
+            tf=tf,
+            frame_id=frame_id,
+            fixed_frame=fixed_frame,
+            notes=tuple(notes),
+        )
 
     def _of_type(self, *types: str) -> list[str]:
         return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])
@@ -310,50 +314,6 @@ def read_frames(
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
         yield assembled.frame
-
-
-class BagWriter:
-    """Writes an mcap recording of CDR messages, with the definitions of their types.
-
-    Args:
-        path: Folder to make; it must not exist yet.
-        definitions: ``.msg`` texts of types that ROS itself does not bring, by type name. Types
-            that they hold must be among them or be ROS's.
-    """
-
-    def __init__(self, path: Path, definitions: Mapping[str, str] | None = None) -> None:
-        if path.exists():
-            msg = f"{path} exists already; remove it or give another folder"
-            raise BagError(msg)
-        self._store = get_typestore(Stores.ROS2_JAZZY)
-        types: dict[str, Any] = {}
-        for name, text in (definitions or {}).items():
-            types |= get_types_from_msg(text, name)
-        self._store.register(types)
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
-        self._connections: dict[str, Connection] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def add_topic(self, topic: str, type_name: str, qos: Sequence[Qos] = ()) -> None:
-        """Announce a topic. ``qos`` is what players offer it with, for example latched."""
-        self._connections[topic] = self._writer.add_connection(
-            topic, type_name, typestore=self._store, offered_qos_profiles=qos
-        )
-
-    def write(self, topic: str, stamp_ns: int, data: bytes | memoryview) -> None:
-        """Add a message in CDR; ``stamp_ns`` is the time of recording."""
-        self._writer.write(self._connections[topic], stamp_ns, data)
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from support.tiny_models import make_clip
 from transformers import Qwen2VLImageProcessorPil
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vega3d_ros.models.checkpoints.load import CheckpointError, load_modules
+from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.official.images import (
     image_processor,
     load_frames,
@@ -23,6 +24,8 @@ from vega3d_ros.models.checkpoints.official.images import (
 )
 from vega3d_ros.models.checkpoints.official.language import official_question
 from vega3d_ros.perception.perceiver import Perceiver
+
+pytestmark = pytest.mark.numeric
 
 CHOICES = "Which is nearer?\nOptions:\nA. the bed\nB. the sofa"
 
@@ -105,7 +108,7 @@ def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, quest
         ).logits
         wanted.append(int(logits[0, -1].argmax()))
     language = scene._language
-    text, confidence = language.answers(scene._prefix, [question], max_tokens=3)[0]
+    text, confidence = language.answers(scene.reading.prefix, [question], max_tokens=3)[0]
     assert text == language.tokenizer.decode(wanted, skip_special_tokens=True).strip()
     assert 0 < confidence <= 1
 

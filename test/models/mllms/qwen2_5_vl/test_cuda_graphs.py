@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.closeness import SAME_CONFIDENCE
 from support.tiny_models import WORDS, random_modules
 
 from vega3d_ros.models.mllms.qwen2_5_vl import cuda_graphs as recorded
+
+pytestmark = pytest.mark.numeric
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_recorded_answers_are_those_of_the_kept_prefix(language, prefixes, monke
             for text, (said, confidence) in zip(WORDS, answers, strict=True):
                 found = language.answers(prefix, [text], 6)[0]
                 assert found[0] == said
-                assert found[1] == pytest.approx(confidence, rel=1e-4)
+                assert found[1] == pytest.approx(confidence, rel=SAME_CONFIDENCE)
     assert len(used) == 2 * len(prefixes) * len(WORDS)
     for prefix in prefixes:
         assert all(layer.get_seq_length() == prefix.length for layer in prefix.cache.layers)
@@ -55,9 +58,9 @@ def test_object_tokens_are_heard(language, prefixes):
     language.record(3, graphs=False)
     found = language.answers(told, [WORDS[0]], 6)[0]
     assert found[0] == expected[0]
-    assert found[1] == pytest.approx(expected[1], rel=1e-4)
+    assert found[1] == pytest.approx(expected[1], rel=SAME_CONFIDENCE)
     without = language.answers(prefixes[1], [WORDS[0]], 6)[0]
-    assert abs(without[1] - expected[1]) > 1e-4
+    assert without[1] != pytest.approx(expected[1], rel=SAME_CONFIDENCE)
 
 
 def test_what_does_not_fit_is_answered_as_before(language, prefixes):

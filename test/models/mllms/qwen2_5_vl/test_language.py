@@ -1,9 +1,12 @@
 import pytest
 import torch
+from support.closeness import SAME_CONFIDENCE, assert_close_to_magnitude, differs_beyond_rounding
 from support.tiny_models import WORDS, shared_modules
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.models.mllms.qwen2_5_vl.language import Branches
+
+pytestmark = pytest.mark.numeric
 
 FRAMES = 3
 
@@ -42,7 +45,7 @@ def test_kept_prefix_gives_the_logits_of_the_whole_sequence(language, visual):
         branches = Branches(language, language.read(visual), len(suffixes))
         packed = language.model.lm_head(branches.extend(suffixes))
     for suffix, logits in zip(suffixes, packed, strict=True):
-        assert torch.allclose(logits, whole_logits(language, visual, suffix)[-1], atol=2e-5)
+        assert_close_to_magnitude(logits, whole_logits(language, visual, suffix)[-1], "network")
 
 
 def test_branches_grow_token_by_token_as_the_whole_sequence(language, visual):
@@ -59,7 +62,7 @@ def test_branches_grow_token_by_token_as_the_whole_sequence(language, visual):
     ]
     got = language.model.lm_head(hidden)
     for row, logits in zip(got, wanted, strict=True):
-        assert torch.allclose(row, logits[-1], atol=2e-5)
+        assert_close_to_magnitude(row, logits[-1], "network")
 
 
 def test_questions_do_not_hear_each_other_and_leave_the_prefix_as_it_was(language, visual):
@@ -70,7 +73,7 @@ def test_questions_do_not_hear_each_other_and_leave_the_prefix_as_it_was(languag
     assert prefix.cache.get_seq_length() == prefix.length
     for (text, confidence), (text_alone, confidence_alone) in zip(together, alone, strict=True):
         assert text == text_alone
-        assert confidence == pytest.approx(confidence_alone, rel=1e-4)
+        assert confidence == pytest.approx(confidence_alone, rel=SAME_CONFIDENCE)
 
 
 def test_answer_is_the_greedy_continuation(language, visual):
@@ -97,8 +100,8 @@ def test_ground_state_is_the_hidden_state_of_the_ground_token(language, visual):
     assert language.encode(language.prompt.ground.format(text="the bed"))[-1] == (
         language.tokenizer.convert_tokens_to_ids("<ground>")
     )
-    assert torch.allclose(states[1], alone[0], atol=2e-5)
-    assert not torch.allclose(states[0], states[1], atol=5e-5)
+    assert_close_to_magnitude(states[1], alone[0], "network")
+    assert differs_beyond_rounding(states[0], states[1])
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def test_questions_hear_of_objects_as_of_tokens_in_one_sequence(language, visual
             position_ids=torch.cat([first, later.expand(3, 1, -1)], dim=2),
             use_cache=False,
         ).last_hidden_state[0, -1]
-    assert torch.allclose(hidden, whole, atol=2e-5)
+    assert_close_to_magnitude(hidden, whole, "network")
 
 
 def test_grounding_hears_of_objects_too(language, visual, objects):
@@ -136,7 +139,7 @@ def test_grounding_hears_of_objects_too(language, visual, objects):
         assert torch.equal(state, alone.extend([suffix]))
         alone.close()
         untold = language.ground_states(language.read(visual), ["the bed"])
-    assert not torch.allclose(state, untold, atol=1e-3)
+    assert differs_beyond_rounding(state, untold)
     assert told.cache.get_seq_length() == told.length + len(objects)
 
 
@@ -145,5 +148,5 @@ def test_words_are_the_mean_of_their_tokens(language):
     with torch.no_grad():
         heard = language.words(["chair", "red chair"])
         ids = torch.tensor(language.encode(" red chair"))
-        assert torch.allclose(heard[1], embed(ids).mean(0))
+        assert_close_to_magnitude(heard[1], embed(ids).mean(0), "elementwise")
     assert heard.shape == (2, 256)

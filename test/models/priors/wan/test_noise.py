@@ -7,6 +7,8 @@ import torch
 
 from vega3d_ros.models.priors.wan.noise import frame_noise, noise_level
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize(
     ("asked", "fed"),

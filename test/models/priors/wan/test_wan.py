@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from models.priors.contract import PriorContract
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.closeness import assert_close_to_magnitude
 
 from vega3d_ros.models.fusion.gates import GenerativeMerger, build_fusion, resample_grid
-from vega3d_ros.models.priors.base import Prior, PriorConfig, PriorError
+from vega3d_ros.models.priors.base import PriorError
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.official_layout import (
     transformer_from_official,
     vae_from_official,
 )
-from vega3d_ros.models.priors.wan.prior import WanPrior, randomised
+from vega3d_ros.models.priors.wan.prior import WanPrior
+
+pytestmark = pytest.mark.numeric
 
 GOLDEN = Path(__file__).parents[3] / "data" / "official_wan.safetensors"
-SMALL = PriorConfig(width=32, height=16, text_length=4)
+SMALL = WanPriorConfig(width=32, height=16, text_length=4)
 
 
 def part(values: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -42,7 +47,7 @@ def official(golden: dict[str, torch.Tensor]) -> WanPrior:
         vae_from_official(part(golden, "vae.")),
         transformer_from_official(part(golden, "dit."), config),
         golden["prompt"].float(),
-        PriorConfig(width=208, height=128, align="official"),
+        WanPriorConfig(width=208, height=128, align="official"),
     )
 
 
@@ -60,6 +65,18 @@ def small_modules(
     return vae, transformer, torch.randn(2, 6)
 
 
+class TestContract(PriorContract):
+    """Wan keeps what every prior must."""
+
+    type = "wan"
+
+    def make(self) -> WanPrior:
+        return WanPrior(*small_modules(), SMALL)
+
+    def clip_prior(self) -> WanPrior:
+        return WanPrior(*small_modules(), replace(SMALL, mode="clip"))
+
+
 @pytest.fixture(scope="module")
 def prior() -> WanPrior:
     return WanPrior(*small_modules(), SMALL)
@@ -72,7 +89,7 @@ def images() -> torch.Tensor:
 
 @pytest.fixture
 def folder(prior: WanPrior, tmp_path: Path) -> Path:
-    prior.save_pretrained(tmp_path / "prior")
+    prior.save(tmp_path / "prior")
     return tmp_path / "prior"
 
 
@@ -80,7 +97,7 @@ def test_tower_equals_official(official: WanPrior, golden: dict[str, torch.Tenso
     tokens = official.encode(golden["frames"], [1, 2], noise=golden["noise"].squeeze(2))
     assert tokens.shape == (2, *official.grid, official.dim) == (2, 8, 13, 48)
     expected = golden["tower"].permute(0, 2, 3, 1)
-    torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-5)
+    assert_close_to_magnitude(tokens, expected, "network")
 
 
 def test_merger_and_gate_equal_official(
@@ -90,34 +107,17 @@ def test_merger_and_gate_equal_official(
     merger = GenerativeMerger(48, 64, 128)
     merger.load_state_dict(part(golden, "merger."))
     merged = merger(resample_grid(tokens, 4, 6))
-    torch.testing.assert_close(merged, golden["merged"], rtol=0, atol=1e-5)
+    assert_close_to_magnitude(merged, golden["merged"], "network")
     fusion = build_fusion("token_gated_residual", 64)
     fusion.load_state_dict(part(golden, "fusion."))
     fused = fusion(golden["semantic"], merged).tokens
-    torch.testing.assert_close(fused, golden["fused"], rtol=0, atol=1e-5)
+    assert_close_to_magnitude(fused, golden["fused"], "network")
 
 
 def test_noise_and_alignment_matter(official: WanPrior, golden: dict[str, torch.Tensor]) -> None:
     seeded = official.encode(golden["frames"], [1, 2])
     expected = golden["tower"].permute(0, 2, 3, 1)
     assert (seeded - expected).abs().max() > 0.05
-
-
-def test_meets_protocol(prior: WanPrior) -> None:
-    taken: Prior = prior
-    assert (taken.dim, prior.grid) == (24, (1, 2))
-    assert not any(p.requires_grad for p in prior.parameters())
-    assert not prior.training
-
-
-def test_deterministic_and_independent_of_grouping(prior: WanPrior, images: torch.Tensor) -> None:
-    stamps = [7, 8, 9, 10, 11]
-    together = prior.encode(images, stamps)
-    assert torch.equal(together, prior.encode(images, stamps))
-    alone = torch.cat([prior.encode(images[i : i + 1], [s]) for i, s in enumerate(stamps)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
-    turned = prior.encode(images.flip(0), stamps[::-1]).flip(0)
-    torch.testing.assert_close(together, turned, rtol=0, atol=1e-5)
 
 
 def test_stamp_and_seed_choose_the_noise(prior: WanPrior, images: torch.Tensor) -> None:
@@ -145,7 +145,7 @@ def test_hooked_block(images: torch.Tensor, block: int) -> None:
     text = torch.cat([prompt, torch.zeros(2, 6)]).expand(5, -1, -1)
     with torch.no_grad():
         transformer(noisy, torch.full((5,), 299), text)
-    torch.testing.assert_close(found.flatten(1, 2), seen[0], rtol=0, atol=1e-5)
+    assert_close_to_magnitude(found.flatten(1, 2), seen[0], "network")
 
 
 def test_clip_of_one_frame_is_that_frame(prior: WanPrior, images: torch.Tensor) -> None:
@@ -153,7 +153,7 @@ def test_clip_of_one_frame_is_that_frame(prior: WanPrior, images: torch.Tensor) 
         modules = small_modules(temporal=temporal)
         alone = WanPrior(*small_modules(temporal=temporal), SMALL).encode(images[:1], [3])
         clip = WanPrior(*modules, replace(SMALL, mode="clip")).encode(images[:1], [3])
-        torch.testing.assert_close(clip, alone, rtol=0, atol=1e-5)
+        assert_close_to_magnitude(clip, alone, "network")
 
 
 def test_clip_frames_see_each_other(images: torch.Tensor) -> None:
@@ -170,8 +170,8 @@ def test_clip_with_temporal_reduction(images: torch.Tensor) -> None:
     tokens = prior.encode(images, range(5))  # latents of frame 0 and of frames 1..4
     assert tokens.shape == (5, 1, 2, 24)
     # Centres 0 and 2.5: frames 3 and 4 take the second latent, frame 1 two fifths of the way.
-    torch.testing.assert_close(tokens[3], tokens[4])
-    torch.testing.assert_close(tokens[1], tokens[0].lerp(tokens[3], 0.4))
+    assert_close_to_magnitude(tokens[3], tokens[4], "elementwise")
+    assert_close_to_magnitude(tokens[1], tokens[0].lerp(tokens[3], 0.4), "elementwise")
     longer = torch.cat([images, images[:2]])
     assert prior.encode(longer, range(7)).shape == (7, 1, 2, 24)
     with pytest.raises(PriorError, match="noise"):
@@ -180,51 +180,16 @@ def test_clip_with_temporal_reduction(images: torch.Tensor) -> None:
     assert prior.encode(images, range(5), noise=noise).shape == (5, 1, 2, 24)
 
 
-def test_training_can_pass_through_its_tokens(prior: WanPrior, images: torch.Tensor) -> None:
-    tokens = prior.encode(images, range(5))
-    layer = torch.nn.Linear(24, 2)
-    layer(tokens).sum().backward()
-    assert layer.weight.grad is not None
-
-
-def test_randomised_control(prior: WanPrior, images: torch.Tensor) -> None:
-    state = torch.random.get_rng_state()
-    control = randomised(prior, 5)
-    assert torch.equal(state, torch.random.get_rng_state())
-    found = control.encode(images, range(5))
-    assert torch.equal(found, randomised(prior, 5).encode(images, range(5)))
-    assert (found - prior.encode(images, range(5))).abs().max() > 0.01
-    assert control.config == prior.config
-
-
-def test_save_and_load(prior: WanPrior, folder: Path, images: torch.Tensor) -> None:
-    loaded = WanPrior.from_pretrained(folder)
-    assert loaded.config == prior.config
-    assert torch.equal(loaded.encode(images, range(5)), prior.encode(images, range(5)))
+def test_only_what_features_need_is_saved_and_read(
+    prior: WanPrior, folder: Path, images: torch.Tensor
+) -> None:
+    loaded = WanPrior.from_folder(folder)
     assert not any(key.startswith("decoder") for key in loaded.vae.state_dict())
-    early = WanPrior.from_pretrained(folder, replace(SMALL, block=0))
+    early = WanPrior.from_folder(folder, replace(SMALL, block=0))
     assert len(early.transformer.blocks) == 1
-    early.save_pretrained(folder.with_name("early"))
-    again = WanPrior.from_pretrained(folder.with_name("early"))
+    early.save(folder.with_name("early"))
+    again = WanPrior.from_folder(folder.with_name("early"))
     assert torch.equal(early.encode(images, range(5)), again.encode(images, range(5)))
-
-
-def test_half_precision(prior: WanPrior, tmp_path: Path, images: torch.Tensor) -> None:
-    prior.save_pretrained(tmp_path, torch.bfloat16)
-    assert prior.transformer.patch_embedding.weight.dtype == torch.float32
-    assert (
-        load_file(tmp_path / "vae/diffusion_pytorch_model.safetensors")["quant_conv.weight"].dtype
-        == torch.bfloat16
-    )
-    full = prior.encode(images, range(5))
-    for dtype in (torch.float32, torch.bfloat16):
-        half = WanPrior.from_pretrained(tmp_path, dtype=dtype)
-        assert half.transformer.blocks[0].attn1.to_q.weight.dtype == dtype
-        assert half.transformer.scale_shift_table.dtype == torch.float32
-        tokens = half.encode(images, range(5))
-        assert tokens.dtype == torch.float32
-        cosine = torch.nn.functional.cosine_similarity(tokens.flatten(1), full.flatten(1))
-        assert cosine.min() > 0.999
 
 
 def test_modules_that_do_not_fit_are_refused() -> None:
@@ -253,7 +218,7 @@ def test_damaged_folders_give_one_clear_error(folder: Path) -> None:
         else:
             (copy / name).write_bytes(content)
         with pytest.raises(PriorError) as error:
-            WanPrior.from_pretrained(copy)
+            WanPrior.from_folder(copy)
         return str(error.value)
 
     weights = "transformer/diffusion_pytorch_model.safetensors"
@@ -270,13 +235,13 @@ def test_damaged_folders_give_one_clear_error(folder: Path) -> None:
     wrong = json.dumps({**config, "ffn_dim": 48}).encode()
     assert "not those of one Wan transformer" in damaged("transformer/config.json", wrong)
     with pytest.raises(PriorError, match=r"prior\.json"):
-        WanPrior.from_pretrained(folder.with_name("nowhere"))
+        WanPrior.from_folder(folder.with_name("nowhere"))
 
 
 def test_prompt_file_without_prompt(folder: Path) -> None:
     save_file({"text": torch.zeros(1, 6)}, folder / "prompt.safetensors")
     with pytest.raises(PriorError, match="prompt"):
-        WanPrior.from_pretrained(folder)
+        WanPrior.from_folder(folder)
 
 
 def test_sizes_of_an_official_autoencoder_are_read_from_its_weights() -> None:

@@ -6,17 +6,22 @@ published no weights, only its settings (``train_wan_t2v_online.sh`` and ``..._s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
-from vega3d_ros.models.priors.base import Align, PriorConfig
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
+
+if TYPE_CHECKING:
+    from vega3d_ros.models.priors.base import Align
 
 MAIN_GRID = 14
 """Rows and columns of a frame's tokens in the main branch, semantic and generative alike."""
 
 
-def main_branch_prior(*, small: bool = False, align: Align = "official") -> PriorConfig:
+def main_branch_prior(*, small: bool = False, align: Align = "official") -> WanPriorConfig:
     """What the main branch takes of Wan 2.1: block 20 at 1280x720, or at 832x480 if ``small``."""
     width, height = (832, 480) if small else (1280, 720)
-    return PriorConfig(block=20, width=width, height=height, align=align)
+    return WanPriorConfig(block=20, width=width, height=height, align=align)
 
 
 def main_branch_fusion(dim: int, prior_dim: int) -> FusionConfig:

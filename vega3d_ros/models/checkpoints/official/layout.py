@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
-from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.core.settings import read_settings
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,7 +98,7 @@ class Layout:
         value = self.config.get(f"generative_encoder_{name}") if value is None else value
         return default if value is None else value
 
-    def prior_config(self) -> PriorConfig:
+    def prior_config(self) -> WanPriorConfig:
         """The tower's settings; what the file does not say is what the official code takes.
 
         Source: official ``wan_vace_encoder.py`` (spatial-reasoning branch).
@@ -109,14 +110,15 @@ class Layout:
         try:
             width, height = (int(part) for part in size.split("*"))
             block = int(self.setting("feat_block_idx", -1))
-            return PriorConfig(
-                block=max(block, -1),
-                timestep=int(self.setting("timestep", 300)),
-                shift=float(self.setting("shift", 5.0)),
-                width=width,
-                height=height,
-                align="official",
-            )
+            values = {
+                "block": max(block, -1),
+                "timestep": int(self.setting("timestep", 300)),
+                "shift": float(self.setting("shift", 5.0)),
+                "width": width,
+                "height": height,
+                "align": "official",
+            }
+            return read_settings(WanPriorConfig, values, "the tower")
         except (TypeError, ValueError) as error:
             msg = f"{self.folder / 'config.json'}: a setting of the tower is unusable: {error}"
             raise OfficialError(msg) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from vega3d_ros.core.settings import read_settings
 from vega3d_ros.models.checkpoints.official.images import image_processor
 from vega3d_ros.models.checkpoints.official.language import OfficialLanguage
 from vega3d_ros.models.checkpoints.official.layout import (
@@ -33,7 +34,7 @@ from vega3d_ros.models.mllms.qwen2_5_vl.weights import (
     load_language_model,
     load_tokenizer,
 )
-from vega3d_ros.models.priors.base import PriorConfig
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.files import block_index, wanted_blocks
 from vega3d_ros.models.priors.wan.official_layout import official_sizes, transformer_from_official
 from vega3d_ros.models.priors.wan.prior import WanPrior
@@ -55,7 +56,7 @@ class Parts(NamedTuple):
 
     prior: WanPrior
     language: OfficialLanguage
-    bridge: FusionModule
+    fusion: FusionModule
     settings: dict[str, Any]
 
 
@@ -80,20 +81,22 @@ def load_official(
     Raises:
         OfficialError: If something is missing, damaged, or of a kind that is not supported.
         PriorError: If the tower's weights and settings do not fit.
+        SettingsError: If the settings that are given do not exist.
     """
     layout = read_layout(folder)
     refuse_unsupported(layout)
-    text_length = int(described(wan_folders(layout)).get("text_len", PriorConfig.text_length))
-    settings = {**layout.prior_config().to_dict(), "text_length": text_length, **(prior or {})}
-    config = PriorConfig.from_dict(settings)
+    settings = layout.prior_config().to_dict()
+    text_length = int(described(wan_folders(layout)).get("text_len", settings["text_length"]))
+    settings |= {"text_length": text_length, **(prior or {})}
+    config = read_settings(WanPriorConfig, settings, "prior")
     tower = _load_prior(layout, config, dtype, reference=reference)
     language = _load_language(folder, dtype)
     dim = int(language.model.config.text_config.hidden_size)
     shape = fusion_config(layout, dim, tower.dim)
-    bridge = FusionModule(shape)
-    _fill(bridge.projector, layout, MERGER)
-    _fill(bridge.fusion, layout, FUSION)
-    return Parts(tower, language, bridge.to(dtype), {"card": card(folder)})
+    fusion = FusionModule(shape)
+    _fill(fusion.projector, layout, MERGER)
+    _fill(fusion.gate, layout, FUSION)
+    return Parts(tower, language, fusion.to(dtype), {"card": card(folder)})
 
 
 def refuse_unsupported(layout: Layout) -> None:
@@ -121,7 +124,7 @@ def prompt_file(layout: Layout) -> Path | None:
 
 
 def _load_prior(
-    layout: Layout, config: PriorConfig, dtype: torch.dtype, *, reference: bool
+    layout: Layout, config: WanPriorConfig, dtype: torch.dtype, *, reference: bool
 ) -> WanPrior:
     folders = wan_folders(layout)
     where = f"{layout.folder / 'wan'} (looked in {', '.join(map(str, folders))})"

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vega3d_ros.models.checkpoints.official.layout import Layout, OfficialError, read_json
+from vega3d_ros.models.priors.files import read_tensors, read_weights
 from vega3d_ros.models.priors.wan.files import (
     block_index,
     load_transformer,
     load_vae_encoder,
-    read_tensors,
-    read_weights,
     wanted_blocks,
 )
 from vega3d_ros.models.priors.wan.official_layout import (
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan
     from torch import Tensor
 
-    from vega3d_ros.models.priors.base import PriorConfig
+    from vega3d_ros.models.priors.wan.config import WanPriorConfig
 
 VAE_FILE = "Wan2.1_VAE.pth"
 PROMPT_FILES = ("wan_prompt_embedding.pt", "prompt.safetensors")
@@ -165,7 +164,7 @@ def described(folders: Iterable[Path]) -> dict[str, Any]:
 
 
 def load_wan_prior(
-    folder: Path, config: PriorConfig, *, dtype: torch.dtype = torch.float32
+    folder: Path, config: WanPriorConfig, *, dtype: torch.dtype = torch.float32
 ) -> WanPrior:
     """A prior from a folder of Wan 2.1 itself, for training on top of it.
 

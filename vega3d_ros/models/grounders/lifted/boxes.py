@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LEAST_M = 0.02
 _LEAST_VOXELS = 4
 _ABOVE_M = 0.1
+_MOST_HIDDEN = 0.6  # of the width of a round thing: half, and what its edge loses
 _FAR_SIDE = 0.15  # of the longer side: standard deviation of the centre where the far side hides
 _UNBOUNDED = 0.25  # of the size: standard deviation of the centre where every view cuts the thing
 _EDGE_M = 0.05  # farther from the outline's edges than this is inside, however far
@@ -92,10 +93,10 @@ def largest_part(keys: Keys, weights: NDArray[np.floating]) -> Flags:
 
 
 def fit_box(
-    points: NDArray[np.floating],
+    points: Array,
     share: NDArray[np.floating],
     accepted: float,
-    eyes: NDArray[np.floating],
+    eyes: Array,
     floor_m: float | None,
     rules: BoxRules,
     *,
@@ -118,7 +119,6 @@ def fit_box(
         gravity_known: Whether z is up by measurement.
         noise_m: Standard deviation of a measured range.
     """
-    points = np.asarray(points, np.float64)
     yaw, rectangularity = heading(points[:, :2], rules.footprint)
     estimated = rectangularity >= rules.rectangular
     for _ in range(2):  # x along the longer side: at most one quarter turn
@@ -129,13 +129,11 @@ def fit_box(
             break
         yaw += np.pi / 2
     spread = _face_spread(local, share, accepted, high - low, rules)
-    local_eyes = np.asarray(eyes, np.float64) @ rotation
-    if not estimated:
-        # A round outline, of which the side away from the camera does not show: as deep as wide.
-        hidden = (high[0] - low[0]) - (high[1] - low[1])
-        away = 1 if local_eyes[:, 1].mean() > (low[1] + high[1]) / 2 else 0
-        (low if away else high)[1] += -hidden if away else hidden
-        spread[1] = np.hypot(spread[1], hidden / 4)
+    local_eyes = eyes @ rotation
+    if bounded and not estimated:
+        hidden = _hidden_half(local_eyes, low, high)
+        low[1], high[1] = low[1] - hidden[0], high[1] + hidden[1]
+        spread[1] = np.hypot(spread[1], sum(hidden) / 4)
     spread[:2] = np.hypot(spread[:2], _unseen(local_eyes, low, high))
     if floor_m is not None:
         on_floor = low[2] - floor_m <= rules.floor_gap_m if stands is None else stands
@@ -201,15 +199,31 @@ def _looseness(xy: Array, weight: NDArray[np.int64], angles: Array, left_out: fl
         area *= high - low + VOXEL_M
         apart = np.minimum(apart, np.abs(along - low[:, None]))
         apart = np.minimum(apart, np.abs(along - high[:, None]))
-    return area * (apart @ weight / total + 0.1 * _EDGE_M)
+    loose: Array = area * (apart @ weight / total + 0.1 * _EDGE_M)
+    return loose
 
 
 def _extent(local: Array, rules: BoxRules) -> tuple[Array, Array]:
     """Lowest and highest corner of most of the points."""
-    low, high = np.empty(3), np.empty(3)
-    for axis, left_out in enumerate((rules.footprint, rules.footprint, rules.height)):
-        low[axis], high[axis] = np.quantile(local[:, axis], [left_out, 1 - left_out])
+    ordered = np.sort(local, axis=0)
+    left_out = np.array([rules.footprint, rules.footprint, rules.height])
+    first = np.rint(left_out * (len(local) - 1)).astype(np.int64)
+    axes = np.arange(3)
+    low, high = ordered[first, axes], ordered[len(local) - 1 - first, axes]
     return low - rules.pad_m, high + rules.pad_m
+
+
+def _hidden_half(eyes: Array, low: Array, high: Array) -> tuple[float, float]:
+    """How much of a round thing hides behind its shorter side's low and high end.
+
+    A round thing is as deep as it is wide, and its near half shows; only a side that no camera
+    faced can hide the rest.
+    """
+    missing = float((high[0] - low[0]) - (high[1] - low[1]))
+    faced_low, faced_high = eyes[:, 1].min() < low[1], eyes[:, 1].max() > high[1]
+    if faced_low == faced_high or missing > _MOST_HIDDEN * (high[0] - low[0]):
+        return 0.0, 0.0
+    return (0.0, missing) if faced_low else (missing, 0.0)
 
 
 def _unseen(eyes: Array, low: Array, high: Array) -> Array:

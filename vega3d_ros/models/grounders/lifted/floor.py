@@ -29,6 +29,7 @@ _LEAST_AREA_M2 = 0.5
 _MOST_BELOW = 0.02  # share of the cells that may lie below the floor: reflections, noise
 _STEEPEST = np.tan(np.radians(3.0))
 _BAND_M = 0.06
+_NARROWEST_M = 0.15  # standard deviation across it
 _SPAN = 2  # samples to either side that a normal is taken over
 
 
@@ -91,6 +92,8 @@ def estimate_floor(facing: Sequence[NDArray[np.float32]]) -> Floor | None:
         if len(band) < 10:
             return None
     xy = band[:, :2]
+    if np.linalg.svd(xy - xy.mean(axis=0), compute_uv=False)[1] < _NARROWEST_M * np.sqrt(len(xy)):
+        return None  # a strip tells no slope across it
     if np.hypot(slope_x, slope_y) > _STEEPEST:
         return None
     columns = len(np.unique(_packed(np.floor(xy / _CELL_M).astype(np.int64))))

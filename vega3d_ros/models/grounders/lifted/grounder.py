@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.models.detectors.base import Detection2D, Detector
+    from vega3d_ros.models.mllms.clip_reading import ClipReading
 
     DepthOf = Callable[[Frame], "tuple[NDArray[np.float32] | None, str]"]
 
 # A box from floor contact is left out where a measured one of the same name is this near.
 _SAME_PLACE_M = 1.0
+_TEXTS_KEPT = 1024
 
 
 def sensor_depth(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
@@ -70,6 +73,7 @@ class LiftedGrounder:
         self.floor_m = floor_m
         self.rules = rules or LiftingRules()
         self._depth = depth
+        self._known = lru_cache(_TEXTS_KEPT)(detector.known)
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
@@ -86,15 +90,21 @@ class LiftedGrounder:
         return evidence
 
     def find(
-        self, clip: Clip, evidence: Sequence[FrameEvidence], texts: Sequence[str], threshold: float
+        self,
+        clip: Clip,
+        evidence: Sequence[FrameEvidence],
+        texts: Sequence[str],
+        threshold: float,
+        reading: ClipReading | None = None,
     ) -> list[list[Detection]]:
         """See ``Grounder.find``.
 
         A thing comes under its likeliest name; under another name that it was given it comes only
         where the likeliest one is not among the texts. Without poses in one fixed frame, only the
-        newest keyframe counts.
+        newest keyframe counts. What a language model has read is not used.
         """
-        names = [self.detector.known(text) for text in texts]
+        del reading
+        names = [self._known(text) for text in texts]
         if self.vocabulary is None:
             asked = [name for name in dict.fromkeys(names) if name is not None]
             self._ask(clip.frames, evidence, asked)

@@ -87,20 +87,17 @@ def depth_grid(
     known = np.isfinite(depth_m) & (depth_m > 0)
     inverse = np.full(depth_m.shape, np.nan, np.float32)
     np.divide(1.0, depth_m, out=inverse, where=known)
-    bends = [_bend(inverse, axis) for axis in (0, 1)]
-    noise = _noise(bends, depth_m)
-    edge = np.zeros(depth_m.shape, np.bool_)
-    limit = np.maximum(_EDGE_M, _EDGE_NOISE * _SECOND_DIFFERENCE * noise * depth_m)
-    for bend in bends:
-        with np.errstate(invalid="ignore"):
-            edge |= np.abs(bend) * depth_m * depth_m > limit
-    inverse[edge] = np.nan
+    noise = _noise(inverse, depth_m)
+    inverse[_edges(inverse, depth_m, noise)] = np.nan
+    offset, left = stride // 2, noise
     if noise > _SMOOTHED_FROM:
-        inverse = _smoothed(inverse, 2 * (stride // 2) + 3)
-    sampled = inverse[stride // 2 :: stride, stride // 2 :: stride]
+        size = 2 * offset + 3
+        inverse, left = _smoothed(inverse, size), noise / size
+    sampled = inverse[offset::stride, offset::stride]
+    if left < noise:  # what flew too little to be told from noise
+        sampled = np.where(_edges(sampled, np.float32(1) / sampled, left), np.nan, sampled)
     depth = (1.0 / sampled).astype(np.float32)
     right, down = (_joined(sampled, depth, noise, axis) for axis in (1, 0))
-    offset = stride // 2
     rows, columns = depth.shape
     u, v = np.arange(columns) * stride + offset, np.arange(rows) * stride + offset
     optical = np.empty((rows, columns, 3), np.float32)
@@ -135,9 +132,22 @@ def _bend(inverse: Floats, axis: int) -> Floats:
     return bend
 
 
-def _noise(bends: list[Floats], depth_m: Floats) -> float:
+def _edges(inverse: Floats, depth_m: Floats, noise: float) -> Flags:
+    """Where the inverse depth bends more than noise makes it."""
+    edge = np.zeros(inverse.shape, np.bool_)
+    limit = np.maximum(_EDGE_M, _EDGE_NOISE * _SECOND_DIFFERENCE * noise * depth_m)
+    for axis in (0, 1):
+        with np.errstate(invalid="ignore"):
+            edge |= np.abs(_bend(inverse, axis)) * depth_m * depth_m > limit
+    return edge
+
+
+def _noise(inverse: Floats, depth_m: Floats) -> float:
     """Noise of the depth relative to the range, from a sparse sample (median: edges are few)."""
-    sample = np.concatenate([np.abs(bend[3::7, 3::7] * depth_m[3::7, 3::7]) for bend in bends])
+    sparse = [inverse[first::7, 3::7] for first in (2, 3, 4)]
+    rows = min(len(part) for part in sparse)
+    before, middle, after = (part[:rows] for part in sparse)
+    sample = np.abs((before - 2 * middle + after) * depth_m[3::7, 3::7][:rows]).ravel()
     sample = sample[np.isfinite(sample)]
     if sample.size < 50:
         return 0.0

@@ -12,7 +12,8 @@ class LiftingRules:
     """How 2D detections become things (``benchmarks/lifting.py --sensitivity`` varies each).
 
     Attributes:
-        floor_band_m: Points up to this high above the floor are floor.
+        floor_band_m: Points up to this high above the floor are floor, and as much more as the
+            depth's noise is at their range.
         cell_m: Side of the cells by which detections of different frames are compared.
         association: Share of the smaller core's cells from which two detections show one thing.
         around_core: In [0, 1], how much a voxel counts in a frame that saw it inside the box but

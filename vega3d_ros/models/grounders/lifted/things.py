@@ -96,14 +96,18 @@ class ClipThings:
             index: np.zeros(len(one.voxels.keys), np.bool_) for index, one in geometry.items()
         }
         for found in self.regions:
-            index = geometry[found.frame].voxels.index[found.rows, found.columns]
-            wanted[found.frame][index[found.inside]] = True
+            own = geometry[found.frame].voxels.index[found.rows, found.columns]
+            wanted[found.frame][own[found.inside]] = True
         if self.regions:
             self._keys, self._points = union(
                 [(one.voxels, wanted[index]) for index, one in geometry.items()]
             )
             self._looked = {
                 index: visibility(one.grid, self._points) for index, one in geometry.items()
+            }
+            self._surface = {
+                index: (np.flatnonzero(seen), sample[seen])
+                for index, (sample, seen, _) in self._looked.items()
             }
 
     def find(self) -> list[Thing]:
@@ -120,7 +124,7 @@ class ClipThings:
         )
         found = unite(
             tracks,
-            lambda track: self._belongs(self._evidence(track)),
+            self._belongs,
             rules.same_share,
             rules.double_share,
             rules.like_volume,
@@ -141,53 +145,59 @@ class ClipThings:
         if self._floor is not None:
             lowest = self._floor.height_m + self._rules.floor_band_m
             with np.errstate(invalid="ignore"):
-                solid &= one.grid.points[..., 2] > lowest
+                solid &= one.grid.points[..., 2] > lowest + one.grid.noise * one.grid.depth_m
         return solid
 
     def _core_cells(self, one: Region) -> NDArray[np.int64]:
         points = self._geometry[one.frame].grid.points[one.rows, one.columns][one.core]
         return np.unique(voxel_keys(points, self._rules.cell_m))
 
-    def _evidence(self, track: Track) -> tuple[Flags, NDArray[np.float32]]:
-        """In which of its frames each voxel was seen [M, F], and how surely inside [M, F]."""
-        members = [self.regions[i] for i in track.members]
-        frames = sorted({one.frame for one in members})
-        seen = np.empty((len(self._keys), len(frames)), np.bool_)
-        inside = np.zeros((len(self._keys), len(frames)), np.float32)
-        for k, frame in enumerate(frames):
-            weight = np.zeros(self._geometry[frame].grid.depth_m.shape, np.float32)
-            for one in members:
-                if one.frame == frame:
-                    part = weight[one.rows, one.columns]
-                    own = np.where(one.core, np.float32(1), self._rules.around_core * one.inside)
-                    np.maximum(part, own, out=part)
-            sample, seen[:, k], _ = self._looked[frame]
-            np.multiply(weight.ravel()[sample], seen[:, k], out=inside[:, k])
-        return seen, inside
+    def _weights(self, track: Track) -> dict[int, NDArray[np.float32]]:
+        """How surely each sample of each of its frames shows a track, flat."""
+        weights: dict[int, NDArray[np.float32]] = {}
+        for one in (self.regions[i] for i in track.members):
+            shape = self._geometry[one.frame].grid.depth_m.shape
+            weight = weights.setdefault(one.frame, np.zeros(shape, np.float32))
+            part = weight[one.rows, one.columns]
+            own = np.where(one.core, np.float32(1), self._rules.around_core * one.inside)
+            np.maximum(part, own, out=part)
+        return {frame: weights[frame].ravel() for frame in sorted(weights)}
 
-    def _belongs(self, evidence: tuple[Flags, NDArray[np.float32]]) -> Flags:
+    def _belongs(self, track: Track) -> Flags:
         """The voxels that belong to a track: inside it to most frames, and connected."""
-        seen, inside = evidence
-        total = inside.sum(axis=1)
-        belongs: Flags = (total > 0) & (total >= self._rules.accepted * seen.sum(axis=1) - 1e-6)
+        inside = np.zeros(len(self._keys), np.float32)
+        seen = np.zeros(len(self._keys), np.float32)
+        for frame, weight in self._weights(track).items():
+            voxels, sample = self._surface[frame]
+            inside[voxels] += weight[sample]
+            seen[voxels] += 1
+        belongs: Flags = (inside > 0) & (inside >= self._rules.accepted * seen - 1e-6)
         chosen = np.flatnonzero(belongs)
         if len(chosen) < self._rules.least_voxels:
             return np.zeros_like(belongs)
-        part = largest_part(self._keys[chosen], total[chosen])
+        part = largest_part(self._keys[chosen], inside[chosen])
         belongs[chosen[~part]] = False
         return belongs
 
-    def _thing(self, track: Track, voxels: Flags) -> Thing:
-        members = [self.regions[i] for i in track.members]
-        seen, inside = self._evidence(track)
-        frames = sorted({one.frame for one in members})
-        evidence = VoxelEvidence(
+    def _evidence(self, track: Track, voxels: Flags) -> VoxelEvidence:
+        """What the track's frames say of its voxels."""
+        weights = self._weights(track)
+        seen = np.stack([self._looked[frame][1][voxels] for frame in weights], axis=1)
+        inside = np.stack(
+            [weight[self._looked[frame][0][voxels]] for frame, weight in weights.items()], axis=1
+        )
+        return VoxelEvidence(
             self._keys[voxels],
             self._points[voxels],
-            tuple(self._stamps_ns[frame] for frame in frames),
-            seen[voxels],
-            inside[voxels],
+            tuple(self._stamps_ns[frame] for frame in weights),
+            seen,
+            inside * seen,
         )
+
+    def _thing(self, track: Track, voxels: Flags) -> Thing:
+        members = [self.regions[i] for i in track.members]
+        frames = sorted({one.frame for one in members})
+        evidence = self._evidence(track, voxels)
         clearly = {
             index for index, look in self._looked.items() if look[1][voxels].mean() >= _CLEARLY
         }
@@ -199,7 +209,7 @@ class ClipThings:
         eyes = np.stack([one.grid.working_from_optical.translation for one in geometry])
         range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - eyes.mean(axis=0)))
         fit = fit_box(
-            evidence.points,
+            evidence.points.astype(np.float64),
             evidence.share,
             self._rules.accepted,
             eyes,

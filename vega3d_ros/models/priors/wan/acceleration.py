@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
-from vega3d_ros.models.priors.base import PriorError
+from vega3d_ros.models.priors.base import Acceleration, PriorError
 from vega3d_ros.models.priors.wan.feature_extractor import FastTower, Tower
 
 if TYPE_CHECKING:
@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Acceleration = Literal["none", "graphs", "compile", "compile_graphs"]
-"""What is done to a prior before it runs.
-
-- none: kernels are launched one by one; any number of frames.
-- graphs: CUDA graphs, for a GPU that waits for its CPU. Takes seconds.
-- compile: ``torch.compile``, which fuses what lies between the matrix products. Takes minutes.
-- compile_graphs: both.
-"""
 BACKEND = "inductor"
 _WARM_UP_RUNS = 3
 

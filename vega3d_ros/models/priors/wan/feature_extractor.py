@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
     from torch import Tensor
 
-    from vega3d_ros.models.priors.base import PriorConfig
+    from vega3d_ros.models.priors.wan.config import WanPriorConfig
 
 
 class Tower(nn.Module, ABC):
@@ -30,7 +30,7 @@ class Tower(nn.Module, ABC):
     latents_mean: Tensor
     latents_std: Tensor
 
-    def __init__(self, vae: AutoencoderKLWan, config: PriorConfig) -> None:
+    def __init__(self, vae: AutoencoderKLWan, config: WanPriorConfig) -> None:
         super().__init__()
         self.level = noise_level(config.timestep, config.shift)
         for name in ("latents_mean", "latents_std"):
@@ -97,7 +97,7 @@ class FastTower(Tower):
         vae: AutoencoderKLWan,
         transformer: WanTransformer3DModel,
         prompt: Tensor,
-        config: PriorConfig,
+        config: WanPriorConfig,
     ) -> None:
         super().__init__(vae, config)
         self.encoder = frame_encoder(vae)
@@ -143,7 +143,7 @@ class ReferenceTower(Tower):
         vae: AutoencoderKLWan,
         transformer: WanTransformer3DModel,
         prompt: Tensor,
-        config: PriorConfig,
+        config: WanPriorConfig,
     ) -> None:
         super().__init__(vae, config)
         self.vae, self.transformer = vae, transformer

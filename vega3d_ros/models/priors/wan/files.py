@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from safetensors import SafetensorError, safe_open
+from diffusers import AutoencoderKL, AutoencoderKLWan, WanTransformer3DModel
 from safetensors.torch import save_file
 
-from vega3d_ros.core.json_io import JsonError, read_object
-from vega3d_ros.models.priors.base import PriorConfig, PriorError
+from vega3d_ros.models.priors.base import PriorError
+from vega3d_ros.models.priors.files import read_json, read_weights, save_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,28 +18,40 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vega3d_ros.models.priors.wan.config import WanPriorConfig
 
-def drop_decoder(vae: AutoencoderKLWan) -> AutoencoderKLWan:
+ENCODER_KEYS = ("encoder.", "quant_conv.")
+"""What the names of the autoencoder's tensors that encode begin with, in diffusers' layout."""
+
+
+Autoencoder = TypeVar("Autoencoder", AutoencoderKL, AutoencoderKLWan)
+
+
+def drop_decoder(vae: Autoencoder) -> Autoencoder:
     """Take the decoder, which features never need, out of an autoencoder."""
     vae.decoder = None
     vae.post_quant_conv = None
     return vae
 
 
-def load_vae_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKLWan:
-    """The encoder half of a saved ``AutoencoderKLWan``, whether its decoder was saved or not.
+def load_vae_encoder(
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    kind: type[Autoencoder] = AutoencoderKLWan,
+) -> Autoencoder:
+    """The encoder half of a saved autoencoder, whether its decoder was saved or not.
 
     Raises:
         PriorError: If files are missing, damaged, or do not fit each other.
     """
     config = read_json(folder / "config.json")
-    state = read_weights(folder, lambda key: key.startswith(("encoder.", "quant_conv.")))
+    state = read_weights(folder, lambda key: key.startswith(ENCODER_KEYS))
     try:
         with torch.device("meta"):
-            vae = drop_decoder(AutoencoderKLWan.from_config(config))
+            vae = drop_decoder(kind.from_config(config))
         fill(vae, state, dtype)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        msg = f"{folder}: config.json and weights are not those of one Wan autoencoder: {error}"
+        msg = f"{folder}: config.json and weights are not those of one {kind.__name__}: {error}"
         raise PriorError(msg) from error
     return vae
 
@@ -81,7 +92,9 @@ def wanted_blocks(keep: int) -> Callable[[str], bool]:
 
 
 def fill(
-    model: AutoencoderKLWan | WanTransformer3DModel, state: dict[str, Tensor], dtype: torch.dtype
+    model: AutoencoderKL | AutoencoderKLWan | WanTransformer3DModel,
+    state: dict[str, Tensor],
+    dtype: torch.dtype,
 ) -> None:
     """Put weights into a model built on the meta device; what diffusers keeps in float32 stays so.
 
@@ -103,27 +116,40 @@ def fill(
         model.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len)
 
 
+def save_networks(
+    folder: Path,
+    vae: AutoencoderKLWan,
+    transformer: WanTransformer3DModel,
+    prompt: Tensor,
+    config: WanPriorConfig,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a prior's folder; blocks after the hooked one and the decoder are taken out.
+
+    Args:
+        folder: Gets ``transformer/``, ``vae/``, ``prompt.safetensors`` and ``prior.json``.
+        vae: The autoencoder.
+        transformer: The transformer.
+        prompt: [L, text_dim].
+        config: Settings.
+        dtype: Of the weights on disk (see :func:`fill`); None keeps that in memory.
+    """
+    del transformer.blocks[block_index(config.block, len(transformer.blocks)) + 1 :]
+    transformer.register_to_config(num_layers=len(transformer.blocks))
+    for name, model in (("transformer", transformer), ("vae", drop_decoder(vae))):
+        saved = model
+        if dtype is not None:
+            saved = deepcopy(model)
+            fill(saved, saved.state_dict(), dtype)
+        saved.save_pretrained(folder / name)
+    save_prompt(prompt, folder)
+    save_config(config, folder)
+
+
 def save_prompt(prompt: Tensor, folder: Path) -> None:
     """Write a prompt embedding [L, text_dim] as ``prompt.safetensors``."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"prompt": prompt.detach().cpu().contiguous()}, folder / "prompt.safetensors")
-
-
-def save_config(config: PriorConfig, folder: Path) -> None:
-    """Write settings as ``prior.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "prior.json").write_text(
-        json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8"
-    )
-
-
-def load_config(folder: Path) -> PriorConfig:
-    """Settings of ``prior.json``.
-
-    Raises:
-        PriorError: If the file is missing or damaged.
-    """
-    return PriorConfig.from_dict(read_json(folder / "prior.json"))
 
 
 def block_index(block: int, layers: int) -> int:
@@ -132,34 +158,3 @@ def block_index(block: int, layers: int) -> int:
         msg = f"prior block {block} does not exist; the transformer has blocks 0..{layers - 1}"
         raise PriorError(msg)
     return block % layers
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; raises :class:`PriorError` where there is none."""
-    try:
-        return read_object(path)
-    except JsonError as error:
-        msg = f"{error}; is the prior's folder complete?"
-        raise PriorError(msg) from error
-
-
-def read_weights(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """The wanted tensors of a diffusers model folder, sharded or not."""
-    paths = sorted(folder.glob("diffusion_pytorch_model*.safetensors"))
-    if not paths:
-        msg = f"{folder} has no diffusion_pytorch_model*.safetensors; is the folder complete?"
-        raise PriorError(msg)
-    return {key: value for path in paths for key, value in read_tensors(path, wanted).items()}
-
-
-def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """The wanted tensors of a file; raises :class:`PriorError` where it is missing or damaged."""
-    try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys() if wanted(key)}  # noqa: SIM118
-    except OSError as error:
-        msg = f"cannot read {path}: {error}; is the prior's folder complete?"
-        raise PriorError(msg) from error
-    except SafetensorError as error:
-        msg = f"{path} is damaged or not a safetensors file: {error}"
-        raise PriorError(msg) from error

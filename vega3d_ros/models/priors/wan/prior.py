@@ -8,47 +8,46 @@ runs after that block is neither loaded nor run here, and what it runs before is
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
-from torch import nn
 
-from vega3d_ros.models.priors.base import PriorConfig, PriorError
+from vega3d_ros.models.priors.base import Prior, PriorConfig, PriorError
+from vega3d_ros.models.priors.files import load_config, read_tensors
 from vega3d_ros.models.priors.images import check_images, fit_images
 from vega3d_ros.models.priors.wan.acceleration import StaticTower
+from vega3d_ros.models.priors.wan.config import WanPriorConfig
 from vega3d_ros.models.priors.wan.feature_extractor import FastTower, ReferenceTower
 from vega3d_ros.models.priors.wan.files import (
     block_index,
     drop_decoder,
     fill,
-    load_config,
     load_transformer,
     load_vae_encoder,
-    read_tensors,
-    save_config,
-    save_prompt,
+    save_networks,
 )
+from vega3d_ros.models.priors.wan.memory import folder_sizes
 from vega3d_ros.models.priors.wan.noise import frame_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import Self
 
     from diffusers import AutoencoderKLWan
     from torch import Tensor
 
-    from vega3d_ros.models.priors.wan.acceleration import Acceleration
+    from vega3d_ros.models.priors.base import Acceleration
 
 # AutoencoderKLWan encodes 1 + 4 k frames and silently leaves out a remainder.
 _VAE_CHUNK = 4
 
 
-class WanPrior(nn.Module):
-    """Wan features of frames; implements :class:`vega3d_ros.models.priors.base.Prior`.
+class WanPrior(Prior):
+    """Wan features of frames.
 
     In "frames" mode each frame is a video of its own, so that its tokens depend on nothing but the
     frame, its stamp and the settings, and may be cached per keyframe. In "clip" mode the frames of
@@ -69,13 +68,12 @@ class WanPrior(nn.Module):
         reference: Run the official protocol on diffusers' modules instead, with all blocks, to
             compare with; "frames" mode only.
 
-    Attributes:
-        frames_at_once: Frames that are encoded together in "frames" mode, at most.
-
     Raises:
         PriorError: If the settings do not fit the modules.
     """
 
+    Config = WanPriorConfig
+    config: WanPriorConfig
     prompt: Tensor
 
     def __init__(
@@ -83,7 +81,7 @@ class WanPrior(nn.Module):
         vae: AutoencoderKLWan,
         transformer: WanTransformer3DModel,
         prompt: Tensor,
-        config: PriorConfig,
+        config: WanPriorConfig,
         *,
         reference: bool = False,
     ) -> None:
@@ -106,7 +104,7 @@ class WanPrior(nn.Module):
         self.config = replace(config, block=block)
         self.dim = int(transformer.patch_embedding.out_channels)
         self.grid = (config.height // stride, config.width // stride)
-        self.frames_at_once = 8
+        self.scope = "clip" if config.mode == "clip" else "frame"
         self._latents = (int(vae.config.z_dim), int(vae.spatial_compression_ratio))
         self._static: StaticTower | None = None
         drop_decoder(vae)
@@ -120,7 +118,7 @@ class WanPrior(nn.Module):
             self.tower = FastTower(vae, transformer, prompt, self.config)
         if config.mode == "clip":
             self.clip_vae = vae
-        self.eval().requires_grad_(requires_grad=False)
+        self.freeze()
 
     @property
     def vae(self) -> AutoencoderKLWan:
@@ -139,7 +137,7 @@ class WanPrior(nn.Module):
         return self._sources
 
     def forget_sources(self) -> None:
-        """Free the weights that are needed to save the prior, but not to run it."""
+        """Free diffusers' modules, of which copies run."""
         self._sources = None
 
     def accelerate(self, how: Acceleration) -> None:
@@ -149,7 +147,7 @@ class WanPrior(nn.Module):
         nothing is compiled afterwards.
 
         Args:
-            how: See :data:`vega3d_ros.models.priors.wan.acceleration.Acceleration`.
+            how: See :data:`vega3d_ros.models.priors.base.Acceleration`.
 
         Raises:
             PriorError: If it is not possible here.
@@ -272,53 +270,29 @@ class WanPrior(nn.Module):
             noise = noise[:, :, None]
         return noise.to(self.prompt.device, torch.float32, non_blocking=True)
 
-    def save_pretrained(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
+    def save(self, folder: Path, dtype: torch.dtype | None = None) -> None:
         """Write ``transformer/``, ``vae/`` (encoder), ``prompt.safetensors`` and ``prior.json``.
-
-        Args:
-            folder: Created where missing.
-            dtype: Of the weights on disk (see :func:`fill`); None keeps that in memory.
 
         Raises:
             PriorError: After :meth:`forget_sources`.
         """
-        folder = Path(folder)
-        self.transformer.register_to_config(num_layers=len(self.transformer.blocks))
-        for name, model in (("transformer", self.transformer), ("vae", self.vae)):
-            saved = model
-            if dtype is not None:
-                saved = deepcopy(model)
-                fill(saved, saved.state_dict(), dtype)
-            saved.save_pretrained(folder / name)
-        save_prompt(self.prompt, folder)
-        save_config(self.config, folder)
+        save_networks(folder, self.vae, self.transformer, self.prompt, self.config, dtype)
 
     @classmethod
-    def from_pretrained(
+    def from_folder(
         cls,
-        folder: Path | str,
+        folder: Path,
         config: PriorConfig | None = None,
         *,
         dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
         reference: bool = False,
-    ) -> WanPrior:
-        """Read a folder of :meth:`save_pretrained`, as far as the hooked block needs it.
+    ) -> Self:
+        """Read a folder of :meth:`save`, as far as the hooked block needs it.
 
-        Args:
-            folder: With ``transformer/`` and ``vae/`` in diffusers' layout and
-                ``prompt.safetensors``.
-            config: Settings instead of those in ``prior.json``.
-            dtype: Of the weights; diffusers keeps norms and modulation in float32 whatever it is.
-            device: Where they go.
-            reference: Run the official protocol; needs a folder with the blocks after the hooked
-                one, where it should cost what that costs.
-
-        Raises:
-            PriorError: If a file is missing or damaged, or does not fit the settings.
+        diffusers keeps norms and modulation in float32 whatever ``dtype`` is. The reference runs
+        what it throws away, and costs that where the folder has the blocks after the hooked one.
         """
-        folder = Path(folder)
-        config = config or load_config(folder)
+        config = load_config(folder, WanPriorConfig, config)
         vae = load_vae_encoder(folder / "vae", dtype)
         prompt = read_tensors(folder / "prompt.safetensors", "prompt".__eq__).get("prompt")
         if prompt is None:
@@ -326,14 +300,21 @@ class WanPrior(nn.Module):
             raise PriorError(msg)
         last = -1 if reference else config.block
         transformer = load_transformer(folder / "transformer", last, dtype)
-        return cls(vae, transformer, prompt.float(), config, reference=reference).to(device)
+        return cls(vae, transformer, prompt.float(), config, reference=reference)
 
+    @classmethod
+    def memory(
+        cls, folder: Path, config: PriorConfig, dtype: torch.dtype, frames_at_once: int
+    ) -> Mapping[str, int]:
+        """See :class:`vega3d_ros.models.priors.wan.memory.WanSizes`."""
+        config = load_config(folder, WanPriorConfig, config)
+        return folder_sizes(folder, config).memory(config, dtype, frames_at_once)
 
-def randomised(prior: WanPrior, seed: int) -> WanPrior:
-    """The control that tells what pre-training is worth: the transformer untrained."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        transformer = WanTransformer3DModel.from_config(prior.transformer.config)
-    fill(transformer, transformer.state_dict(), prior.transformer.patch_embedding.weight.dtype)
-    device = prior.prompt.device
-    return WanPrior(prior.vae, transformer, prior.prompt.cpu(), prior.config).to(device)
+    def randomised(self, seed: int) -> Self:
+        """The same prior with an untrained transformer."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            transformer = WanTransformer3DModel.from_config(self.transformer.config)
+        fill(transformer, transformer.state_dict(), self.transformer.patch_embedding.weight.dtype)
+        other = type(self)(self.vae, transformer, self.prompt.cpu(), self.config)
+        return other.to(self.prompt.device)

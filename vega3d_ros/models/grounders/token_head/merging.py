@@ -1,7 +1,7 @@
-"""Boxes that several tokens of several frames propose become objects in one frame.
+"""Boxes that several tokens of several frames propose become detections in one frame.
 
-Proposals of one query are grouped greedily, best first. The group that most sightings speak for is
-what is most likely meant: one token may err, tokens of several frames seldom do so alike. The
+Candidates of one query are grouped greedily, best first. The group that most candidates speak for
+is what is most likely meant: one token may err, tokens of several frames seldom do so alike. The
 centre of a group is the mean weighted by inverse variance, its size the weighted geometric mean,
 its heading the weighted mean of doubled angles (a box turned by half a turn is the same box).
 """
@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.core.objects import SceneObject
+from vega3d_ros.models.grounders.base import (
+    UNKNOWN_ROTATION_VARIANCE,
+    UPRIGHT_VARIANCE,
+    Detection,
+    View,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +29,8 @@ if TYPE_CHECKING:
 
     from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 
-# Without an estimate, a heading is uniform over a turn; its variance is then pi^2 / 3, and pi^2
-# says so beyond doubt to a filter (all finite, as Nav2's message checks demand).
-UNKNOWN_ROTATION_VARIANCE = np.pi**2
-_UPRIGHT_VARIANCE = 0.05**2
-_HEADING_TOLD = 0.5
+# Mean resultant length of the doubled headings from which on the heading is an estimate.
+_HEADING_ESTIMATED = 0.5
 # Proposals below this share of the best token's presence say nothing new about a query.
 _WORTH = 0.5
 _TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 4, 24
@@ -39,17 +41,15 @@ class Candidate:
     """One token's proposal for a query, placed in the working frame (z up, shared by the clip).
 
     Attributes:
-        token: Index of the token in the clip.
         frame: Index of the frame in the clip.
-        stamp_ns: Its stamp.
+        pixel: (column, row) of the token's centre in the frame's pixels.
         score: Presence in [0, 1].
         proposal: The box and its spreads in the levelled camera frame.
         working_from_level: Levelled camera in the working frame.
     """
 
-    token: int
     frame: int
-    stamp_ns: int
+    pixel: tuple[int, int]
     score: float
     proposal: BoxPrediction
     working_from_level: SE3
@@ -96,97 +96,74 @@ def promising(scores: NDArray[np.float32], frames: int) -> NDArray[np.int64]:
     return chosen
 
 
-def group(sightings: Sequence[Candidate], threshold: float) -> list[list[Candidate]]:
-    """Sightings of one query that show one thing, most evidence first, each group best first.
+def group(candidates: Sequence[Candidate], threshold: float) -> list[list[Candidate]]:
+    """Candidates of one query that show one thing, most evidence first, each group best first.
 
     Args:
-        sightings: Proposals of one query.
+        candidates: Of one query.
         threshold: A thing whose best score is below this is left out.
     """
     groups: list[list[Candidate]] = []
-    for sighting in sorted(sightings, key=lambda s: -s.score):
+    for candidate in sorted(candidates, key=lambda c: -c.score):
         for known in groups:
-            if _same(known[0], sighting):
-                known.append(sighting)
+            if _same(known[0], candidate):
+                known.append(candidate)
                 break
         else:
-            if sighting.score >= threshold:
-                groups.append([sighting])
+            if candidate.score >= threshold:
+                groups.append([candidate])
     return sorted(groups, key=_evidence, reverse=True)
 
 
-def _evidence(sightings: Sequence[Candidate]) -> float:
+def _evidence(candidates: Sequence[Candidate]) -> float:
     """How much speaks for a thing; squared, as doubtful tokens weigh less than sure ones."""
-    return sum(sighting.score**2 for sighting in sightings)
+    return sum(candidate.score**2 for candidate in candidates)
 
 
-def distinct(objects: Sequence[SceneObject]) -> list[int]:
-    """Of objects that fill the same space, the one with the best score: one thing, one name.
-
-    Returns:
-        Indices of the objects to keep, best first.
-    """
-    kept: list[int] = []
-    for i in sorted(range(len(objects)), key=lambda i: -objects[i].score):
-        box = objects[i].box
-        for other in (objects[j].box for j in kept):
-            apart = np.linalg.norm(box.center - other.center)
-            if apart < 0.3 * np.linalg.norm(np.minimum(box.size, other.size)):
-                break
-        else:
-            kept.append(i)
-    return kept
-
-
-def merge(
-    group: Sequence[Candidate], label: str, query: str, frame_id: str, output_from_working: SE3
-) -> SceneObject:
-    """The object that a group of sightings shows.
+def merge(group: Sequence[Candidate], query: str, output_from_working: SE3) -> Detection:
+    """The detection of a group of candidates, called as it was asked for.
 
     Args:
-        group: Sightings of one thing.
-        label: What it is called.
+        group: Candidates of one thing.
         query: The text it was found for.
-        frame_id: The output frame.
-        output_from_working: From the frame of the sightings to it.
+        output_from_working: From the frame of the candidates to the clip's output frame.
     """
-    frames = {s.frame for s in group}
-    precision = [s.score * np.linalg.inv(s.covariance) for s in group]
+    frames = {c.frame for c in group}
+    precision = [c.score * np.linalg.inv(c.covariance) for c in group]
     total = np.linalg.inv(sum(precision, np.zeros((3, 3))))
     center = total @ sum(
-        (p @ s.box.center for p, s in zip(precision, group, strict=True)), np.zeros(3)
+        (p @ c.box.center for p, c in zip(precision, group, strict=True)), np.zeros(3)
     )
-    weights = np.array([s.score / s.proposal.range_std_m**2 for s in group])
+    weights = np.array([c.score / c.proposal.range_std_m**2 for c in group])
     weights /= weights.sum()
-    size = np.exp(weights @ np.log([s.box.size for s in group]))
-    told = weights * [s.proposal.heading_weight for s in group]
-    doubled = np.exp(2j * np.array([s.box.yaw for s in group])) @ told
+    size = np.exp(weights @ np.log([c.box.size for c in group]))
+    heading_weights = weights * [c.proposal.heading_weight for c in group]
+    doubled = np.exp(2j * np.array([c.box.yaw for c in group])) @ heading_weights
     yaw = float(np.angle(doubled) / 2) if abs(doubled) > 0 else group[0].box.yaw
-    estimated = bool(abs(doubled) > _HEADING_TOLD)
+    estimated = bool(abs(doubled) > _HEADING_ESTIMATED)
     # Tokens of one frame share their errors, and frames of one clip much of theirs: the variance
     # falls with the root of the number of frames, and not at all with that of tokens.
-    spread = np.average([s.covariance for s in group], axis=0, weights=weights) / np.sqrt(
+    spread = np.average([c.covariance for c in group], axis=0, weights=weights) / np.sqrt(
         len(frames)
     )
     covariance = np.zeros((6, 6))
     covariance[:3, :3] = spread
-    covariance[3, 3] = covariance[4, 4] = _UPRIGHT_VARIANCE
+    covariance[3, 3] = covariance[4, 4] = UPRIGHT_VARIANCE
     # The spread of a doubled angle of mean resultant length r (circular statistics), halved.
     resultant = min(abs(doubled), 0.999)
     covariance[5, 5] = (
         max(-2 * np.log(resultant) / 4, 0.05**2) if estimated else UNKNOWN_ROTATION_VARIANCE
     )
     turn = np.kron(np.eye(2), output_from_working.rotation)
-    measured = [any(s.proposal.measured for s in group if s.frame == f) for f in frames]
-    return SceneObject(
-        label=label,
+    measured = [any(c.proposal.measured for c in group if c.frame == f) for f in frames]
+    return Detection(
+        label=query,
         query=query,
-        score=float(max(s.score for s in group)),
+        score=float(max(c.score for c in group)),
         box=Box3D.upright(center, size, yaw).transformed(output_from_working),
-        frame_id=frame_id,
-        stamp_ns=max(s.stamp_ns for s in group),
         covariance=turn @ covariance @ turn.T,
         orientation_estimated=estimated,
-        observations=len(frames),
         depth_coverage=float(np.mean(measured)),
+        source="head",
+        views=tuple(View(c.frame, c.score, np.array([c.pixel], np.int32)) for c in group),
     )

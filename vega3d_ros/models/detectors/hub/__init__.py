@@ -1,0 +1,1 @@
+"""Detectors of transformers, from folders that are on disk."""

@@ -1,0 +1,89 @@
+"""The objects of one clip, looked up by name: what measured answers are measured from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vega3d_ros.core.objects import Answer, SceneObject
+from vega3d_ros.perception.described_objects import find_described, meant
+from vega3d_ros.perception.measured_answers import ObjectView, in_words, measure, parse_question
+from vega3d_ros.perception.relations import RelationError, Viewpoint
+
+if TYPE_CHECKING:
+    from vega3d_ros.core.frames import Clip
+    from vega3d_ros.models.grounders.base import Detection
+    from vega3d_ros.perception.finder import Finder
+
+
+class ClipObjects:
+    """Looks names up and measures.
+
+    Args:
+        clip: The clip.
+        finder: Finds things in it.
+        threshold: Score from which on an object counts as found.
+        recall: See ``ObjectView``.
+    """
+
+    def __init__(self, clip: Clip, finder: Finder, *, threshold: float, recall: float) -> None:
+        self._clip = clip
+        self._finder = finder
+        self._found: dict[str, list[SceneObject] | None] = {}
+        self._first_seen_ns: dict[int, int] = {}  # by the box, which every copy of an object has
+        self._view = ObjectView(
+            self._find,
+            recall=recall,
+            threshold=threshold,
+            camera=_camera(clip),
+            first_seen_ns=lambda item: self._first_seen_ns.get(id(item.box)),
+        )
+
+    def answer(self, question: str) -> Answer | None:
+        """A measured answer; None where the question is not one that can be measured here."""
+        parsed = parse_question(question)
+        measured = None if parsed is None else measure(parsed, self._view)
+        if parsed is None or measured is None:
+            return None
+        return Answer(
+            question,
+            in_words(parsed, measured),
+            measured.confidence,
+            measured.objects,
+            self._clip.stamp_ns,
+            source="measured",
+        )
+
+    def described(self, text: str) -> tuple[SceneObject, ...] | None:
+        """What a relational description means; None where it is none or names unknown words."""
+        items = find_described(text, self._find, self._view.camera)
+        return None if items is None else meant(text, items, self._view.threshold)
+
+    def _find(self, name: str) -> list[SceneObject] | None:
+        if name not in self._found:
+            self._found[name] = self._look_up(name)
+        return self._found[name]
+
+    def _look_up(self, name: str) -> list[SceneObject] | None:
+        word = self._finder.word_of(name)
+        if word is None:
+            return None
+        found: list[Detection]
+        if self._finder.vocabulary is None:
+            found = self._finder.find([name], 0.0)[0]
+        else:  # each thing has one of all names
+            found = [one for one in self._finder.known if one.query == word]
+        items = []
+        for one in sorted(found, key=lambda one: -one.score):
+            items.append(one.scene_object(self._clip))
+            stamps = [self._clip.frames[view.frame].stamp_ns for view in one.views]
+            self._first_seen_ns[id(one.box)] = min(stamps)
+        return items
+
+
+def _camera(clip: Clip) -> Viewpoint | None:
+    """The newest camera's viewpoint in the frame of the objects."""
+    pose = clip.frames[-1].pose if clip.fixed_frame else None
+    try:
+        return Viewpoint.camera(clip.output_frame, pose)
+    except RelationError:  # it looks straight up or down
+        return None
