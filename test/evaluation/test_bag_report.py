@@ -353,7 +353,7 @@ def test_names_of_bags_do_not_collide(tmp_path):
 
     assert _names([Path("/x/a.mcap"), Path("/x/b")]) == ["a", "b"]
     assert _names([Path("/x/bag"), Path("/y/bag")]) == ["x-bag", "y-bag"]
-    with pytest.raises(EvaluationError, match="evaluate them apart"):
+    with pytest.raises(EvaluationError, match="run them separately"):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 
