@@ -10,14 +10,12 @@ from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.simulation.dataset import TRUTH_FILE
-from vega3d_ros.simulation.visibility import SEEN_PIXELS
+from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-COUNTED_PIXELS = 224 * 168
 
 
 class RunError(Vega3dError, RuntimeError):
@@ -223,7 +221,7 @@ def _shown(record: Mapping[str, Any]) -> dict[int, float]:
     stamps = record.get("stamps_ns", [])
     counts = [item["visible_pixels"] for item in record["objects"] if "visible_pixels" in item]
     return {
-        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / COUNTED_PIXELS for pixels in counts)
+        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / IMAGE_PIXELS for pixels in counts)
         for i, stamp in enumerate(stamps)
     }
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.stamps import stamp_ns
-from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, RunError, load_truth
-from vega3d_ros.simulation.visibility import SEEN_PIXELS
+from vega3d_ros.evaluation.question_file import RunError, load_truth
+from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RecordedTruth:
             if images:
                 most = max(image.get(name, 0) for image in images)
                 true_objects[name] = GroundTruthObject(
-                    item, most >= SEEN_PIXELS, most / COUNTED_PIXELS
+                    item, most >= SEEN_PIXELS, most / IMAGE_PIXELS
                 )
             else:
                 true_objects[name] = GroundTruthObject(item, _in_view(item.box, scene), None)

@@ -66,7 +66,7 @@ class PriorTrainingConfig:
 
 
 def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path:
-    """Train autoencoder and transformer and write them for ``WanPrior.from_pretrained``.
+    """Train autoencoder and transformer and write them for ``priors.load_prior``.
 
     ``out`` becomes the prior's folder; it also gets ``autoencoder/`` and ``flow/`` (checkpoint and
     log, from which ``resume`` continues) and ``report.json`` (figures on held-out frames).
@@ -125,13 +125,8 @@ class FrameSource:
             clip, frame = divmod(int(number), self.per_clip)
             images.append(self.clips[clip].rgb[frame])
         prior = self.config.prior
-        return (
-            fit_images(
-                image_tensor(np.stack(images), "cpu"), prior.width, prior.height, prior.align
-            )
-            * 2
-            - 1
-        )
+        frames = image_tensor(np.stack(images), "cpu")
+        return fit_images(frames, prior.width, prior.height, prior.align) * 2 - 1
 
 
 class FrameCodec(nn.Module):

@@ -1,4 +1,4 @@
-"""Trains the vision tower to tell from each visual token what it shows and where that stands.
+"""Trains the vision tower to tell from each visual token what object it shows, and where.
 
 The Qwen2.5-VL vision tower is trained alone, frame by frame, through an auxiliary head that reads
 label, colour and box off each token. It is then frozen, as in the official recipe.
@@ -66,10 +66,10 @@ class TokenReader(nn.Module):
     def forward(self, tokens: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [N, dim] and features [N, 6] to label, colour and box outputs."""
         out = self.network(torch.cat([tokens, geometry], dim=-1)).float()
-        label, colour, box = out.split(
+        label, color, box = out.split(
             [self.labels + 1, len(COLOR_NAMES), box_coding.OUTPUTS], dim=-1
         )
-        return label, colour, box
+        return label, color, box
 
 
 @dataclass(eq=False)
@@ -87,19 +87,17 @@ class DenseTargets:
     ) -> DenseTargets:
         """The targets of frames; a label that is not in ``index`` counts as nothing."""
         targets = cls([], [], [], [])
-        for truth, objects_of in zip(frames, objects, strict=True):
+        for truth, items in zip(frames, objects, strict=True):
             for (row, column), owner in np.ndenumerate(truth.owners):
-                label = (
-                    index.get(objects_of[owner]["label"], len(index)) if owner >= 0 else len(index)
-                )
+                label = index.get(items[owner]["label"], len(index)) if owner >= 0 else len(index)
                 if label < len(index):
                     box = box_coding.encode(truth.geometry, row, column, truth.boxes[owner])
                     if box is not None:
                         targets.boxed.append(len(targets.labels))
                         targets.boxes.append(box)
                 targets.labels.append(label)
-                colour = objects_of[owner]["color"] if owner >= 0 else None
-                targets.colors.append(COLOR_NAMES.index(colour) if colour else -1)
+                color = items[owner]["color"] if owner >= 0 else None
+                targets.colors.append(COLOR_NAMES.index(color) if color else -1)
         return targets
 
 
@@ -154,12 +152,12 @@ def train_vision_tower(
         patches, grid = patchify(pixels, tower.config)
         with torch.autocast(device, torch.bfloat16):
             tokens = tower(patches, grid_thw=grid).pooler_output
-            label, colour, box = reader(tokens, geometry.to(device))
+            label, color, box = reader(tokens, geometry.to(device))
         wanted = torch.tensor(targets.labels, device=device)
         losses = {
             "label": functional.cross_entropy(label, wanted, class_weight),
             "colour": functional.cross_entropy(
-                colour, torch.tensor(targets.colors, device=device), ignore_index=-1
+                color, torch.tensor(targets.colors, device=device), ignore_index=-1
             ),
             "box": box_loss(box[targets.boxed], *box_tensors(targets.boxes, device)),
         }
