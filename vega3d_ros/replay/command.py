@@ -205,7 +205,7 @@ def _record(
         **finish_run(
             folder, folder.name, bag, topics, log, truth,
             result.played_s - args.start, (result.played_s - args.start) / args.rate,
-            result.remembered, result.fixed_frame,
+            result.mapped_objects, result.fixed_frame,
         ),
     }  # fmt: skip
 

@@ -220,7 +220,7 @@ class LiveRun:
         except ClientError as error:
             raise RunError(str(error)) from error
         result.fixed_frame = response.header.frame_id
-        result.remembered = scene_objects(response.objects, response.header.frame_id)
+        result.mapped_objects = scene_objects(response.objects, response.header.frame_id)
 
 
 def _offer_pause(node: Node, player: Player) -> None:
