@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +52,18 @@ def test_names_count_per_label_and_stay():
     )
     assert ids(second) == ["coffee_table-1", "chair-2", "chair-1"]
     assert ids(memory.objects) == ["chair-1", "chair-2", "coffee_table-1"]
+
+
+def test_a_track_says_what_most_of_its_pose_rests_on():
+    measured = thing(source="depth", covariance=np.eye(6) * 1e-4, alternatives=(("stool", 0.2),))
+    learned = thing(source="head", covariance=np.eye(6))
+    for order in ((measured, learned), (learned, measured)):
+        objects = ObjectMap()
+        for stamp_ns, one in enumerate(order):
+            objects.update([replace(one, stamp_ns=stamp_ns)], stamp_ns)
+        (track,) = objects.objects
+        assert track.source == "depth"
+        assert track.alternatives == (("stool", 0.2),)
 
 
 def test_assignment_is_joint_not_greedy():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from vega3d_ros.core.frames import Clip
 
 
-class ShortenedClipError(RuntimeError):
+class ShortenedClipError(Vega3dError, RuntimeError):
     """Memory sufficed for a part of a clip; its results would be those of another clip."""
 
 

@@ -224,6 +224,8 @@ def fuse(track: SceneObject, new: SceneObject) -> SceneObject:
         # slide by one keyframe.
         observations=seen,
         depth_coverage=(track.observations * track.depth_coverage + new.depth_coverage) / seen,
+        source=(new if weight >= 0.5 else track).source,  # what most of the pose rests on
+        alternatives=new.alternatives or track.alternatives,
     )
 
 
