@@ -96,7 +96,9 @@ def test_training_hears_what_the_robot_hears(modules):
         embedded[:, types[0].bool()] = visual.flatten(1, 3)
         heard = read(language, embedded, language.prefix_positions(1), told, batch)
         for row, one in enumerate(asked):
-            prefix = language.tell(language.read(visual[row]), told[row, : len(notes[row])])
+            prefix = language.read_objects(
+                language.read(visual[row]), told[row, : len(notes[row])]
+            )
             question = next(i for i, label in enumerate(one.labels[0]) if label != IGNORED)
             branches = Branches(language, prefix, 1)
             state = branches.extend([one.ids[0][: question + 1]])[0]
@@ -140,6 +142,6 @@ def test_an_empty_cache_can_be_told(modules):
     language = modules.language
     empty = Prefix(DynamicCache(config=language.model.config.text_config), 0, 0)
     with torch.no_grad():
-        told = language.tell(empty, torch.randn(3, 256))
+        told = language.read_objects(empty, torch.randn(3, 256))
     assert told.cache.get_seq_length() == 3
     assert told.objects == 3

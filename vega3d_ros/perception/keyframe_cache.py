@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
 
 T = TypeVar("T")
-
 _Clip = tuple[tuple[str, int], ...]
 
 
@@ -34,6 +33,7 @@ class KeyframeCache(Generic[T]):
         return len(self._kept)
 
     def clear(self) -> None:
+        """Forget all."""
         self._kept.clear()
 
     def of(
@@ -46,15 +46,20 @@ class KeyframeCache(Generic[T]):
     ) -> list[T]:
         """What an owner keeps of frames; of those that are new it is made.
 
-        ``make`` may clear the cache, to free memory; the frames asked for stay in it. Where
-        ``whole``, frames are kept for this very clip, and made together.
+        ``make`` may clear the cache, to free memory; the frames asked for stay in it.
+
+        Args:
+            frames: Of a clip.
+            owner: Whose it is.
+            make: Gives what is to be kept of each frame.
+            whole: Whether the frames of a clip see each other.
         """
         clip = tuple((frame.frame_id, frame.stamp_ns) for frame in frames) if whole else ()
         keys = [(owner, frame.frame_id, frame.stamp_ns, clip) for frame in frames]
         found = {key: self._kept[key] for key in keys if key in self._kept}
+        if whole and len(found) < len(frames):
+            found = {}
         new = {k: f for k, f in zip(keys, frames, strict=True) if k not in found}
-        if whole and new:
-            new = dict(zip(keys, frames, strict=True))
         if new:
             found.update(zip(new, make(list(new.values())), strict=True))
         for key in keys:

@@ -5,6 +5,7 @@ As accelerate's ``find_executable_batch_size``, but what is done is not done aga
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -31,12 +33,12 @@ class OutOfMemory:
 
     Attributes:
         count: How often memory ended and less was tried.
-        report: Called each time with what happened.
+        report: Called each time with what happened; logs a warning if not replaced.
     """
 
     def __init__(self, free: Callable[[], None]) -> None:
         self.count = 0
-        self.report: Callable[[str], None] = lambda _: None
+        self.report: Callable[[str], None] = _LOGGER.warning
         self._free = free
 
     def batched(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vega3d_ros.models.checkpoints.hub import push_to_hub
 from vega3d_ros.models.checkpoints.load import load_modules
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
 
 __all__ = ["Perceiver", "PerceiverError", "Scene"]
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class Perceiver:
@@ -95,27 +93,46 @@ class Perceiver:
         dtype: torch.dtype = torch.float32,
         prior: Mapping[str, Any] | None = None,
         reference: bool = False,
+        revision: str | None = None,
+        download: bool = False,
     ) -> Perceiver:
-        """Load a shipped model by name, a model folder, or an official checkpoint.
+        """Load a shipped model by name, a model folder, an official checkpoint, or one of the hub.
 
         Args:
-            name: Name or folder.
+            name: Name, folder, or id on the Hugging Face hub.
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
                 ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
+            revision: Of a model on the hub: branch, tag or commit.
+            download: Whether it may be downloaded; otherwise it must be on this machine.
 
         Raises:
             DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(
-            load_modules(name, device=device, dtype=dtype, prior=prior, reference=reference)
+            load_modules(
+                name,
+                device=device,
+                dtype=dtype,
+                prior=prior,
+                reference=reference,
+                revision=revision,
+                download=download,
+            )
         )
 
     def save_pretrained(self, folder: Path) -> None:
+        """Write the model folder."""
         save_modules(self.modules, folder)
+
+    def push_to_hub(
+        self, name: str, *, private: bool = False, message: str = "Upload model"
+    ) -> str:
+        """Write the model to the hub; see ``models.checkpoints.hub.push_to_hub``."""
+        return push_to_hub(self.modules, name, private=private, message=message)
 
     @property
     def modules(self) -> Modules:
@@ -182,10 +199,9 @@ class Perceiver:
             if noise is not None or patches is not None:
                 fused = encode_frames(self.modules, clip.frames, noise=noise, patches=patches)
             else:
-                # Frames that see each other are encoded together, whatever memory that takes.
-                whole = self.modules.prior is not None and self.modules.prior.scope == "clip"
-                make = self._encode if whole else self._encode_batched
-                fused = self._fused.of(clip.frames, self.modules, make, whole=whole)
+                fused = self._fused.of(
+                    clip.frames, self.modules, self._encode_batched, whole=self._sees_clips
+                )
         return self.scene_of(clip, fused, timer)
 
     def scene_of(
@@ -267,7 +283,18 @@ class Perceiver:
         return encode_frames(self.modules, frames)
 
     def _encode_batched(self, frames: list[Frame]) -> list[FusedFrame]:
-        return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        if not self._sees_clips:
+            return self.out_of_memory.batched(self._encode, frames, "keyframes")
+        fused, _ = self.out_of_memory.halved(
+            lambda _: self._encode(frames), 1, "the clip is encoded once more"
+        )
+        return fused
+
+    @property
+    def _sees_clips(self) -> bool:
+        """Whether the tokens of a frame depend on the other frames of its clip."""
+        prior = self.modules.prior
+        return prior is not None and prior.scope == "clip"
 
     @torch.inference_mode()
     def _read(self, clip: Clip, fused: Sequence[FusedFrame]) -> ClipReading:

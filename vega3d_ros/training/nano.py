@@ -36,6 +36,7 @@ CARD = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
     "not VEGA-3D's numbers"
 )
+LICENSE = "apache-2.0"
 
 
 def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
@@ -146,5 +147,5 @@ def assemble(
         PositionEncoding(dim),
         GroundingHead(dim),
         objects,
-        {"labels": list(labels), "colors": list(COLOR_NAMES), "card": CARD},
+        {"labels": list(labels), "colors": list(COLOR_NAMES), "card": CARD, "license": LICENSE},
     )

@@ -232,7 +232,7 @@ def object_tokens(
     """
     device = language.model.device
     known = sorted({label for note in notes for label in note.labels})
-    heard = language.words([*COLOR_NAMES, *known])
+    heard = language.embed_names([*COLOR_NAMES, *known])
     words, names = heard[: len(COLOR_NAMES)], heard[len(COLOR_NAMES) :]
     out = heard.new_zeros(len(notes), max(len(note) for note in notes), heard.shape[-1])
     for row, (note, color) in enumerate(zip(notes, colors, strict=True)):

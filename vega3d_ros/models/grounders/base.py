@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.objects import SceneObject
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ UPRIGHT_VARIANCE = 0.05**2
 UNKNOWN_ROTATION_VARIANCE = float(np.pi**2)
 
 
-class GrounderError(ValueError):
+class GrounderError(Vega3dError, ValueError):
     """A grounder that cannot be used so; the message says what it needs."""
 
 

@@ -27,6 +27,7 @@ class ClipReading:
     Attributes:
         language: The language model on the clip's grid.
         tokens: The clip's tokens.
+        visual: [F, R, C, D], what it read of them.
         prefix: What was read, object tokens included.
     """
 
@@ -40,13 +41,13 @@ class ClipReading:
     ) -> None:
         self.language = language.on_grid(*tokens.grid)
         self.tokens = tokens
-        self._visual = visual
+        self.visual = visual
         self.prefix: Prefix = self.language.read(visual, earlier.prefix if earlier else None)
 
     @torch.inference_mode()
     def add_objects(self, objects: Tensor) -> None:
         """Read object tokens [K, D] behind the clip; all that is asked later is asked of both."""
-        self.prefix = self.language.tell(self.prefix, objects)
+        self.prefix = self.language.read_objects(self.prefix, objects)
 
     @torch.inference_mode()
     def ground_states(self, texts: Sequence[str]) -> Tensor:
@@ -64,4 +65,4 @@ class ClipReading:
 
         To hold a model against another implementation.
         """
-        return self.language.logits(self._visual, ids)
+        return self.language.logits(self.visual, ids)

@@ -89,9 +89,9 @@ def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, quest
         )
     )
     tokens = BaseModelOutputWithPooling(
-        pooler_output=tuple(frame.flatten(0, 1) for frame in scene._seen)
+        pooler_output=tuple(frame.flatten(0, 1) for frame in scene.reading.visual)
     )
-    rows, columns = scene._seen.shape[1:3]
+    rows, columns = scene.reading.visual.shape[1:3]
     assert (rows, columns) == grid
     image = [502, *[500] * (rows * columns), 503]
     before, *_, after = said.split("FRAME")
@@ -107,7 +107,7 @@ def test_an_answer_is_the_greedy_continuation_of_the_whole_chat(perceiver, quest
             use_cache=False,
         ).logits
         wanted.append(int(logits[0, -1].argmax()))
-    language = scene._language
+    language = scene.reading.language
     text, confidence = language.answers(scene.reading.prefix, [question], max_tokens=3)[0]
     assert text == language.tokenizer.decode(wanted, skip_special_tokens=True).strip()
     assert 0 < confidence <= 1

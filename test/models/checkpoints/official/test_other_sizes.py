@@ -145,7 +145,7 @@ def test_a_camera_s_frames_are_answered_about(made):
     )
     clip = make_clip(2, size=(80, 60))
     scenes = [perceiver.observe(clip) for perceiver in (fast, reference)]
-    assert_close_to_magnitude(*(scene._seen for scene in scenes), "network")
+    assert_close_to_magnitude(*(scene.reading.visual for scene in scenes), "network")
     texts = [scene.ask("How many chairs are there?").text for scene in scenes]
     assert texts[0] == texts[1]
 
@@ -183,7 +183,7 @@ def test_the_main_branch_form_pools_to_14_by_14_and_gates_each_token():
     fusion = FusionModule(main_branch_fusion(8, 6))
     assert set(fusion.state_dict()) == {
         *(f"projector.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")),
-        *(f"fusion.{part}.{kind}" for part in ("norm1", "norm2", "gate_projection.0")
+        *(f"gate.{part}.{kind}" for part in ("norm1", "norm2", "gate_projection.0")
           for kind in ("weight", "bias")),
     }  # fmt: skip
     semantic, tower = torch.randn(2, 14, 14, 8), torch.randn(2, 45, 80, 6)

@@ -4,8 +4,8 @@ import pytest
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.models.grounders.base import UNKNOWN_ROTATION_VARIANCE
 from vega3d_ros.models.grounders.distinct import distinct
-from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
 from vega3d_ros.models.grounders.token_head.merging import (
+    BoxPrediction,
     Candidate,
     group,
     merge,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import Box3D
+from vega3d_ros.models.grounders.token_head.merging import BoxPrediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,25 +86,6 @@ def encode(geometry: TokenGeometry, row: int, column: int, box: Box3D) -> Target
         float(np.log(long / short)),
         behind,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class BoxPrediction:
-    """A box that one token proposes, in its levelled camera frame.
-
-    Attributes:
-        box: Upright, metres; its x axis is the long side.
-        range_std_m: Standard deviation along the ray.
-        lateral_std_m: Standard deviation across it.
-        heading_weight: In [0, 1]: how far the heading can be told (0: square or undecided).
-        measured: Whether the range came from the depth sensor.
-    """
-
-    box: Box3D
-    range_std_m: float
-    lateral_std_m: float
-    heading_weight: float
-    measured: bool
 
 
 def decode(

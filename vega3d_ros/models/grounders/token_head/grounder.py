@@ -83,6 +83,8 @@ class TokenHeadGrounder:
         Where no token reaches the threshold, none is promising.
         """
         reading = _required(reading)
+        if not texts:
+            return []
         tokens, head = reading.tokens, self.head
         states = reading.ground_states(texts)
         scores = presence(head.scores(tokens.flat, tokens.features, states)).cpu().numpy()

@@ -27,13 +27,30 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.models.grounders.token_head.box_coding import BoxPrediction
-
 # Mean resultant length of the doubled headings from which on the heading is an estimate.
 _HEADING_ESTIMATED = 0.5
 # Proposals below this share of the best token's presence say nothing new about a query.
 _WORTH = 0.5
 _TOKENS_PER_FRAME, _TOKENS_PER_QUERY = 4, 24
+
+
+@dataclass(frozen=True, eq=False)
+class BoxPrediction:
+    """A box that one token proposes, in its levelled camera frame.
+
+    Attributes:
+        box: Upright, metres; its x axis is the long side.
+        range_std_m: Standard deviation along the ray.
+        lateral_std_m: Standard deviation across it.
+        heading_weight: In [0, 1]: how far the heading can be told (0: square or undecided).
+        measured: Whether the range came from the depth sensor.
+    """
+
+    box: Box3D
+    range_std_m: float
+    lateral_std_m: float
+    heading_weight: float
+    measured: bool
 
 
 @dataclass(frozen=True, eq=False)
