@@ -1,6 +1,6 @@
-"""A recording played to a node, with questions on the way, and the node's output.
+"""Plays a recording to a node, asks questions, and records what the node publishes.
 
-The demo and ``vega3d replay`` use it. The node is running already, or is started.
+The demo and ``vega3d replay`` use it. The node is running already, or is started here.
 """
 
 from __future__ import annotations
