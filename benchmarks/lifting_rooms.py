@@ -60,18 +60,18 @@ def room_clips(
         count: Clips.
         size: Width and height of the images.
     """
-    from vega3d_ros.simulation.renderer import Studio, camera_for  # noqa: PLC0415 (needs EGL)
+    from vega3d_ros.simulation.renderer import RoomRenderer, pinhole_camera  # noqa: PLC0415 (needs EGL)
 
-    studio = Studio(*size)
+    renderer = RoomRenderer(*size)
     for index in range(count):
         rng = np.random.default_rng([7, SPLITS.index(split), seed, index])
         poses = None
         while poses is None:
             room = plan_room(rng, split)
             poses = clip_path(rng, room, FRAMES)
-        studio.dress(room, rng)
-        camera = camera_for(*size, rng.uniform(42, 60))
-        views = [studio.render(pose, camera) for pose in poses]
+        renderer.load_room(room, rng)
+        camera = pinhole_camera(*size, rng.uniform(42, 60))
+        views = [renderer.render(pose, camera) for pose in poses]
         frames = tuple(
             Frame(
                 (i + 1) * _STEP_NS,

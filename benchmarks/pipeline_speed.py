@@ -41,7 +41,7 @@ def _perceiver(run: Run, source: PriorSource) -> Perceiver:
         prior.accelerate("graphs")
     modules = build_modules(run.size, prior, run.device, run.dtype)
     if run.on_gpu:
-        modules.language.record(run.size.frames)
+        modules.language.capture_graphs(run.size.frames)
     perceiver = Perceiver(modules, keyframes=2 * run.size.frames)
     warm_up(perceiver, 2)
     return perceiver

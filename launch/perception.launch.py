@@ -8,6 +8,16 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+# Typed, because "1" as a model or "true" as a frame would be read as YAML.
+PARAMETERS = {
+    "model": str,
+    "device": str,
+    "threads": int,
+    "fixed_frame": str,
+    "autostart": bool,
+    "use_sim_time": bool,
+}
+OPTIONAL = ("model", "device", "threads")  # empty: as in the files
 ARGUMENTS = {
     "namespace": ("", "namespace of the node and its topics; one per camera"),
     "image": ("image", "topic of the rectified colour image (Image or CompressedImage)"),
@@ -16,37 +26,35 @@ ARGUMENTS = {
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
     "model": ("", "shipped model, model folder or downloaded model; empty: as in the files"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
+    "threads": ("", "threads of the processor for the model, 0: measured; empty: as in the files"),
     "fixed_frame": ("map", "frame of the results, z up; empty: the camera's optical frame"),
     "autostart": ("true", "configure and activate the node; false under a lifecycle manager"),
     "use_sim_time": ("false", "run on /clock (simulation, ros2 bag play --clock)"),
+    "log_level": ("", "debug, info, warn, error or fatal; empty: that of ROS"),
     "rviz": ("false", "open RViz with the results"),
 }
 
 
 def _node(context: LaunchContext) -> list[Node]:
-    """The node, with the parameters that were given; an empty argument leaves the files' value."""
+    """The node, with the parameters that were given."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in (*OPTIONAL, "log_level")}
     files = [LaunchConfiguration("params_file")]
     preset = LaunchConfiguration("models").perform(context)
     if preset:
         share = FindPackageShare("vega3d_ros")
         files.append(PathJoinSubstitution([share, "config", "models", f"{preset}.yaml"]))
-    as_text = [
-        name for name in ("model", "device") if LaunchConfiguration(name).perform(context)
-    ] + ["fixed_frame"]
-    as_bool = ["autostart", "use_sim_time"]
+    values = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in PARAMETERS.items()
+        if given.get(name) != ""
+    }
     node = Node(
         package="vega3d_ros",
         executable="perception_node",
         name="perception",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[
-            *files,
-            {
-                # Typed, because "1" as a model or "true" as a frame would be read as YAML.
-                **{n: ParameterValue(LaunchConfiguration(n), value_type=str) for n in as_text},
-                **{n: ParameterValue(LaunchConfiguration(n), value_type=bool) for n in as_bool},
-            },
-        ],
+        parameters=[*files, values],
+        ros_arguments=["--log-level", given["log_level"]] if given["log_level"] else [],
         remappings=[
             (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
         ],

@@ -23,6 +23,8 @@ from vega3d_ros.sensing.bags.reader import open_bag
 ARGUMENTS = {
     "model": ("nano", "name of a shipped model, or a model folder"),
     "device": ("auto", "auto (CUDA where present), cpu, cuda, cuda:1, ..."),
+    "threads": ("", "threads of the processor for the model, 0 and empty: measured"),
+    "log_level": ("", "debug, info, warn, error or fatal; empty: that of ROS"),
     "out": ("runs/replay", "folder for the node's output as mcap, and the report"),
     "rate": ("1.0", "speed of playing"),
     "start": ("0.0", "seconds of the recording to leave out at its beginning"),
@@ -57,7 +59,10 @@ def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         PathJoinSubstitution([FindPackageShare("vega3d_ros"), "launch", "perception.launch.py"]),
         launch_arguments=[
             *((name, topic) for name, topic in listened.items() if topic),
-            *((name, values[name]) for name in ("model", "device", "rviz")),
+            *(
+                (name, values[name])
+                for name in ("model", "device", "threads", "log_level", "rviz")
+            ),
             ("use_sim_time", "true"),
         ],
     )

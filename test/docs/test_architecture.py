@@ -5,9 +5,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "vega3d_ros"
@@ -49,6 +55,13 @@ def test_every_room_is_drawn_and_described_in_the_order_of_the_law():
     folders = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
     assert set(GRAPH.ROOMS) == folders
     assert tuple(row[0].strip("`") for row in table("Rooms")) == GRAPH.ROOMS
+
+
+def test_the_law_that_is_drawn_is_the_one_that_the_linter_holds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    named = [layer.strip("()") for layer in reversed(layers)]
+    assert tuple(room for room in named if (PACKAGE / room).is_dir()) == GRAPH.ROOMS
 
 
 @pytest.mark.parametrize("room", GRAPH.ROOMS)

@@ -59,6 +59,18 @@ def reasons_of_frames():
     return sorted(found - {None})
 
 
+def statistics():
+    """Names under which the node counts, times and notes things."""
+    found = set()
+    for file in (ROOT / "vega3d_ros" / "ros").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                ("_statistics.count", "_statistics.note", "_statistics.tick")
+            ):
+                found.add(text_of(node.args[0]))
+    return sorted(found - {None})
+
+
 def error_codes():
     return re.findall(
         r"^uint16 (\w+)=", (ROOT / "msg" / "ErrorCode.msg").read_text(), re.MULTILINE
@@ -75,6 +87,12 @@ def test_every_reason_why_an_image_is_dropped_or_lacks_something_has_its_entry(r
     assert f"\n| {reason} |" in PAGE
 
 
+@pytest.mark.parametrize("name", statistics())
+def test_every_value_of_the_statistics_has_its_entry(name):
+    keys = "\n".join(re.findall(r"^\| ([^|]+) \|", PAGE, re.MULTILINE))
+    assert re.search(shown_before_the_remedy(name), keys), name
+
+
 @pytest.mark.parametrize("code", [code for code in error_codes() if code != "NONE"])
 def test_every_error_code_has_its_entry(code):
     assert f"\n| {code} |" in PAGE
@@ -82,6 +100,7 @@ def test_every_error_code_has_its_entry(code):
 
 def test_texts_and_reasons_are_found_at_all():
     assert len(texts_in(tree_of("ros/diagnostics.py"))) > 20
+    assert {"out of memory", "scenes"} <= set(statistics())
     assert {"late", "no depth", "unreadable image"} <= set(reasons_of_frames())
 
 

@@ -1,4 +1,4 @@
-"""The report on recordings: what is in it, that it stands alone, and how it looks in a browser."""
+"""The report on recordings: its contents, that it is one file, and its layout in a browser."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ def test_answers_are_shown_where_no_truth_is_known(drive_bag, tmp_path, monkeypa
     assert "How many chairs can you see?" in shown
 
 
-def test_a_second_run_does_nothing_again(folder, drive_bag, monkeypatch, capsys):
+def test_a_second_run_repeats_nothing(folder, drive_bag, monkeypatch, capsys):
     monkeypatch.setattr("vega3d_ros.evaluation.bags_command.load_model", None)
     assert main(["evaluate", str(drive_bag.path), "--out", str(folder)]) == 0
     assert "done by an earlier run" in capsys.readouterr().out
 
 
-def test_one_bad_bag_costs_itself_alone(drive_bag, tmp_path, monkeypatch, capsys):
+def test_a_bad_bag_fails_alone(drive_bag, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         "vega3d_ros.evaluation.bags_command.load_model", lambda *_: FakePerceiver()
     )
@@ -259,7 +259,7 @@ def test_figures_of_known_rows():
     assert calibration_error(summary.calibration["objects"]) == pytest.approx(0.4)
 
 
-def test_one_part_of_a_drive_has_no_interval():
+def test_one_part_of_a_recording_has_no_interval():
     figure = summarise(ResultRows([answer(0)], [sighting("a", 0.6)])).objects["Acc@0.25"]
     assert np.isnan(figure.model.low)
     assert cell("Acc@0.25", figure.model) == "100.0"
@@ -353,7 +353,7 @@ def test_names_of_bags_do_not_collide(tmp_path):
 
     assert _names([Path("/x/a.mcap"), Path("/x/b")]) == ["a", "b"]
     assert _names([Path("/x/bag"), Path("/y/bag")]) == ["x-bag", "y-bag"]
-    with pytest.raises(EvaluationError, match="evaluate them apart"):
+    with pytest.raises(EvaluationError, match="run them separately"):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 

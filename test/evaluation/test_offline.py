@@ -81,7 +81,7 @@ def test_clips_that_memory_did_not_suffice_for_are_failures(job):
     assert "the oldest 1 of" in record["failures"][-1]
 
 
-def test_questions_are_asked_of_the_scene_that_was_newest(job, drive_bag):
+def test_questions_are_asked_about_the_newest_scene(job, drive_bag):
     run_bag(job, FakePerceiver(), silent)
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
@@ -138,7 +138,7 @@ def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):
     assert not is_done(replace(job, model_hash="1"))
 
 
-def test_damage_costs_what_is_damaged(job, drive_bag, tmp_path):
+def test_damage_loses_only_the_damaged_part(job, drive_bag, tmp_path):
     def change(_bag, raw):
         broken = raw.topic == "/cam/image_raw" and raw.stamp_ns % 3 == 0
         yield raw.topic, raw.stamp_ns, raw.data[:40] if broken else raw.data
@@ -212,7 +212,7 @@ def test_without_transforms_results_stay_in_the_cameras_frame(job, drive_bag, tm
     assert record["figures"]["stability"] == {"ids": 0}
 
 
-def test_a_recording_that_jumps_back_begins_anew(job, drive_bag, tmp_path):
+def test_a_recording_that_jumps_back_starts_anew(job, drive_bag, tmp_path):
     """As a recording of a looping simulation: the stamps in the messages start over."""
     shift = 3 * 10**9
 

@@ -32,7 +32,7 @@ def test_damaged_truth_is_one_clear_error(tmp_path, text):
         load_truth(tmp_path)
 
 
-def test_default_plan_asks_ten_questions_and_three_relations_during_the_drive():
+def test_default_plan_asks_ten_questions_and_three_relations_during_the_recording():
     plan = default_plan(20.0)
     assert len(plan.questions) >= 10
     assert len(plan.relations) >= 3

@@ -25,7 +25,8 @@ from vega3d_ros.evaluation.sim_eval import (
     queries,
 )
 from vega3d_ros.simulation.dataset import ClipRecord, write_shard
-from vega3d_ros.simulation.questions import KINDS, make_questions, make_referring
+from vega3d_ros.simulation.questions import KINDS, make_questions
+from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 GRID = (6, 8)
@@ -173,8 +174,8 @@ CLIPS = [simulated(i) for i in range(30)]
 TRAINING = [simulated(i, "train") for i in range(60)]
 
 
-def scores(candidate, clips=CLIPS):
-    *_, (results,) = evaluate([candidate], clips)
+def scores(respondent, clips=CLIPS):
+    *_, (results,) = evaluate([respondent], clips)
     return report.summarise(results)
 
 

@@ -56,12 +56,16 @@ def scene(stamp_ns):
     )  # fmt: skip
 
 
-def test_one_message_holds_for_the_whole_drive_and_says_what_is_in_view():
+def test_one_message_holds_for_the_whole_recording_and_visibility_follows_from_the_view():
     message = detections(1, "map", (4.0, 0.0, 1.0), (-4.0, 0.0, 1.0), (20.0, 0.0, 1.0))
-    sights = TopicTruth(Bag(message), "/truth").at(scene(9 * 10**8))
-    assert [sight.item.label for sight in sights.values()] == ["chair"] * 3
-    assert [sight.visible for sight in sights.values()] == [True, False, False]  # ahead alone
-    assert sights["chair_0"].item.box.size.tolist() == [1.0, 0.5, 0.4]
+    true_objects = TopicTruth(Bag(message), "/truth").at(scene(9 * 10**8))
+    assert [entry.item.label for entry in true_objects.values()] == ["chair"] * 3
+    assert [entry.visible for entry in true_objects.values()] == [
+        True,
+        False,
+        False,
+    ]  # ahead alone
+    assert true_objects["chair_0"].item.box.size.tolist() == [1.0, 0.5, 0.4]
 
 
 def test_of_several_the_nearest_counts():
@@ -71,9 +75,9 @@ def test_of_several_the_nearest_counts():
     assert truth.at(scene(250_000_000)) is None
 
 
-def test_what_is_given_in_the_camera_is_brought_to_the_scene():
+def test_objects_in_the_camera_frame_are_transformed_to_the_scene():
     truth = TopicTruth(Bag(detections(1, "optical", (0.0, 0.0, 3.0))), "/truth")
-    (sight,) = truth.at(scene(1)).values()
-    assert sight.item.box.center == pytest.approx([4.0, 0.0, 1.0])
-    assert sight.visible
+    (entry,) = truth.at(scene(1)).values()
+    assert entry.item.box.center == pytest.approx([4.0, 0.0, 1.0])
+    assert entry.visible
     assert TopicTruth(Bag(detections(1, "arm", (0.0, 0.0, 3.0))), "/truth").at(scene(1)) is None

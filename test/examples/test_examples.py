@@ -45,6 +45,12 @@ def test_ask_a_video_answers_about_pictures(pictures):
     assert re.search(r"Is there a door\?  \w+  \(\d+% sure\)", out)
 
 
+def test_a_custom_prior_takes_its_place_in_a_model():
+    out = run(EXAMPLES / "custom_prior.py", BAG, "How many chairs are there?")
+    assert out.startswith("6x8 tokens of 6 channels a frame")
+    assert re.search(r"How many chairs are there\?  .*\(\d+% sure\)", out)
+
+
 def test_every_example_is_listed_in_their_readme():
     listed = set(re.findall(r"\]\((\w+\.py)\)", (EXAMPLES / "README.md").read_text()))
     assert listed == {file.name for file in EXAMPLES.glob("*.py")}

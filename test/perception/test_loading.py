@@ -17,7 +17,7 @@ def test_the_parameters_reach_the_model_and_what_happens_is_told():
     assert perceiver.modules.prior.tower.transformer.blocks[0].qkv.weight.dtype == torch.bfloat16
     assert told[0] == "libraries"
     assert told[-1] == "warm-up"
-    perceiver.free("memory ended")
+    perceiver.out_of_memory.report("memory ended")
     assert short == ["memory ended"]
 
 

@@ -166,7 +166,8 @@ class Topics:
 
 
 def player(drive_bag, **playing):
-    from vega3d_ros.replay.player import Player, Playing
+    from vega3d_ros.replay.player import Player
+    from vega3d_ros.replay.playing import Playing
 
     topics = Topics()
     bag = open_bag(drive_bag.path)
@@ -182,7 +183,7 @@ def test_a_late_start_keeps_what_holds_for_ever(drive_bag):
 
 
 def test_a_loop_sets_the_clock_back(drive_bag):
-    topics, ours = player(drive_bag, loops=2, rate=20.0, seconds=0.5)
+    topics, ours = player(drive_bag, loops=2, rate=2.0, seconds=0.5)
     ours.play(threading.Event())
     assert topics.sent.count("/cam/image_raw") == 16
     falls = [b - a for a, b in zip(topics.clock, topics.clock[1:], strict=False) if b < a]
@@ -214,7 +215,7 @@ def test_the_launch_file_declares_what_it_uses():
         for node in tree.body
         if isinstance(node, ast.Assign) and node.targets[0].id == "ARGUMENTS"
     )
-    assert {"model", "rate", "start", "loop", "pause", "questions", "out"} <= set(arguments)
+    assert {"model", "threads", "rate", "start", "loop", "pause", "questions"} <= set(arguments)
 
 
 def test_the_launch_file_finds_the_topics_of_a_bag(drive_bag):

@@ -141,8 +141,6 @@ def test_health_forgets_on_demand():
     statistics.tick("images")
     statistics.count("failures")
     statistics.note("last", "x")
-    assert statistics.age_s("images") < 60
-    assert statistics.age_s("never") is None
     assert (statistics.recent("images"), statistics.recent("never")) == (1, 0)
     assert statistics.snapshot() == {"failures": "1", "last": "x"}
     statistics.forget()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
@@ -27,6 +31,8 @@ def test_the_file_compiles_and_declares_what_is_documented():
         "models",
         "model",
         "device",
+        "threads",
+        "log_level",
         "autostart",
         "rviz",
     } <= set(arguments)
@@ -46,6 +52,49 @@ def test_the_rviz_file_shows_what_the_node_publishes():
     ]["Displays"]
     topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     assert topics == {"perception/markers", "perception/debug_image", "perception/gate_image"}
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The keyword arguments of the node, by the launch arguments that were given."""
+    for name in (
+        "launch",
+        "launch.actions",
+        "launch.conditions",
+        "launch.substitutions",
+        "launch_ros",
+        "launch_ros.actions",
+        "launch_ros.parameter_descriptions",
+        "launch_ros.substitutions",
+    ):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    module = runpy.run_path(str(FILE))
+
+    def node(**given):
+        values = {name: default for name, (default, _) in module["ARGUMENTS"].items()} | given
+        names = module["_node"].__globals__
+        names["LaunchConfiguration"] = lambda name: SimpleNamespace(
+            perform=lambda _: values.get(name, "")
+        )
+        names["ParameterValue"] = lambda value, value_type: value_type(value.perform(None))
+        names["Node"] = dict
+        return module["_node"](None)[0]
+
+    return node
+
+
+def test_an_empty_argument_leaves_the_value_of_the_files(launched):
+    node = launched()
+    assert {"model", "device", "threads"}.isdisjoint(node["parameters"][-1])
+    assert node["parameters"][-1]["fixed_frame"] == "map"
+    assert node["ros_arguments"] == []
+
+
+def test_arguments_that_are_given_are_typed(launched):
+    node = launched(threads="2", model="1", log_level="debug", fixed_frame="")
+    assert node["parameters"][-1] | {"threads": 2, "model": "1"} == node["parameters"][-1]
+    assert node["parameters"][-1]["fixed_frame"] == ""
+    assert node["ros_arguments"] == ["--log-level", "debug"]
 
 
 def test_the_description_is_one_of_launch():

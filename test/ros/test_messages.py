@@ -40,6 +40,7 @@ def thing(**fields):
         "orientation_estimated": True,
         "observations": 3,
         "depth_coverage": 0.5,
+        "source": "depth",
         "id": "chair-1",
     }
     return SceneObject(**(values | fields))
@@ -70,6 +71,7 @@ def test_an_object_keeps_every_value():
     assert message.score == pytest.approx(0.8)
     assert message.last_seen == time_message(STAMP)
     assert (message.observations, message.depth_coverage) == (3, 0.5)
+    assert message.source == "depth"
     pose = message.pose.pose
     q = pose.orientation
     found = SE3.from_quaternion(
@@ -145,12 +147,13 @@ def test_arrays_carry_the_stamp_and_frame_of_their_clip(posed):
 def test_answers_and_relations():
     looked_at = clip()
     header = header_message(looked_at, "odom")
-    answer = Answer("how many?", "one", 0.5, (thing(),), STAMP)
+    answer = Answer("how many?", "one", 0.5, (thing(),), STAMP, source="measured")
     message = answer_message(looked_at, answer, header, model="nano", sequence=2, latency_ns=7)
     assert message.header.frame_id == "odom"
     assert message.header.stamp == time_message(STAMP)
     assert (message.question, message.answer, message.confidence) == ("how many?", "one", 0.5)
     assert message.objects[0].id == "chair-1"
+    assert message.source == "measured"
 
     pair = (thing(), thing(label="lamp", id="lamp-1"))
     relation = Relation(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.simulation.camera_path import TICK_S, CameraPathError, drive
+from vega3d_ros.simulation.camera_path import TICK_S, CameraPathError, robot_path
 from vega3d_ros.simulation.planning import plan_home
 from vega3d_ros.simulation.rooms import Room
 
@@ -10,7 +10,7 @@ from vega3d_ros.simulation.rooms import Room
 def test_drives_smoothly_and_keeps_clear(seed):
     rng = np.random.default_rng(seed)
     home = plan_home(rng, "heldout")
-    states = drive(home, rng, 30.0)
+    states = robot_path(home, rng, 30.0)
     assert states.shape == (round(30 / TICK_S) + 1, 3)
     assert all(home.is_free(x, y, 0.15) for x, y, _ in states[::5])
     step = np.diff(states, axis=0)
@@ -27,10 +27,10 @@ def test_drives_smoothly_and_keeps_clear(seed):
 
 def test_same_seed_same_drive():
     home = plan_home(np.random.default_rng(5), "train")
-    first, again = (drive(home, np.random.default_rng(1), 5.0) for _ in range(2))
+    first, again = (robot_path(home, np.random.default_rng(1), 5.0) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 
 def test_no_floor_to_drive_on():
     with pytest.raises(CameraPathError, match="another seed"):
-        drive(Room(0.5, 0.5, 2.5, (), furniture=False), np.random.default_rng(0), 5.0)
+        robot_path(Room(0.5, 0.5, 2.5, (), furniture=False), np.random.default_rng(0), 5.0)

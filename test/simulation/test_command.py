@@ -26,7 +26,7 @@ def test_clips_and_going_on_where_it_stopped(simulate, factory, tmp_path, capsys
 
 def test_errors_are_one_line_and_a_status(simulate, tmp_path, capsys):
     assert simulate("clips", "--out", tmp_path, "--furniture", tmp_path / "none") == 1
-    assert "no house.xml" in capsys.readouterr().err
+    assert "house.xml is missing" in capsys.readouterr().err
     assert simulate("bag", "--out", tmp_path / "b", "--seconds", 0) == 1
     assert "2 to 3600 seconds" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ def test_sizes_differ_between_variants_and_stay_the_same():
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no house.xml"),
+        ({}, "house.xml is missing"),
         ({"house.xml": "<mujoco>"}, "not valid XML"),
         ({"house.xml": "<mujoco/>"}, "none of the known models"),
         (
@@ -31,7 +31,7 @@ def test_sizes_differ_between_variants_and_stay_the_same():
                 "house.xml": '<m><mesh name="a" file="a.obj"/><body name="Bed_01_001">'
                 '<geom mesh="a"/></body></m>'
             },
-            "a.obj, which is not in",
+            "a.obj, which is missing in",
         ),
         (
             {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vega3d_ros.simulation.question_sampling import CLIP_LENGTH, LAG_S, keyframes, sample_questions
-from vega3d_ros.simulation.questions import GLIMPSED_PIXELS, SEEN_PIXELS
+from vega3d_ros.simulation.visibility import GLIMPSED_PIXELS, SEEN_PIXELS
 
 RATE_HZ = 10.0
 COUNT = 300

@@ -13,7 +13,7 @@ from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.furniture import read_furniture, variant_scale
-from vega3d_ros.simulation.renderer import RenderError, Studio, camera_for
+from vega3d_ros.simulation.renderer import RenderError, RoomRenderer, pinhole_camera
 from vega3d_ros.simulation.rooms import PlacedObject, Room, shell
 from vega3d_ros.simulation.visibility import SEEN_PIXELS
 
@@ -118,7 +118,7 @@ def test_splits_and_seeds_give_different_clips(make_factory, clips):
     other = make_factory("heldout", 5).clip(0)
     assert other.truth["objects"] != clips[0].truth["objects"]
     assert other.truth["split"] == "heldout"
-    # A second studio must not disturb the first, nor its end.
+    # Neither a second renderer nor its end may disturb the first.
     assert _check_boxes(other, 0.006)
 
 
@@ -132,11 +132,11 @@ def test_meshes_stand_where_the_truth_says(make_factory, furniture_folder):
         "wardrobe_1", "wardrobe", None, box.center, size, 0.7, model.name, 2, mesh=model
     )
     room = Room(6.0, 6.0, 2.6, (item,), furniture=True, slabs=shell(6.0, 6.0, 2.6))
-    studio = Studio(224, 168, furniture)
-    studio.dress(room, np.random.default_rng(0))
-    camera = camera_for(224, 168, 60)
+    renderer = RoomRenderer(224, 168, furniture)
+    renderer.load_room(room, np.random.default_rng(0))
+    camera = pinhole_camera(224, 168, 60)
     pose = camera_pose(-2.5, -0.5, 1.0, 0.1, -0.1)
-    view = studio.render(pose, camera)
+    view = renderer.render(pose, camera)
     rows, columns = np.nonzero(view.instance)
     assert len(rows) > 2000
     rays = camera.rays(np.stack([columns, rows], axis=-1).astype(float))
@@ -146,15 +146,15 @@ def test_meshes_stand_where_the_truth_says(make_factory, furniture_folder):
     assert local.max() < 1.01
     assert np.abs(local.max(axis=1) - 1).max() < 0.01
     assert (local.max(axis=0) > 0.95).all()
-    bare = Studio(224, 168)
-    with pytest.raises(RenderError, match="Wardrobe_01, which is not in this studio"):
-        bare.dress(room, np.random.default_rng(0))
+    bare = RoomRenderer(224, 168)
+    with pytest.raises(RenderError, match="Wardrobe_01, which this renderer"):
+        bare.load_room(room, np.random.default_rng(0))
 
 
 def test_without_egl_the_error_says_what_to_install():
     code = (
-        "from vega3d_ros.simulation.renderer import Studio, RenderError\n"
-        "try:\n    Studio()\nexcept RenderError as error:\n    print(error)\n"
+        "from vega3d_ros.simulation.renderer import RoomRenderer, RenderError\n"
+        "try:\n    RoomRenderer()\nexcept RenderError as error:\n    print(error)\n"
     )
     # A vendor file that is not there takes every EGL implementation away.
     environment = os.environ | {

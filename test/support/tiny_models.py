@@ -20,7 +20,7 @@ from vega3d_ros.training.nano_prior import (
 )
 from vega3d_ros.training.object_records import COLOR_NAMES
 from vega3d_ros.training.tokenizer import train_tokenizer
-from vega3d_ros.training.train_vision_tower import new_tower
+from vega3d_ros.training.train_vision_tower import new_vision_tower
 
 LABELS = ["bed", "chair", "table"]
 WORDS = [
@@ -38,7 +38,7 @@ def random_modules(*, with_prior=True, seed=0):
     prior = None
     if with_prior:
         prior = WanPrior(nano_vae(), nano_transformer(), nano_prompt(), nano_prior_config())
-    tower = new_tower(seed).state_dict()
+    tower = new_vision_tower(seed).state_dict()
     language = new_language(train_tokenizer(WORDS, 400))
     objects = ObjectTokens(language.model.config.text_config.hidden_size, len(COLOR_NAMES))
     modules = assemble(language, objects, tower, prior, "token_gated", LABELS)

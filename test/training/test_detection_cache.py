@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from vega3d_ros.training.detection_cache import Findings
+from vega3d_ros.training.detection_cache import StoredDetections
 
 
 @pytest.fixture
-def findings():
-    return Findings(
+def detections():
+    return StoredDetections(
         ["bed", "chair"],
         np.array([True, False, True]),
         np.array([True, True, False]),
@@ -19,25 +19,26 @@ def findings():
     )
 
 
-def test_what_was_found_in_a_clip(findings):
-    told = findings.told(0)
-    assert told.notes.labels == ["chair", "bed"]
-    np.testing.assert_array_equal(told.shown, [[0, 0.25, 0, 0, 0.75, 0], [1, 0, 0, 0, 0, 0]])
-    assert (told.notes.colors == -1).all()
-    assert findings.shown(0) == (True, True)
-    assert findings.shown(2) == (True, False)
+def test_the_detections_of_a_clip(detections):
+    records, with_depth, with_poses = detections.of(0)
+    assert records.labels == ["chair", "bed"]
+    np.testing.assert_array_equal(records.shown, [[0, 0.25, 0, 0, 0.75, 0], [1, 0, 0, 0, 0, 0]])
+    assert (records.colors == -1).all()
+    assert with_depth
+    assert with_poses
+    assert detections.of(2)[1:] == (True, False)
 
 
-def test_a_clip_in_which_nothing_was_found(findings):
-    told = findings.told(1)
-    assert len(told.notes) == 0
-    assert told.shown.shape == (0, 6)
+def test_a_clip_without_detections(detections):
+    records, *_ = detections.of(1)
+    assert len(records) == 0
+    assert records.shown.shape == (0, 6)
 
 
-def test_they_survive_the_disk(findings, tmp_path):
-    findings.save(tmp_path / "findings.npz")
-    again = Findings.load(tmp_path / "findings.npz")
-    assert again.labels == findings.labels
+def test_detections_are_read_as_they_were_written(detections, tmp_path):
+    detections.save(tmp_path / "detections.npz")
+    again = StoredDetections.load(tmp_path / "detections.npz")
+    assert again.labels == detections.labels
     assert again.visual_tokens == 6
-    np.testing.assert_array_equal(again.told(2).notes.values, findings.told(2).notes.values)
-    assert [p.name for p in tmp_path.iterdir()] == ["findings.npz"]
+    np.testing.assert_array_equal(again.of(2)[0].values, detections.of(2)[0].values)
+    assert [p.name for p in tmp_path.iterdir()] == ["detections.npz"]

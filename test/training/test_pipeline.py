@@ -48,8 +48,8 @@ def test_five_stages_make_a_model_that_answers(trained):
     assert scene.ask("How many chairs can you see?").confidence > 0
 
 
-def test_the_last_stage_keeps_what_its_findings_rest_on(trained):
-    """Findings are made once, so the tokens they were made from may not change."""
+def test_the_last_stage_freezes_what_its_detections_depend_on(trained):
+    """Detections are stored once, so the tokens they come from may not change."""
     before, after = (
         Perceiver.from_pretrained(trained / run / "model").modules for run in ("fused", "answers")
     )
@@ -60,7 +60,7 @@ def test_the_last_stage_keeps_what_its_findings_rest_on(trained):
     assert any((old[key] != new[key]).any() for key in old)
 
 
-def test_a_blind_model_answers_alike_whatever_it_is_shown(trained):
+def test_a_blind_model_answers_alike_for_all_clips(trained):
     perceiver = Perceiver.from_pretrained(trained / "blind" / "model")
     clips = ClipDataset(trained / "clips", "train")
     answers = [perceiver.observe(clips.frames(i)).ask("What colour is the bed?") for i in (0, 1)]
@@ -68,7 +68,7 @@ def test_a_blind_model_answers_alike_whatever_it_is_shown(trained):
     assert answers[0].confidence == answers[1].confidence
 
 
-def test_a_stage_that_is_missing_is_named(folder, capsys):
+def test_a_missing_stage_is_named(folder, capsys):
     missing = folder / "no"
     assert train("fused", folder, "x", "--semantic", missing, "--language", missing) != 0
     assert f"run `vega3d train semantic --out {missing}` first" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def test_coverage_counts_pixels_of_each_token():
     assert shares.sum() == pytest.approx(1 + 12)
 
 
-def test_boxes_stand_in_the_levelled_camera_and_owners_are_who_shows_most():
+def test_boxes_are_in_the_levelled_camera_and_a_token_belongs_to_the_object_it_shows_most_of():
     instance = np.zeros((30, 40), np.uint8)
     instance[10:20, 15:25] = 1
     instance[20:25, 5:10] = 2

@@ -6,10 +6,10 @@ import pytest
 from vega3d_ros.training import settings
 from vega3d_ros.training.loop import Schedule, TrainingError
 from vega3d_ros.training.settings import load_settings
-from vega3d_ros.training.train_fusion import FusedTraining
+from vega3d_ros.training.train_fusion import FusionTraining
 from vega3d_ros.training.train_language import LanguageTraining
 from vega3d_ros.training.train_prior import PriorTrainingConfig
-from vega3d_ros.training.train_vision_tower import SemanticTraining
+from vega3d_ros.training.train_vision_tower import VisionTowerTraining
 
 RECIPES = Path(settings.__file__).parent / "recipes"
 
@@ -60,10 +60,10 @@ def test_a_missing_file_is_named(tmp_path):
     ("name", "kind", "given"),
     [
         ("prior", PriorTrainingConfig, {"data": "d"}),
-        ("semantic", SemanticTraining, {"data": "d"}),
+        ("semantic", VisionTowerTraining, {"data": "d"}),
         ("language", LanguageTraining, {}),
-        ("fused", FusedTraining, {}),
-        ("answers", FusedTraining, {}),
+        ("fused", FusionTraining, {}),
+        ("answers", FusionTraining, {}),
     ],
 )
 def test_the_shipped_recipes_fit_their_stages(name, kind, given):

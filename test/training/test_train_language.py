@@ -12,8 +12,8 @@ from vega3d_ros.training.train_language import (
     LanguageObjective,
     LanguageTraining,
     ObjectTokens,
+    augment_room,
     load_language,
-    retold,
     train_language,
 )
 
@@ -48,20 +48,20 @@ def distances(objects):
     return np.sort(np.linalg.norm(centers[:, None] - centers[None], axis=-1).ravel())
 
 
-def test_a_room_is_retold_without_changing_its_shape():
+def test_augmentation_keeps_the_shape_of_a_room():
     truth = room()
-    told = [retold(truth, 0.0, np.random.default_rng(seed)) for seed in range(40)]
-    whole = [objects for objects in told if len(objects) == 6]
+    rooms = [augment_room(truth, 0.0, np.random.default_rng(seed)) for seed in range(40)]
+    whole = [objects for objects in rooms if len(objects) == 6]
     assert whole
     for objects in whole:
         np.testing.assert_allclose(distances(objects), distances(truth["objects"]), atol=1e-9)
         assert {o["label"] for o in objects} == {o["label"] for o in truth["objects"]}
-    assert {len(objects) for objects in told} > {3, 4}
-    assert {objects[0]["color"] for objects in told} != {COLOR_NAMES[0]}
+    assert {len(objects) for objects in rooms} > {3, 4}
+    assert {objects[0]["color"] for objects in rooms} != {COLOR_NAMES[0]}
 
 
-def test_labels_are_swapped_where_wanted():
-    objects = retold(room(), 1.0, np.random.default_rng(1))
+def test_labels_are_permuted_on_request():
+    objects = augment_room(room(), 1.0, np.random.default_rng(1))
     assert {o["label"] for o in objects} != {o["label"] for o in room()["objects"]}
 
 
@@ -80,8 +80,8 @@ def test_a_step_depends_on_its_number_alone(language):
     assert first["loss"] != second["loss"]
 
 
-def test_words_find_their_likes_before_any_training(language):
-    """Attention brings what is alike: the token of the named object outweighs others."""
+def test_attention_prefers_the_same_word_before_any_training(language):
+    """The token of the named object outweighs others."""
     attention = language.model.model.language_model.layers[0].self_attn
     torch.manual_seed(1)
     word, other = torch.randn(2, 256)
@@ -92,7 +92,7 @@ def test_words_find_their_likes_before_any_training(language):
     assert alike > 5 * abs(unlike)
 
 
-def test_a_finished_run_is_taken_over(language, tmp_path):
+def test_a_finished_run_is_loaded(language, tmp_path):
     settings = LanguageTraining(batch=1, questions=2, schedule=Schedule(2, 1e-3))
     train_language(language, [room()], settings, tmp_path, resume=False)
     loaded, objects = load_language(tmp_path)

@@ -43,6 +43,7 @@ COMMANDS = {
     "demo": Command(
         "vega3d_ros.demo.command", "let the node see a recorded drive and question it"
     ),
+    "ask": Command("vega3d_ros.cli.ask", "ask about a recording, a video or what a node sees"),
     "simulate": Command(
         "vega3d_ros.simulation.command", "render rooms: clips and recorded drives"
     ),

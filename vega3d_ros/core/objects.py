@@ -55,6 +55,22 @@ class SceneObject:
     source: str = ""
     alternatives: tuple[tuple[str, float], ...] = ()
 
+    @classmethod
+    def certain(cls, label: str, box: Box3D, frame_id: str) -> SceneObject:
+        """An object whose label and box are exactly known, as in ground truth."""
+        return cls(
+            label=label,
+            query=label,
+            score=1.0,
+            box=box,
+            frame_id=frame_id,
+            stamp_ns=0,
+            covariance=np.zeros((6, 6)),
+            orientation_estimated=True,
+            observations=1,
+            depth_coverage=1.0,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:

@@ -71,31 +71,44 @@ def level(pose: SE3 | None) -> tuple[NDArray[np.float64], SE3 | None]:
     """
     if pose is None:
         return BODY_FROM_OPTICAL, None
+    fixed_from_level = level_pose(pose)
+    return fixed_from_level.rotation.T @ pose.rotation, fixed_from_level
+
+
+def level_pose(pose: SE3) -> SE3:
+    """The levelled camera of a camera at ``pose`` (fixed frame from optical frame)."""
     forward = pose.rotation[:, 2]
     heading = np.arctan2(forward[1], forward[0])
     c, s = np.cos(heading), np.sin(heading)
-    fixed_from_level = SE3(
-        np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), pose.translation
-    )
-    return fixed_from_level.rotation.T @ pose.rotation, fixed_from_level
+    return SE3(np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), pose.translation)
 
 
 def token_geometry(frame: Frame, rows: int, columns: int) -> TokenGeometry | None:
     """The geometry of a frame's tokens, or None where its camera is not calibrated."""
-    camera = frame.camera
-    if camera is None:
+    if frame.camera is None:
         return None
+    return camera_token_geometry(frame.camera, frame.pose, frame.depth_m, rows, columns)
+
+
+def camera_token_geometry(
+    camera: Camera,
+    pose: SE3 | None,
+    depth_m: NDArray[np.float32] | None,
+    rows: int,
+    columns: int,
+) -> TokenGeometry:
+    """The geometry of the tokens of a camera's image, whose depth map may have another size."""
     u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
     v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
     pixels = np.stack(np.meshgrid(u, v), axis=-1)
-    attitude, fixed_from_level = level(frame.pose)
+    attitude, fixed_from_level = level(pose)
     return TokenGeometry(
         camera=camera,
         level_from_optical=attitude,
         fixed_from_level=fixed_from_level,
         pixels=pixels,
         rays=camera.rays(pixels),
-        surface_m=surface_percentiles(frame.depth_m, rows, columns),
+        surface_m=surface_percentiles(depth_m, rows, columns),
     )
 
 

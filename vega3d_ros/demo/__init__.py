@@ -1,1 +1,1 @@
-"""The demo: a real node, a recorded drive on real topics, questions on the way, a report."""
+"""The demo: a node, a recording on real topics, questions meanwhile, a report."""

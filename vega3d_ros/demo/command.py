@@ -1,4 +1,4 @@
-"""``vega3d demo``: a recorded drive in, grounded poses and spatial answers out."""
+"""``vega3d demo``: plays a recording to a node, asks it questions and reports the results."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
+from vega3d_ros.evaluation.failure_images import save
 from vega3d_ros.evaluation.question_file import (
     Plan,
     RunError,
@@ -28,6 +29,7 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_run_outputs,
 )
 from vega3d_ros.replay.node_process import node_command
+from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 
@@ -45,11 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bag",
         type=Path,
-        help="rosbag2 folder to play; left out: the simulated drive that comes with it",
+        help="rosbag2 folder to play; left out: the simulated recording of the package",
     )
-    parser.add_argument(
-        "--model", default="nano", help="model that looks and answers (%(default)s)"
-    )
+    parser.add_argument("--model", default="nano", help="model of the node (%(default)s)")
     parser.add_argument(
         "--threads",
         type=thread_number,
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (%(default)s)")
     parser.add_argument("--seconds", type=float, help="play only so many seconds of the recording")
-    parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    parser.add_argument("--questions", type=Path, help="JSON with your questions")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
     parser.add_argument("--depth", default="", help="its registered depth topic; left out: found")
@@ -110,16 +110,15 @@ class _Demo:
                 plan,
                 out,
                 self._console,
-                rate=args.rate,
-                seconds=args.seconds,
+                Playing(args.rate, seconds=args.seconds),
                 command=node_command(args.model, topics, args.threads),
             )
             self._console.print("reading the recording back, drawing ...")
-            outcome = read_recorded_outputs(out / "output_bag")
+            outputs = read_recorded_outputs(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
-            camera_path = self._draw(bag, topics, truth, result, outcome, until_ns, out)
+            camera_path = self._draw(bag, topics, truth, result, outputs, until_ns, out)
         wall_s = time.monotonic() - self._begin_s
-        report = make_report(args.model, result, outcome, camera_path, truth, wall_s)
+        report = make_report(args.model, result, outputs, camera_path, truth, wall_s)
         for table in report.tables:
             self._console.print(table.rich())
         for note in report.notes:
@@ -127,7 +126,7 @@ class _Demo:
         (out / "report.md").write_text(report.markdown(), encoding="utf-8")
         (out / "report.json").write_text(report.json(), encoding="utf-8")
         self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
-        if not outcome.scenes:
+        if not outputs.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
             raise RunError(msg)
         return 0
@@ -160,30 +159,30 @@ class _Demo:
         topics: CameraTopics,
         truth: Truth | None,
         result: RunResult,
-        outcome: RecordedOutputs,
+        outputs: RecordedOutputs,
         until_ns: int,
         out: Path,
     ) -> dict[int, SE3]:
-        frames, camera_path = read_run_outputs(bag, topics, outcome.sample_stamps(), until_ns)
-        scenes = pictures.choose_scenes(outcome, frames, {} if truth is None else truth.shown)
+        frames, camera_path = read_run_outputs(bag, topics, outputs.sample_stamps(), until_ns)
+        scenes = pictures.choose_scenes(outputs, frames, {} if truth is None else truth.shown)
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
         picture = pictures.frames_picture(scenes, frames, gates, bag.start_ns)
         if picture is not None:
-            pictures.save(picture, out / "frames.png")
+            save(picture, out / "frames.png")
         seen = [] if truth is None else [truth.objects[name] for name in sorted(truth.seen)]
-        placed = result.remembered if result.fixed_frame == topics.fixed_frame else ()
+        placed = result.mapped_objects if result.fixed_frame == topics.fixed_frame else ()
         if truth is None:
-            # Nothing tells right from wrong, so the map stays readable with what the table shows.
+            # The map shows the objects of the table, to stay readable.
             placed = surest(placed)
-        pictures.save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
+        save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
         return camera_path
 
 
 def shipped_bag() -> Path:
-    """The simulated drive that comes with the package.
+    """The simulated recording of the package.
 
     Raises:
-        DriveError: If it is not there.
+        RunError: If it is missing.
     """
     folder = Path(__file__).resolve().parent / "bag"
     if folder.is_dir():
@@ -194,7 +193,7 @@ def shipped_bag() -> Path:
 
 
 def _prepared(out: Path) -> Path:
-    """The output folder without what an earlier run left, and nothing else removed."""
+    """The output folder, without the outputs of an earlier run."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in OUTPUTS:

@@ -11,7 +11,6 @@ from vega3d_ros.viz.floor_plan import top_down_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,29 +28,23 @@ _WIDTH_PX = 448
 
 
 def choose_scenes(
-    outcome: RecordedOutputs,
+    outputs: RecordedOutputs,
     frames: Mapping[int, Frame],
     shown: Mapping[int, float],
     count: int = COLUMNS,
 ) -> list[PublishedScene]:
-    """The scenes to show: from each part of the drive the one whose frame shows the most.
+    """The scenes to show: from each of ``count`` parts the one whose frame shows most.
 
-    Scenes with a picture of the gate are preferred.
-
-    Args:
-        outcome: With the scenes to choose from.
-        frames: By stamp.
-        shown: How much each frame really shows, by stamp; where that is not known, what was found
-            in it decides.
-        count: Parts of the drive.
+    Scenes with a gate image are preferred. ``shown`` is ``Truth.shown``; where it is unknown, the
+    found objects decide.
     """
 
     def worth(scene: PublishedScene) -> float:
         known = shown.get(scene.stamp_ns)
         return _visible(scene, frames[scene.stamp_ns]) if known is None else known
 
-    known = [scene for scene in outcome.scenes if scene.stamp_ns in frames]
-    scenes = [scene for scene in known if scene.stamp_ns in outcome.gates] or known
+    known = [scene for scene in outputs.scenes if scene.stamp_ns in frames]
+    scenes = [scene for scene in known if scene.stamp_ns in outputs.gates] or known
     if not scenes:
         return []
     first, last = scenes[0].stamp_ns, scenes[-1].stamp_ns
@@ -66,7 +59,7 @@ def choose_scenes(
 
 
 def _visible(scene: PublishedScene, frame: Frame) -> float:
-    """Sum of the scores of the objects whose centres are in the picture."""
+    """Sum of the scores of the objects with their centres in the image."""
     if frame.camera is None:
         return 0.0
     total = 0.0
@@ -85,7 +78,7 @@ def frames_picture(
     gates: Mapping[int, Image],
     start_ns: int,
 ) -> Image | None:
-    """Frames with their 3D boxes, each above where the gate listened; None without scenes."""
+    """Frames with their 3D boxes, each above its gate image; None without scenes."""
     if not scenes:
         return None
     boxes, heat, captions = [], [], []
@@ -102,7 +95,7 @@ def frames_picture(
     images, titles = boxes, [f"{caption}: objects found" for caption in captions]
     if gates:
         images = boxes + heat
-        titles += [f"{caption}: where the gate listens to the generator" for caption in captions]
+        titles += [f"{caption}: gate, share of the generative tokens" for caption in captions]
     return contact_sheet(images, len(boxes), titles)
 
 
@@ -111,8 +104,3 @@ def map_picture(
 ) -> Image:
     """The map from above, with the camera's path in the order of its stamps."""
     return top_down_map(objects, truth, [path[stamp] for stamp in sorted(path)])
-
-
-def save(image: Image, path: Path) -> None:
-    """Write a PNG."""
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -1,4 +1,4 @@
-"""What a drive came to: tables for the terminal, report.md and report.json."""
+"""The demo's report: tables for the terminal, report.md and report.json."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from vega3d_ros.core.json_io import finite
+from vega3d_ros.evaluation.results import relation_words
 from vega3d_ros.evaluation.scoring import (
     CLOSE_ENOUGH,
     Comparison,
@@ -58,7 +59,7 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     def without_empty_columns(self) -> Table:
-        """The same without columns that say nothing."""
+        """The table without empty columns."""
         kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
         rows = [tuple(row[i] for i in kept) for row in self.rows]
         return Table(self.title, tuple(self.columns[i] for i in kept), rows)
@@ -90,13 +91,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """A drive's tables and figures.
-
-    Attributes:
-        notes: What a reader must know before the figures.
-        tables: In order.
-        figures: The main figures, for machines.
-    """
+    """The tables and figures of a run; ``notes`` come before the tables."""
 
     notes: tuple[str, ...]
     tables: tuple[Table, ...]
@@ -110,31 +105,22 @@ class Report:
         )
 
     def json(self) -> str:
-        """The text of report.json; what is unknown is null."""
+        """The text of report.json; unknown values are null."""
         return json.dumps(finite(self.figures), indent=2) + "\n"
 
 
 def make_report(
     model: str,
     result: RunResult,
-    outcome: RecordedOutputs,
+    outputs: RecordedOutputs,
     path: Mapping[int, SE3],
     truth: Truth | None,
     wall_s: float,
 ) -> Report:
-    """Score a drive and put it into tables.
-
-    Args:
-        model: Name of the model that answered.
-        result: What came back.
-        outcome: What the node published.
-        path: The camera's pose by stamp, in the truth's fixed frame.
-        truth: None where it is not known.
-        wall_s: How long the demo took.
-    """
+    """Score a run and make its tables; ``path`` has camera poses by stamp in the truth's frame."""
     comparison = None
     if truth is not None and result.fixed_frame == truth.fixed_frame:
-        comparison = compare_objects(result.remembered, truth)
+        comparison = compare_objects(result.mapped_objects, truth)
     questions, answer_marks = _question_table(result.replies)
     relations, relation_marks = _relation_table(result.relations, truth, path)
     tables = [questions, relations]
@@ -143,11 +129,11 @@ def make_report(
     else:
         assert truth is not None
         tables.append(_object_table(comparison, truth))
-    figures = _figures(result, outcome, comparison, truth)
-    figures["answers_right"], figures["answers_scored"] = _tally(answer_marks)
-    figures["relations_right"], figures["relations_scored"] = _tally(relation_marks)
+    figures = _figures(result, outputs, comparison, truth)
+    figures["answers_right"], figures["answers_scored"] = _count_right(answer_marks)
+    figures["relations_right"], figures["relations_scored"] = _count_right(relation_marks)
     figures["wall_s"] = round(wall_s, 1)
-    tables.append(_figure_table(figures, outcome))
+    tables.append(_figure_table(figures, outputs))
     notes = [NANO_NOTE] if model == "nano" else []
     if truth is None:
         notes.append(NO_TRUTH_NOTE)
@@ -155,7 +141,7 @@ def make_report(
 
 
 def surest(objects: Sequence[SceneObject]) -> tuple[SceneObject, ...]:
-    """The objects with the highest scores, as many as can be shown."""
+    """The objects with the highest scores, as many as a table shows."""
     return tuple(sorted(objects, key=lambda item: -item.score)[:_SHOWN])
 
 
@@ -176,7 +162,7 @@ def _question_table(replies: Sequence[Reply]) -> tuple[Table, list[bool | None]]
             )
         )
     columns = (">at [s]", "question", "answer", "truth", "", ">latency [ms]")
-    note = f"; a length within {CLOSE_ENOUGH:.0%} is right" if _tally(marks)[1] else ""
+    note = f"; a length within {CLOSE_ENOUGH:.0%} is right" if _count_right(marks)[1] else ""
     title = f"Questions ({_share(marks)}{note})"
     return Table(title, columns, rows).without_empty_columns(), marks
 
@@ -197,10 +183,10 @@ def _relation_table(
             (
                 f"{reply.asked_at_s:.1f}",
                 f"the {question.subject} from the {question.object}",
-                reply.error or _relation_text(reply.predicates, reply.distance_m),
+                reply.error or relation_words(reply.predicates, reply.distance_m),
                 ""
                 if expected is None
-                else _relation_text(expected.predicates, expected.distance_m),
+                else relation_words(expected.predicates, expected.distance_m),
                 _MARKS[right],
                 f"{reply.latency_ms:.0f}",
             )
@@ -211,16 +197,12 @@ def _relation_table(
 
 
 def _viewpoint(reply: RelationReply, path: Mapping[int, SE3]) -> SE3 | None:
-    """The camera that a relation is seen from; after an error, where it was when asked."""
+    """The camera pose of a relation; after an error, that of the time of asking."""
     stamp = reply.stamp_ns
     if reply.error and path:
         asked_ns = min(path) + round(reply.asked_at_s * 1e9)
         stamp = min(path, key=lambda known: abs(known - asked_ns))
     return path.get(stamp)
-
-
-def _relation_text(predicates: Sequence[str], distance_m: float) -> str:
-    return f"{', '.join(predicates) or 'no clear direction'}; {distance_m:.2f} m apart"
 
 
 def _object_table(comparison: Comparison, truth: Truth) -> Table:
@@ -253,7 +235,7 @@ def _object_table(comparison: Comparison, truth: Truth) -> Table:
 
 def _found_table(result: RunResult) -> Table:
     rows = []
-    for item in surest(result.remembered):
+    for item in surest(result.mapped_objects):
         x, y, z = item.box.center
         size = " x ".join(f"{extent:.2f}" for extent in item.box.size)
         rows.append(
@@ -272,12 +254,12 @@ def _found_table(result: RunResult) -> Table:
         "size [m]",
         ">seen in",
     )
-    title = f"Objects remembered ({len(result.remembered)}; the surest {len(rows)})"
+    title = f"Objects remembered ({len(result.mapped_objects)}; the surest {len(rows)})"
     return Table(title, columns, rows)
 
 
 def _figures(
-    result: RunResult, outcome: RecordedOutputs, comparison: Comparison | None, truth: Truth | None
+    result: RunResult, outputs: RecordedOutputs, comparison: Comparison | None, truth: Truth | None
 ) -> dict[str, Any]:
     latencies = [reply.latency_ms for reply in result.replies if not reply.error]
     figures: dict[str, Any] = {
@@ -285,21 +267,21 @@ def _figures(
         "ready_s": round(result.ready_s, 2),
         "published_messages": result.published,
         "worst_delay_ms": round(result.worst_delay_s * 1e3, 1),
-        "scenes": len(outcome.scenes),
-        "scenes_hz": round(outcome.rate_hz(), 2),
-        "scenes_lost": outcome.lost(),
-        "scene_latency_median_ms": round(outcome.latency_s(0.5) * 1e3, 1)
-        if outcome.scenes
+        "scenes": len(outputs.scenes),
+        "scenes_hz": round(outputs.rate_hz(), 2),
+        "scenes_lost": outputs.lost(),
+        "scene_latency_median_ms": round(outputs.latency_s(0.5) * 1e3, 1)
+        if outputs.scenes
         else None,
-        "scene_latency_p95_ms": round(outcome.latency_s(0.95) * 1e3, 1)
-        if outcome.scenes
+        "scene_latency_p95_ms": round(outputs.latency_s(0.95) * 1e3, 1)
+        if outputs.scenes
         else None,
         "answer_latency_median_ms": round(median(latencies), 1) if latencies else None,
         "answers": len(latencies),
         "relations": sum(not reply.error for reply in result.relations),
-        "mean_gate": outcome.mean_gate(),
-        "remembered_objects": len(result.remembered),
-        "drops": outcome.drops(),
+        "mean_gate": outputs.mean_gate(),
+        "remembered_objects": len(result.mapped_objects),
+        "drops": outputs.drops(),
     }
     if comparison is not None and truth is not None:
         errors = [match.error_m for match in comparison.matches]
@@ -315,7 +297,7 @@ def _figures(
     return figures
 
 
-def _figure_table(figures: Mapping[str, Any], outcome: RecordedOutputs) -> Table:
+def _figure_table(figures: Mapping[str, Any], outputs: RecordedOutputs) -> Table:
     def shown(value: Any, unit: str = "") -> str:
         return "unknown" if value is None else f"{value}{unit}"
 
@@ -331,7 +313,7 @@ def _figure_table(figures: Mapping[str, Any], outcome: RecordedOutputs) -> Table
         ("image to objects, median", shown(figures["scene_latency_median_ms"], " ms")),
         ("image to objects, 95 %", shown(figures["scene_latency_p95_ms"], " ms")),
         ("question to answer, median", shown(figures["answer_latency_median_ms"], " ms")),
-        ("mean gate (generator's share)", shown(figures["mean_gate"])),
+        ("mean gate (share of the generative tokens)", shown(figures["mean_gate"])),
         ("node ready after", f"{figures['ready_s']} s"),
         ("demo took", f"{figures['wall_s']} s"),
     ]
@@ -343,15 +325,15 @@ def _figure_table(figures: Mapping[str, Any], outcome: RecordedOutputs) -> Table
         ]
     rows += [(key, value) for key, value in figures["drops"].items()]
     rows += [
-        (f"health: {name}", values["message"]) for name, values in outcome.diagnostics.items()
+        (f"health: {name}", values["message"]) for name, values in outputs.diagnostics.items()
     ]
     return Table("Rates, latencies, health", ("", ""), rows)
 
 
-def _tally(marks: Sequence[bool | None]) -> tuple[int, int]:
+def _count_right(marks: Sequence[bool | None]) -> tuple[int, int]:
     return sum(mark is True for mark in marks), sum(mark is not None for mark in marks)
 
 
 def _share(marks: Sequence[bool | None]) -> str:
-    right, scored = _tally(marks)
+    right, scored = _count_right(marks)
     return f"{right} of {scored} right" if scored else "not scored"

@@ -1,12 +1,11 @@
-"""How good a model is, with what it must be compared to.
+"""Evaluation of models, each figure beside its baselines.
 
-``heldout`` asks a model about simulated clips it has never seen and scores what it says,
-``metrics`` defines the scores, ``baselines`` answers without looking, ``report`` writes it all
-down, ``benchmarks`` are those that others have published.
+``sim_eval`` asks models and ``baselines`` about simulated clips and scores the answers,
+``metrics`` defines the scores, ``report`` writes them, ``benchmarks`` holds published benchmarks.
 
-Recordings: ``offline`` runs one through the node's own code and ``live`` brings what a live node
-said into the same form (``log``); ``truth``, ``rows``, ``summary`` and ``figures`` score it,
-``cases``, ``bag_report`` and ``html`` show it. ``job`` is one recording from beginning to end,
-``workers`` and ``ray_workers`` do many at once. ``command`` is ``vega3d evaluate``, ``compare``
-holds two runs against each other.
+Recordings: ``offline`` runs one through the node's code, ``live_adapter`` brings a live run into
+the same form (``run_log``); ``truth``, ``results``, ``summary`` and ``figures`` score it,
+``failure_images``, ``bag_report`` and ``html`` show it. ``bag_run`` does all of this for one
+recording, ``workers`` and ``ray_workers`` for many at once. ``command`` is ``vega3d evaluate``,
+``compare`` is ``vega3d compare``.
 """

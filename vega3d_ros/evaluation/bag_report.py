@@ -25,9 +25,9 @@ BAGS = "bags"
 WORST = 12
 _PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
 _ANSWERS = (
-    "Two that never look stand beside the model. Blind reads the words: it gives the typical "
-    "answer to such questions in the other recordings. Constant gives the typical answer of the "
-    "other questions of the kind."
+    "Two baselines without images stand beside the model. Blind reads the words: it gives the "
+    "typical answer to such questions in the other recordings. Constant gives the typical answer "
+    "of the other questions of the kind."
 )
 _NO_BLIND = (
     "Blind is n/a: no other recording has questions of the kind, and those of the same one would "
@@ -40,16 +40,7 @@ _OBJECTS = (
 
 
 def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """Write the report on all recordings under a run's folder.
-
-    Args:
-        folder: Of the run.
-        made_with: Versions, model, command, hardware, seeds.
-        title: Of the report.
-
-    Returns:
-        What ``results.json`` holds.
-    """
+    """Write the report on all recordings of a run; returns the contents of ``results.json``."""
     records, rows = read_run(folder)
     summary = summarise(rows)
     results = {
@@ -86,7 +77,7 @@ def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
 
 
 def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The worst cases that have a picture: as many answers as objects, as far as there are."""
+    """The worst cases with a picture, as many answers as objects where possible."""
     cases = [
         {**case, "folder": name}
         for name, record in records.items()
@@ -102,7 +93,7 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was asked where no truth is known, evenly over all; at most as many as worst cases."""
+    """At most ``WORST`` answers without a known truth, evenly over all."""
     cases = [
         {**case, "folder": name}
         for name, record in records.items()
@@ -122,7 +113,7 @@ def cell(name: str, estimate: Estimate) -> str:
 def _figures(
     title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
 ) -> Section:
-    """A table of figures of the model beside those that never look."""
+    """A table of figures of the model beside the baselines."""
     rows, bars = [], []
     for name, figure in figures.items():
         cells = (cell(name, estimate) for estimate in figure)
@@ -254,7 +245,7 @@ def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
     )  # fmt: skip
     about = (
         "How well objects keep name and place: medians over names. Spread is about their mean, a "
-        "step is from scene to scene. The gate is the generator's share in the fused tokens."
+        "step is from scene to scene. The gate is the generative tokens' share of all tokens."
     )
     return Section("Steadiness and gate", [about]).add(columns, rows)
 

@@ -1,7 +1,7 @@
-"""One recording from beginning to end: run, scored, drawn, and written into a folder of its own.
+"""Runs one recording, scores it, draws it, and writes the results into a folder of its own.
 
-What is in the folder when a job ends, well or not, is all that the report needs, so it does not
-matter which process or machine ran it. A job that was cut short goes on where it stopped.
+The report reads that folder alone, so any process or machine can run a job. An interrupted job
+continues where it stopped.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 
 
 class Interrupted(BaseException):
-    """Raised by a job's progress callback to end it; what is done is kept."""
+    """Raised by a job's progress callback to end the job; its results so far are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BagRun:
-    """What is to be done with a recording.
+    """The job of evaluating a recording.
 
     Attributes:
         bag: The recording.
         name: Its name in the report; unique among the jobs of a run.
-        folder: Where everything about it is written.
-        model_hash: Of the model's files: another model is another job.
-        parameters: The node's; model and device are among them.
-        image: Topic; empty to choose.
-        camera_info: Topic; empty to choose.
-        depth: Topic; empty to choose.
-        truth: As ``find_truth``.
-        questions: File with questions of one's own; None for those of the truth, or a few common
+        folder: Folder of its results.
+        model_hash: Hash of the model's files.
+        parameters: The node's parameters, model and device among them.
+        image: Topic; empty: found by type.
+        camera_info: Topic; empty: found by type.
+        depth: Topic; empty: found by type.
+        truth: ``source`` of ``find_truth``.
+        questions: The user's question file; None: the questions of the truth, or a few common
             ones.
         fixed_frame: Frame of the results; None for the root of the recording's transforms.
     """
@@ -71,9 +71,9 @@ class BagRun:
     fixed_frame: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the outcome; what was done under other settings is not resumed."""
+        """All that decides the results; a job with other settings is not resumed."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("folder", "name")}
-        # Another machine may go on with what this one began.
+        # A machine with another device may continue the job.
         del plain["parameters"]["device"], plain["parameters"]["threads"]
         asked = self.questions.read_bytes() if self.questions is not None else b""
         settings: dict[str, Any] = json.loads(
@@ -92,13 +92,13 @@ class BagRun:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What an earlier run wrote of a recording; None where there is nothing."""
+    """The record that an earlier job wrote into a folder; None if there is none."""
     path = folder / RECORD
     return read_object(path) if path.is_file() else None
 
 
 def is_done(job: BagRun) -> bool:
-    """Whether an earlier run did the very same to the end."""
+    """Whether an earlier job with the same settings is complete."""
     record = read_record(job.folder)
     return record is not None and record["status"] == COMPLETE and _same_settings(job)
 
@@ -106,12 +106,9 @@ def is_done(job: BagRun) -> bool:
 def run_bag(
     job: BagRun, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
-    """Do a job; nothing that is wrong with a recording is raised.
+    """Do a job. Errors of the recording go into the record and are not raised.
 
-    Args:
-        job: What to do.
-        perceiver: The loaded model.
-        on_progress: Told seconds done and to do; may raise ``Interrupted``.
+    ``on_progress`` is called with the seconds done and in all; it may raise ``Interrupted``.
 
     Returns:
         The record that was written.
@@ -128,7 +125,7 @@ def run_bag(
 
 
 def write_record(job: BagRun, record: dict[str, Any]) -> dict[str, Any]:
-    """Write the record of a job, and empty rows where it came to none."""
+    """Write the record of a job, and no rows if it failed."""
     job.folder.mkdir(parents=True, exist_ok=True)
     record = {"name": job.name, "bag": str(job.bag), **record}
     if "error" in record:
@@ -150,7 +147,7 @@ def _run(
     done = read_log(job.folder / LOG) if resume else RunLog()
     status = COMPLETE
     with LogWriter(job.folder / LOG, fresh=not resume) as out:
-        drive = OfflineRun(
+        offline = OfflineRun(
             bag,
             topics,
             perceiver,
@@ -161,51 +158,51 @@ def _run(
             on_progress=lambda done_s: on_progress(done_s, bag.duration_s),
         )
         try:
-            drive.run()
+            offline.run()
         except (KeyboardInterrupt, Interrupted):
             status = PARTIAL
-    account = drive.account
-    _write_frame_statuses(job.folder / FRAMES, account.frame_statuses)
+    counts = offline.counts
+    _write_frame_statuses(job.folder / FRAMES, counts.frame_statuses)
     return {
         "status": status,
         "truth": source,
         "topics": topic_record(bag, topics),
         "frames": {
             "in_bag": bag.counts[topics.image],
-            "read": account.images,
-            "by_fate": account.tally(),
-            "lacks": account.lacks,
-            "details": account.details,
-            "unreadable_messages": dict(account.unreadable),
-            "time_set_back": account.resets,
+            "read": counts.images,
+            "by_fate": counts.by_status(),
+            "lacks": counts.lacks,
+            "details": counts.details,
+            "unreadable_messages": dict(counts.unreadable),
+            "time_set_back": counts.resets,
         },
-        "damage": account.damage,
-        "failures": account.failures,
-        "resumed_scenes": min(len(done.scenes), len(drive.log.scenes)),
-        **finish_run(job.folder, job.name, bag, topics, drive.log, truth, account.read_s,
-                       account.wall_s, account.remembered, fixed_frame),
+        "damage": counts.damage,
+        "failures": counts.failures,
+        "resumed_scenes": min(len(done.scenes), len(offline.log.scenes)),
+        **finish_run(job.folder, job.name, bag, topics, offline.log, truth, counts.read_s,
+                       counts.wall_s, counts.mapped_objects, fixed_frame),
     }  # fmt: skip
 
 
 def finish_run(
     folder: Path, name: str, bag: Bag, topics: CameraTopics, log: RunLog,
-    truth: TruthSource | None, read_s: float, wall_s: float, remembered: Any, fixed_frame: str,
+    truth: TruthSource | None, read_s: float, wall_s: float, mapped_objects: Any, fixed_frame: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Score and draw what a drive gave, offline or live; returns the fields of its record."""
+    """Score and draw a run, offline or live; returns the fields of its record."""
     rows = score_run(name, bag.start_ns, log, truth)
     write_json(folder / ROWS, rows.json())
-    placed = [item for item in remembered if item.frame_id == fixed_frame]
+    placed = [item for item in mapped_objects if item.frame_id == fixed_frame]
     cases = draw_run(folder, bag, topics, log, rows, truth, placed, fixed_frame)
     return {
         "start_ns": bag.start_ns,
         "figures": run_figures(log, read_s, wall_s)
-        | {"remembered": len(remembered), "fixed_frame": fixed_frame},
+        | {"remembered": len(mapped_objects), "fixed_frame": fixed_frame},
         "cases": cases,
     }
 
 
 def make_plan(questions: Path | None, truth: TruthSource | None, duration_s: float) -> Plan:
-    """What to ask: one's own questions, those of the simulator's record, or a few common ones."""
+    """The user's questions, those of the simulator's truth, or a few common ones."""
     if questions is not None:
         return load_plan(questions, duration_s)
     if truth is not None and truth.record is not None:
@@ -219,7 +216,7 @@ def _same_settings(job: BagRun) -> bool:
 
 
 def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
-    """Which topics were taken, in plain values."""
+    """The topics that were chosen, in plain values."""
     return {
         "image": topics.image,
         "image_type": bag.topics[topics.image],

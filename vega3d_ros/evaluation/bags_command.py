@@ -1,4 +1,4 @@
-"""``vega3d evaluate BAG...``: recordings through a model, offline, and a report on them."""
+"""``vega3d evaluate BAG...``: recordings through a model, offline, and a report."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SOME_FAILED = 1
 
 
 class EvaluationError(Vega3dError, ValueError):
-    """An evaluation that cannot begin; the message says what to change."""
+    """An evaluation that cannot start; the message says what to change."""
 
 
 def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     results = write_report(out, made_with, f"{made_with['model']['name']} on recordings")
     status = _conclude(jobs, results, console, out)
     if interrupted or status == INTERRUPTED:
-        console.print("interrupted; the same command goes on where it stopped")
+        console.print("interrupted; the same command continues where it stopped")
         return INTERRUPTED
     return status
 
@@ -121,7 +121,7 @@ def _jobs(
 
 
 def _names(bags: Sequence[Path]) -> list[str]:
-    """A name for each recording: its own, with its folder's where two are alike."""
+    """A name for each recording: its own, with its folder's where two are equal."""
     paths = [bag.resolve() for bag in bags]
     stems = [path.stem for path in paths]
     names = [
@@ -130,13 +130,13 @@ def _names(bags: Sequence[Path]) -> list[str]:
     ]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        msg = f"recordings of one name and folder: {', '.join(twice)}; evaluate them apart"
+        msg = f"recordings of one name and folder: {', '.join(twice)}; run them separately"
         raise EvaluationError(msg)
     return names
 
 
 def _introduce(job: BagRun, console: Console) -> None:
-    """Say what was found in a recording; what is wrong with it comes in the report."""
+    """Print the topics of a recording."""
     say: Callable[[str], None] = lambda text: console.print(text, highlight=False)  # noqa: E731
     say(f"[bold]{job.name}[/]: {job.bag}")
     try:

@@ -1,6 +1,6 @@
-"""Answers without looking: what can be had from the words of a question and the habits of rooms.
+"""Baselines without images: what question words and statistics of rooms give away.
 
-A model that sees must beat these. They are fitted on training clips.
+A model must beat them. They are fitted on training clips.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.core.token_grid import level
+from vega3d_ros.core.token_grid import level_pose
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
 from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer, labels
-from vega3d_ros.simulation.questions import SEEN_PIXELS
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:
@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """One answer per kind of question; one token and one box for everything.
-
-    Args:
-        records: Training clips.
-        grid: Rows and columns of a frame's visual tokens.
-    """
+    """One answer per kind of question; one token and one box for everything."""
 
     name = "constant"
 
@@ -46,7 +41,7 @@ class Constant:
         self._answers = {kind: typical(kind, answers) for kind, answers in by_kind.items()}
         self._grid = grid
         seen = _seen_by_label(records, grid)
-        self._place = _Place.fit([one for label in sorted(seen) for one in seen[label]])
+        self._place = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
 
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
@@ -57,28 +52,20 @@ class Constant:
 
 
 class Blind:
-    """Reads the question, never looks.
-
-    Answers are those of ``TextPrior``; a description gets its label's most frequent token and
-    median box.
-
-    Args:
-        records: Training clips.
-        grid: Rows and columns of a frame's visual tokens.
-    """
+    """Answers by ``TextPrior``; grounds a description at its label's typical token and box."""
 
     name = "blind statistics"
 
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
         self._grid = grid
-        self._habits = TextPrior(
+        self._text_prior = TextPrior(
             TrainingAnswer(q["kind"], q["question"], q["answer"])
             for record in records
             for q in record.truth["questions"]
         )
         seen = _seen_by_label(records, grid)
-        self._places = {label: _Place.fit(found) for label, found in seen.items()}
-        self._anywhere = _Place.fit([one for label in sorted(seen) for one in seen[label]])
+        self._places = {label: _TypicalPlace.fit(found) for label, found in seen.items()}
+        self._anywhere = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
 
     def respond(
         self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
@@ -88,11 +75,11 @@ class Blind:
             named = labels(text)
             place = self._places.get(named[0], self._anywhere) if named else self._anywhere
             groundings.append(place.grounding(record.truth))
-        answers = [self._habits.answer(q.kind, q.text) or UNKNOWN for q in questions]
+        answers = [self._text_prior.answer(q.kind, q.text) or UNKNOWN for q in questions]
         return Responses(answers, groundings, self._grid)
 
 
-class _Seen(NamedTuple):
+class _SeenObject(NamedTuple):
     """An object seen in a clip, the clip's truth, and which tokens show it [T, rows, columns]."""
 
     item: Mapping[str, Any]
@@ -100,26 +87,28 @@ class _Seen(NamedTuple):
     shown: NDArray[np.bool_]
 
 
-def _seen_by_label(records: Iterable[ClipRecord], grid: tuple[int, int]) -> dict[str, list[_Seen]]:
-    seen: dict[str, list[_Seen]] = defaultdict(list)
+def _seen_by_label(
+    records: Iterable[ClipRecord], grid: tuple[int, int]
+) -> dict[str, list[_SeenObject]]:
+    seen: dict[str, list[_SeenObject]] = defaultdict(list)
     for record in records:
         objects = record.truth["objects"]
         shown = np.stack([coverage(f, len(objects), *grid) for f in record.instance], axis=1)
         for item, tokens in zip(objects, shown >= ON_OBJECT, strict=True):
             if max(item["visible_pixels"]) >= SEEN_PIXELS:
-                seen[item["label"]].append(_Seen(item, record.truth, tokens))
+                seen[item["label"]].append(_SeenObject(item, record.truth, tokens))
     return seen
 
 
-class _Place:
-    """Where objects mostly are: a token of the clip, and a box in that frame's levelled camera."""
+class _TypicalPlace:
+    """The typical place of objects: a token, and a box in its frame's levelled camera."""
 
     def __init__(self, token: tuple[int, int, int], box: Box3D) -> None:
         self.token, self.box = token, box
 
     @classmethod
-    def fit(cls, seen: Sequence[_Seen]) -> _Place:
-        """The token that shows most of the objects, and the median of their boxes in its frame."""
+    def fit(cls, seen: Sequence[_SeenObject]) -> _TypicalPlace:
+        """The token that shows most objects, and the median of their boxes in its frame."""
         votes = np.sum([one.shown for one in seen], axis=0)
         frame, row, column = (int(v) for v in np.unravel_index(votes.argmax(), votes.shape))
         in_frame = [s for s in seen if s.item["visible_pixels"][frame] >= SEEN_PIXELS] or seen
@@ -129,16 +118,15 @@ class _Place:
         ]
         center = np.median([box.center for box in boxes], axis=0)
         size = np.median([box.size for box in boxes], axis=0)
-        # Headings are alike modulo half a turn: their mean is that of the doubled angles.
+        # Headings are equal modulo half a turn, so the doubled angles are averaged.
         yaw = float(np.angle(np.mean([np.exp(2j * box.yaw) for box in boxes])) / 2)
         return cls((frame, row, column), Box3D.upright(center, size, yaw))
 
     def grounding(self, truth: Mapping[str, Any]) -> Grounding:
-        """The place in a clip; of its truth only the camera's pose is read."""
+        """The place in a clip, of whose truth only the camera pose is used."""
         box = self.box.transformed(_levelled(truth, self.token[0]))
         return Grounding(box, self.token, box)
 
 
 def _levelled(truth: Mapping[str, Any], frame: int) -> SE3:
-    fixed_from_level = level(SE3.from_matrix(truth["poses"][frame]))[1]
-    return fixed_from_level if fixed_from_level is not None else SE3.identity()
+    return level_pose(SE3.from_matrix(truth["poses"][frame]))

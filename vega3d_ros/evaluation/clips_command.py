@@ -1,4 +1,4 @@
-"""``vega3d evaluate M --split``: a model on clips it has never seen, beside its baselines."""
+"""``vega3d evaluate M --split``: a model on simulated clips, beside baselines."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.sim_eval import Respondent, Results
     from vega3d_ros.perception.perceiver import Perceiver
 
-# The baselines' habits settle with far fewer clips than a model learns from.
+# Baselines need far fewer clips than a model.
 _TRAINING_MADE, _TRAINING_READ = 200, 1000
 _NOTE = (
-    "{clips} simulated clips of the {split} split; {seconds:.0f} s for {candidates} candidates. "
+    "{clips} simulated clips of the {split} split; {seconds:.0f} s for {respondents} respondents. "
     "Boxes: axis-aligned overlap unless headings are named; a query to which nothing was returned "
     "is a miss. Thick: no side shorter than 15 cm."
 )
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     """
     console = Console()
     clips = _clips(args.data, args.split, args.clips, args.furniture, console)
-    habits = _clips(_with_training(args.data), "train", _TRAINING_MADE, args.furniture, console)
+    training_clips = _clips(
+        _with_training(args.data), "train", _TRAINING_MADE, args.furniture, console
+    )
     count = min(args.clips, len(clips))
 
     perceivers = {"": _load(args.model, args.device)}
@@ -51,25 +53,25 @@ def run(args: argparse.Namespace) -> int:
         folder = getattr(args, f"{name}_model")
         if folder:
             perceivers[name.replace("_", " ")] = _load(folder, args.device)
-    candidates: list[Respondent] = []
+    respondents: list[Respondent] = []
     for name, perceiver in perceivers.items():
         heading = name or Path(args.model).name
-        candidates += [
+        respondents += [
             SceneModel(f"{heading}, {words}", perceiver, depth=depth, grounds=perceiver.grounds)
             for words, depth in (("depth", True), ("no depth", False))
         ]
     if args.blind_model:
         blind = _load(args.blind_model, args.device)
-        candidates.append(SceneModel("trained blind", blind, depth=False, grounds=False))
-    training = [habits[i] for i in range(min(_TRAINING_READ, len(habits)))]
+        respondents.append(SceneModel("trained blind", blind, depth=False, grounds=False))
+    training = [training_clips[i] for i in range(min(_TRAINING_READ, len(training_clips)))]
     grid = perceivers[""].modules.language.grid
-    candidates += [Blind(training, grid), Constant(training, grid)]
+    respondents += [Blind(training, grid), Constant(training, grid)]
 
     start = time.monotonic()
     records = (clips[i] for i in range(count))
     results: list[Results] = []
     for results in track(  # noqa: B007 - the last value holds everything
-        evaluate(candidates, records), "asking", total=count, console=console
+        evaluate(respondents, records), "asking", total=count, console=console
     ):
         pass
     spent_s = time.monotonic() - start
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     notes = [
         *([perceivers[""].card, ""] if perceivers[""].card else []),
         *([] if perceivers[""].grounds else [_NO_OBJECTS, ""]),
-        _NOTE.format(clips=count, split=args.split, seconds=spent_s, candidates=len(candidates)),
+        _NOTE.format(clips=count, split=args.split, seconds=spent_s, respondents=len(respondents)),
     ]
     summaries = report.write(args.out, title, notes, settings, results)
     for table in report.rich_tables(summaries, title, console.width):
@@ -102,7 +104,7 @@ def _load(model: str, device: str) -> Perceiver:
 
     device = pick_device(device)
     perceiver = Perceiver.from_pretrained(model, device=device, dtype=pick_dtype("auto", device))
-    # Answers are scored by their words; finding the objects they speak of would only cost time.
+    # Only the text of an answer is scored, so its objects need not be detected.
     perceiver.queries = ()
     return perceiver
 
@@ -114,14 +116,14 @@ def _threads() -> int:
 
 
 def _with_training(data: Path | None) -> Path | None:
-    """The folder itself where it holds training clips too."""
+    """The folder itself if it holds training clips too."""
     return data if data is not None and (data / "train").is_dir() else None
 
 
 def _clips(
     data: Path | None, split: str, count: int, furniture: str | None, console: Console
 ) -> ClipDataset:
-    """Clips of a folder, or of the cache, where missing ones are made first."""
+    """Clips of a folder, or of the cache, after making those that it lacks."""
     if data is not None:
         return ClipDataset(data, split)
     from vega3d_ros.simulation.clips import generate  # noqa: PLC0415 - chooses a GL backend

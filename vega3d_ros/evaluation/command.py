@@ -1,4 +1,4 @@
-"""``vega3d evaluate``: a model on recordings, or on simulated clips it has never seen."""
+"""``vega3d evaluate``: a model on recordings or on simulated clips."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.errors import Vega3dError
 
 EPILOG = """\
-vega3d evaluate BAG... --model M      recordings, through the very code that the node runs
+vega3d evaluate BAG... --model M      recordings, through the node's code
 vega3d evaluate M --split heldout     simulated clips, beside baselines
 """
 
 
 class ArgumentError(Vega3dError, ValueError):
-    """Arguments that do not go together; the message says which."""
+    """Arguments that contradict each other; the message says which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("runs/evaluation"),
-        help="folder for reports (%(default)s); a second run goes on where the first stopped",
+        help="folder for reports (%(default)s); a second run continues where the first stopped",
     )
     parser.add_argument(
         "--device",
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="topic of true objects, or none; left out: truth.json beside the bag, or a topic of "
         "GroundedObjectArray or Detection3DArray",
     )
-    bags.add_argument("--questions", type=Path, help="JSON with questions of your own")
+    bags.add_argument("--questions", type=Path, help="JSON with your questions")
     bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")
     bags.add_argument("--min-score", type=float, help="objects less probable are left out")
     bags.add_argument(

@@ -1,6 +1,6 @@
-"""``vega3d compare RUN_A RUN_B``: what got better and what worse, case by case.
+"""``vega3d compare RUN_A RUN_B``: paired differences between two runs, case by case.
 
-Runs are folders of ``vega3d evaluate`` or ``vega3d replay``. Only what both were asked counts.
+Runs are folders of ``vega3d evaluate`` or ``vega3d replay``. Only cases of both runs count.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Change(NamedTuple):
         a: In the first run.
         b: In the second.
         difference: ``b`` less ``a``, with the interval of the paired differences.
-        better_high: Whether more of it is better.
+        better_high: Whether a higher value is better.
     """
 
     a: float
@@ -55,7 +55,7 @@ class Change(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Better or worse where the interval leaves out zero."""
+        """Better or worse if the interval excludes zero."""
         low, high = self.difference.low, self.difference.high
         if low > 0 or high < 0:
             return "better" if (low > 0) == self.better_high else "worse"
@@ -63,7 +63,7 @@ class Change(NamedTuple):
 
 
 class Flip(NamedTuple):
-    """A case that one run has right and the other wrong."""
+    """A case that is right in one run and wrong in the other."""
 
     case: str
     bag: str
@@ -156,7 +156,7 @@ def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]
 def _answer_pairs(
     a: Sequence[AnswerRow], b: Sequence[AnswerRow]
 ) -> list[tuple[AnswerRow, AnswerRow]]:
-    """The same question of one recording, the first time, the second time, and so on."""
+    """Pairs of the same question of a recording, in order where it repeats."""
 
     def numbered(rows: Sequence[AnswerRow]) -> dict[tuple[Any, ...], AnswerRow]:
         times: Counter[tuple[str, str, str]] = Counter()
@@ -201,7 +201,7 @@ def _answer_flips(pairs: Sequence[tuple[AnswerRow, AnswerRow]]) -> list[Flip]:
 
 
 def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
-    """Of every object one flip at most: those of neighbouring scenes are of one kind."""
+    """At most one flip per object and direction, because neighbouring scenes flip together."""
     flips: dict[tuple[str, str, bool], Flip] = {}
     for one, other in pairs:
         before, after = (row.iou >= 0.25 for row in (one, other))
@@ -254,7 +254,7 @@ def _section(changes: Mapping[str, Change]) -> Section:
 
 
 class _Side:
-    """A run's pictures of flipped cases: its own, and those that are drawn for the comparison."""
+    """A run's pictures of flipped cases: existing ones, and ones drawn for the comparison."""
 
     def __init__(
         self, name: str, folder: Path, records: Mapping[str, Any], rows: ResultRows, out: Path
@@ -264,7 +264,7 @@ class _Side:
         self._out = out / "cases"
 
     def figures(self, flips: Sequence[Flip]) -> dict[Flip, str]:
-        """What there is to show."""
+        """HTML figures of the flips that have a picture."""
         found: dict[Flip, str] = {}
         missing: dict[str, list[Flip]] = defaultdict(list)
         for flip in flips:

@@ -1,4 +1,4 @@
-"""Pictures of single cases, right and wrong, and the map of a drive."""
+"""Pictures of single cases, right and wrong, and the map of a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
-    from vega3d_ros.evaluation.truth import Sight, TruthSource
+    from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
     from vega3d_ros.viz.drawing import Rect
     from vega3d_ros.viz.floor_plan import TrueObject
@@ -57,7 +57,7 @@ def draw_run(
     log: RunLog,
     rows: ResultRows,
     truth: TruthSource | None,
-    remembered: Sequence[SceneObject],
+    mapped_objects: Sequence[SceneObject],
     fixed_frame: str,
 ) -> list[dict[str, Any]]:
     """Draw every question's scene and the worst objects into ``cases/``, and ``map.png``.
@@ -83,33 +83,29 @@ def draw_run(
             case["picture"] = name
     path = [s.pose for s in log.scenes if s.pose is not None and s.frame_id == fixed_frame]
     if path:
-        save(_map(remembered, truth, log, path), folder / "map.png")
+        save(_map(mapped_objects, truth, log, path), folder / "map.png")
     return sorted(cases, key=lambda case: -float(case["badness"]))
 
 
 def draw_again(
     folder: Path, record: Mapping[str, Any], wanted: Mapping[str, int], out: Path
 ) -> dict[str, Path]:
-    """Draw cases of a drive that was run before, from its recording and its log.
+    """Draw cases of an earlier run from its recording and its log, to ``out``.
 
-    Args:
-        folder: Of the drive.
-        record: Its record.
-        wanted: Stamps of the scenes to draw, by case.
-        out: Where pictures go.
+    ``wanted`` holds the stamps of the scenes to draw, by case.
 
     Returns:
-        Pictures by case; empty where the recording is no longer there.
+        Pictures by case; empty if the recording is gone.
     """
     source = str(record["truth"])
-    wish = "auto" if source == "truth.json" else source.removeprefix("topic ")
+    source_name = "auto" if source == "truth.json" else source.removeprefix("topic ")
     known = record["topics"]
     try:
         with open_bag(record["bag"]) as bag:
             topics = bag.find_topics(
                 image=known["image"], camera_info=known["camera_info"], depth=known["depth"]
             )
-            truth, _ = find_truth(bag, "none" if wish.startswith("none") else wish)
+            truth, _ = find_truth(bag, "none" if source_name.startswith("none") else source_name)
             scenes = {scene.stamp_ns: scene for scene in read_log(folder / LOG).scenes}
             frames = _frames(bag, topics, set(wanted.values()) & scenes.keys())
     except (BagError, RunError):
@@ -124,7 +120,7 @@ def draw_again(
 
 
 def worst_objects(rows: Iterable[ObjectRow], count: int = WORST) -> list[ObjectRow]:
-    """Of every true object the scene that shows most of it and finds least, the worst first."""
+    """For each true object the scene that shows most and finds least of it, the worst first."""
     worst: dict[tuple[str, str], ObjectRow] = {}
     for row in rows:
         known = worst.get((row.bag, row.id))
@@ -140,7 +136,9 @@ def save(image: Image, path: Path) -> None:
     cv2.imwrite(str(path), bgr, jpeg if path.suffix == ".jpg" else [])
 
 
-def draw_truth(picture: Image, sights: Iterable[TrueObject], frame_id: str, frame: Frame) -> Image:
+def draw_truth(
+    picture: Image, true_objects: Iterable[TrueObject], frame_id: str, frame: Frame
+) -> Image:
     """Draw true boxes as dashed white lines, with their labels."""
     drawn = picture.copy()
     if frame.camera is None:
@@ -148,7 +146,7 @@ def draw_truth(picture: Image, sights: Iterable[TrueObject], frame_id: str, fram
     height, width = drawn.shape[:2]
     camera = frame.camera.resized(width, height)
     taken: list[Rect] = []
-    for item in sights:
+    for item in true_objects:
         box = box_in_camera(item.box, frame_id, frame)
         lines = [] if box is None else project_box(box, camera)
         for start, end in lines:
@@ -173,29 +171,31 @@ def _dashed(image: Image, start: NDArray[np.float64], end: NDArray[np.float64]) 
 
 def _picture(frame: Frame, scene: SceneRecord, truth: TruthSource | None) -> Image:
     plain = enlarged(frame.picture, _WIDTH_PX)
-    sights: Mapping[str, Sight] = (truth.at(scene) if truth is not None else None) or {}
-    shown = [sight.item for sight in sights.values() if sight.visible]
+    true_objects: Mapping[str, GroundTruthObject] = (
+        truth.at(scene) if truth is not None else None
+    ) or {}
+    shown = [entry.item for entry in true_objects.values() if entry.visible]
     boxes = draw_truth(plain, shown, scene.frame_id, frame)
     boxes = draw_objects(boxes, scene.objects, frame)
     images, captions = [boxes], ["found (colours)" + (" and true (dashed)" if shown else "")]
     if scene.gate is not None:
         images.append(draw_gate(plain, scene.gate))
-        captions.append("where the gate listens to the generator")
+        captions.append("gate: share of the generative tokens")
     return contact_sheet(images, 1, captions)
 
 
 def _map(
-    remembered: Sequence[SceneObject],
+    mapped_objects: Sequence[SceneObject],
     truth: TruthSource | None,
     log: RunLog,
     path: Sequence[SE3],
 ) -> Image:
     true: dict[str, TrueObject] = {}
     for scene in log.scenes if truth is not None else ():
-        sights = truth.at(scene) if truth is not None else None
-        true |= {name: sight.item for name, sight in (sights or {}).items() if sight.visible}
-    # Without a truth nothing tells right from wrong: the surest keep the map readable.
-    shown = sorted(remembered, key=lambda item: -item.score)
+        true_objects = truth.at(scene) if truth is not None else None
+        true |= {name: entry.item for name, entry in (true_objects or {}).items() if entry.visible}
+    # Without a truth the map shows only the objects with the highest scores, to stay readable.
+    shown = sorted(mapped_objects, key=lambda item: -item.score)
     return top_down_map(shown if true else shown[:_MAP_OBJECTS], list(true.values()), path)
 
 
@@ -207,7 +207,7 @@ def _frames(bag: Bag, topics: CameraTopics, stamps: set[int]) -> dict[int, Frame
             if len(found) == len(stamps):
                 break
     except BagError:
-        pass  # the drive itself has met and named the damage
+        pass  # the run has reported the damage
     return found
 
 
@@ -224,7 +224,7 @@ def _answer_case(row: AnswerRow) -> dict[str, Any]:
         "answer": row.error or row.answer,
         "truth": row.truth,
         "score": row.score,
-        # Of equally wrong answers the surer one is worse.
+        # Of equally wrong answers the more confident one is worse.
         "badness": wrong * (1 + (row.confidence or 0.0)) / 2,
     }
 
@@ -250,6 +250,6 @@ def object_case(row: ObjectRow) -> dict[str, Any]:
 
 
 def _object_badness(row: ObjectRow) -> float:
-    """How little of an object was found, the worse the better it can be seen."""
+    """How little of an object was found, weighted by how well it is visible."""
     seen = min(1.0, 10 * row.share) if row.share is not None else 1 / (1 + row.distance_m)
     return (1 - row.iou) * seen

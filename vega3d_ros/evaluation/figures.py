@@ -1,4 +1,4 @@
-"""Figures of a drive that need no truth: rates, latencies, how steady objects are, the gate."""
+"""Figures of a run that need no truth: rates, latencies, stability of objects, the gate."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ ANSWERED = "question to answer"
 
 
 def run_figures(log: RunLog, read_s: float, wall_s: float) -> dict[str, Any]:
-    """Everything that a drive says of itself.
-
-    Args:
-        log: Its scenes and replies.
-        read_s: Seconds of the recording.
-        wall_s: Seconds it took.
-    """
+    """All figures of a run that need no truth; it took ``wall_s`` for ``read_s`` of the bag."""
     scenes = log.scenes
     counts = [len(scene.objects) for scene in scenes]
     return {
@@ -44,7 +38,7 @@ def run_figures(log: RunLog, read_s: float, wall_s: float) -> dict[str, Any]:
 
 
 def latencies(log: RunLog) -> dict[str, list[float]]:
-    """Milliseconds of every stage, of every whole scene, and of every answer."""
+    """Milliseconds of every stage, scene and answer."""
     found: dict[str, list[float]] = defaultdict(list)
     for scene in log.scenes:
         found[UNDERSTOOD].append(scene.latency_ms)
@@ -55,18 +49,18 @@ def latencies(log: RunLog) -> dict[str, list[float]]:
 
 
 def percentiles(values: ArrayLike) -> dict[str, float | int]:
-    """Percentiles of some milliseconds, and how many there were."""
+    """Percentiles of milliseconds, and their number."""
     array = np.asarray(values, np.float64)
     levels = {f"p{p}": round(float(np.percentile(array, p)), 2) for p in PERCENTILES}
     return {"count": len(array), **levels}
 
 
 def stability(scenes: Sequence[SceneRecord]) -> dict[str, Any]:
-    """How well objects keep their names and places.
+    """How stable the ids and positions of objects are.
 
-    Positions are those before the memory smoothes them, where they are known. Names that lasted
-    one scene are sightings that were never confirmed. Where results are in the camera's frame,
-    which moves, no object has a name that stays: then nothing is said.
+    Positions are those before tracking, where they are known. An id of one scene is a detection
+    that was never confirmed. Results in the camera's frame, which moves, have no stable ids and
+    are left out.
     """
     seen: dict[str, list[Any]] = defaultdict(list)
     for scene in scenes:
@@ -103,7 +97,7 @@ def _named_centers(scene: SceneRecord) -> Iterable[tuple[str, Any]]:
 
 
 def gate_figures(scenes: Sequence[SceneRecord]) -> dict[str, Any] | None:
-    """The generator's share over the drive; None for a model without a gate."""
+    """The generative tokens' share over the run; None for a model without a gate."""
     means = [scene.gate_mean for scene in scenes if scene.gate_mean is not None]
     maps = [scene.gate for scene in scenes if scene.gate is not None]
     if not means or not maps:

@@ -1,4 +1,4 @@
-"""A live drive in the form of an offline one, so that both are scored and drawn alike."""
+"""A live run in the form of an offline run, so that both are scored and drawn alike."""
 
 from __future__ import annotations
 
@@ -26,21 +26,13 @@ _SAME_SCORE = 1e-5
 
 
 def live_log(
-    bag: Bag, topics: CameraTopics, plan: Plan, result: RunResult, outcome: RecordedOutputs
+    bag: Bag, topics: CameraTopics, plan: Plan, result: RunResult, outputs: RecordedOutputs
 ) -> RunLog:
-    """What a node published while a recording was played to it, the first time through.
-
-    Args:
-        bag: The recording that was played.
-        topics: Of its camera.
-        plan: What was asked.
-        result: What came back.
-        outcome: What was published.
-    """
+    """The log of a live run, up to the end of the recording's first pass."""
     scenes: list[PublishedScene] = []
-    for scene in outcome.scenes:
+    for scene in outputs.scenes:
         if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
-            break  # the recording began anew
+            break  # the recording is played again
         scenes.append(scene)
     frames, _ = read_run_outputs(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
     records = []
@@ -64,7 +56,7 @@ def live_log(
 
 
 def as_live(plan: Plan, log: RunLog) -> QuestionSchedule:
-    """The interview that asks, offline, every question of the scene that the live node had."""
+    """A schedule that asks every question offline about the scene that the live node used."""
     stamps = {reply.index: reply.stamp_ns for reply in log.replies}
     asked = [
         (index, item, stamp)
@@ -75,11 +67,9 @@ def as_live(plan: Plan, log: RunLog) -> QuestionSchedule:
 
 
 def differences(live: RunLog, offline: RunLog) -> list[str]:
-    """What a live drive and the same drive offline say differently, in words; empty: nothing.
+    """The differences between a live run and the same run offline, in words.
 
-    Args:
-        live: What the node published and replied.
-        offline: The same scenes and questions (``OfflineRun`` with ``only`` and ``as_live``).
+    ``offline`` has the same scenes and questions (``OfflineRun`` with ``only`` and ``as_live``).
     """
     found = []
     scenes = {scene.stamp_ns: scene for scene in offline.scenes}
@@ -88,20 +78,20 @@ def differences(live: RunLog, offline: RunLog) -> list[str]:
         if other is None:
             found.append(f"scene {scene.stamp_ns}: only live")
         elif (scene.start_ns, scene.frames) != (other.start_ns, other.frames):
-            found.append(f"scene {scene.stamp_ns}: looked at other images")
+            found.append(f"scene {scene.stamp_ns}: other images")
         elif scene.frame_id != other.frame_id or not _alike(scene.objects, other.objects):
             found.append(f"scene {scene.stamp_ns}: other objects")
     replies = {reply.index: reply.reply for reply in offline.replies}
     for reply in live.replies:
         if reply.stamp_ns is not None and not reply.reply.error:
-            told, other_told = _told(reply.reply), _told(replies.get(reply.index))
-            if told != other_told:
-                found.append(f"question {reply.index}: {told} live, {other_told} offline")
+            texts = [_reply_text(r) for r in (reply.reply, replies.get(reply.index))]
+            if texts[0] != texts[1]:
+                found.append(f"question {reply.index}: {texts[0]} live, {texts[1]} offline")
     return found
 
 
 def _alike(objects: Sequence[SceneObject], others: Sequence[SceneObject]) -> bool:
-    """Equal up to the single precision of messages; in any order."""
+    """Whether objects are equal up to the single precision of messages, in any order."""
     if len(objects) != len(others):
         return False
     named = {item.id: item for item in others}
@@ -117,7 +107,7 @@ def _alike(objects: Sequence[SceneObject], others: Sequence[SceneObject]) -> boo
     )
 
 
-def _told(reply: Reply | RelationReply | None) -> str:
+def _reply_text(reply: Reply | RelationReply | None) -> str:
     if reply is None:
         return "nothing"
     words = reply.text if isinstance(reply, Reply) else ", ".join(reply.predicates)
@@ -125,7 +115,7 @@ def _told(reply: Reply | RelationReply | None) -> str:
 
 
 def _numbered(plan: Plan, replies: Sequence[Reply | RelationReply]) -> list[ReplyRecord]:
-    """Replies with the numbers of their questions in the plan, in its order."""
+    """Replies with the indices of their questions, in the order of the plan."""
     left = list(replies)
     records = []
     for index, item in enumerate(plan.by_time):

@@ -1,7 +1,7 @@
-"""A drive from a recording, without ROS: exactly the code that the node runs, and no frame lost.
+"""Runs a recording through the node's code without ROS and without losing a frame.
 
-The node drops what it has no time for. Here the model has all the time it wants: every new
-keyframe makes a scene, and a question is asked of the scene that was newest at its moment.
+The node drops frames that it has no time for. An offline run makes a scene of every new keyframe
+and asks each question about the scene that is the newest at its time.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ UNDECODABLE = "unreadable message"
 
 @dataclass(kw_only=True)
 class FrameCounts:
-    """What became of everything on the way.
+    """Counts of messages, frames and failures of a run.
 
     Attributes:
         images: Messages read on the image topic.
-        fates: Stamp of each of them, and what became of it: used, or why not.
-        lacks: What frames had to do without.
-        details: Words for what was wrong last, by reason.
-        unreadable: Messages that could not be decoded, and transforms that are none, by topic.
-        resets: How often time was set back.
-        failures: Clips and questions at which the model failed, and how.
-        damage: Why reading ended early; empty where it did not.
-        remembered: Objects in memory at the end.
+        frame_statuses: Stamp of each image, and whether it was used or why it was dropped.
+        lacks: Used frames without depth, pose or calibration, by what they lack.
+        details: The last error message, by reason.
+        unreadable: Messages that could not be decoded, and invalid transforms, by topic.
+        resets: How often time jumped back.
+        failures: Clips and questions at which the model failed, with the error.
+        damage: Why reading ended early; empty if it did not.
+        mapped_objects: Objects in the object map at the end.
         read_s: Seconds of the recording that were read.
-        wall_s: Seconds it took.
+        wall_s: Wall-clock seconds of the run.
     """
 
     images: int = 0
@@ -63,24 +63,24 @@ class FrameCounts:
     resets: int = 0
     failures: list[str] = field(default_factory=list)
     damage: str = ""
-    remembered: tuple[SceneObject, ...] = ()
+    mapped_objects: tuple[SceneObject, ...] = ()
     read_s: float = 0.0
     wall_s: float = 0.0
 
-    def tally(self) -> dict[str, int]:
-        """Images by what became of them."""
+    def by_status(self) -> dict[str, int]:
+        """Number of images by status."""
         return dict(Counter(status for _, status in self.frame_statuses).most_common())
 
 
 @dataclass(frozen=True)
 class QuestionSchedule:
-    """What to ask, and when.
+    """The questions of a run and their times.
 
     Attributes:
-        items: Questions in order, each with its number in the plan and its moment: nanoseconds
+        items: Questions in order, each with its index in the plan and when it is due: nanoseconds
             of the recording's time, or where ``of_scenes``, the stamp of the scene to ask.
-        start_ns: Of the recording.
-        of_scenes: Which of the two it is.
+        start_ns: Start of the recording.
+        of_scenes: Whether questions are due at scenes instead of times.
     """
 
     items: Sequence[tuple[int, Question | RelationQuestion, int]] = ()
@@ -101,16 +101,17 @@ class OfflineRun:
 
     Args:
         bag: The recording.
-        topics: Of its camera.
+        topics: Its camera's topics.
         perceiver: The model.
-        parameters: Of the node.
-        interview: What to ask.
-        out: Takes scenes and replies as they come.
-        done: What an earlier run, which was cut short, gave already; it is not computed again.
-        only: Make scenes only of the keyframes with these stamps, as a live node did, which skips
-            the others; None: of all.
-        start_s: Seconds of the recording to leave out at first, as a live replay does.
-        on_progress: Told how many seconds of the recording are done; may raise to end it.
+        parameters: The node's parameters.
+        schedule: The questions.
+        out: Writes scenes and replies as they come.
+        done: Scenes and replies of an interrupted run, which are not computed again.
+        only: Stamps of the keyframes that make scenes, as in a live node, which skips others;
+            None: all.
+        start_s: Seconds of the recording to skip, as a live replay does.
+        on_progress: Called with the seconds of the recording that are done; may raise to end the
+            run.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class OfflineRun:
         topics: CameraTopics,
         perceiver: PerceiverLike,
         parameters: Parameters,
-        interview: QuestionSchedule,
+        schedule: QuestionSchedule,
         out: LogWriter,
         *,
         done: RunLog | None = None,
@@ -127,13 +128,13 @@ class OfflineRun:
         start_s: float = 0.0,
         on_progress: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self.account = FrameCounts()
+        self.counts = FrameCounts()
         self.log = RunLog()
         self._bag, self._topics, self._out = bag, topics, out
         self._perceiver, self._parameters = perceiver, parameters
         self._queries = parameters.queries or tuple(perceiver.queries)
-        self._pending = list(interview.items)
-        self._interview = interview
+        self._pending = list(schedule.items)
+        self._schedule = schedule
         self._known = deque(() if done is None else done.scenes)
         self._answered = {} if done is None else {r.index: r for r in done.replies}
         self._only = only
@@ -155,28 +156,28 @@ class OfflineRun:
         self._was_reset = False
 
     def run(self) -> None:
-        """Read the whole recording; what is damaged ends it early and is accounted for."""
+        """Read the whole recording; damage ends the run early and is counted."""
         begin_s = time.monotonic()
         self._perceiver.reset()
         now_ns = self._bag.start_ns
         try:
             for message in self._readable():
                 now_ns = max(now_ns, message.stamp_ns)
-                self._take(message, now_ns)
+                self._add(message, now_ns)
                 self._advance(now_ns)
-                self.account.read_s = (now_ns - self._bag.start_ns) * 1e-9
-                self._on_progress(self.account.read_s)
+                self.counts.read_s = (now_ns - self._bag.start_ns) * 1e-9
+                self._on_progress(self.counts.read_s)
             self._advance(now_ns + _END_NS)
             for index, item, _ in self._pending:
-                self._ask(index, item, self.account.read_s)
+                self._ask(index, item, self.counts.read_s)
             self._pending.clear()
         finally:
             assembler = self._clips.assembler
-            self.account.lacks = dict(assembler.lacks)
-            self.account.details |= assembler.details
-            self.account.wall_s = time.monotonic() - begin_s
+            self.counts.lacks = dict(assembler.lacks)
+            self.counts.details |= assembler.details
+            self.counts.wall_s = time.monotonic() - begin_s
             frame = self._clip.output_frame if self._clip is not None else ""
-            self.account.remembered = tuple(
+            self.counts.mapped_objects = tuple(
                 item for item in self._memory.objects if item.frame_id == frame
             )
 
@@ -186,16 +187,16 @@ class OfflineRun:
                 if message.stamp_ns >= self._start_ns or message.topic.endswith("/tf_static"):
                     yield message
         except BagError as error:
-            self.account.damage = str(error)
+            self.counts.damage = str(error)
 
-    def _take(self, message: RawMessage, now_ns: int) -> None:
+    def _add(self, message: RawMessage, now_ns: int) -> None:
         is_image = message.topic == self._topics.image
-        self.account.images += is_image
+        self.counts.images += is_image
         try:
             decoded = self._bag.decode(message)
         except BagError as error:
-            self.account.unreadable[message.topic] += 1
-            self.account.details[UNDECODABLE] = str(error)
+            self.counts.unreadable[message.topic] += 1
+            self.counts.details[UNDECODABLE] = str(error)
             if is_image:
                 self._on_frame_status(message.stamp_ns, UNDECODABLE)
             return
@@ -208,25 +209,25 @@ class OfflineRun:
         else:
             static = message.topic.endswith("/tf_static")
             for refusal in insert_transforms(self._transforms, decoded, static=static):
-                self.account.unreadable[message.topic] += 1
-                self.account.details[UNDECODABLE] = refusal
+                self.counts.unreadable[message.topic] += 1
+                self.counts.details[UNDECODABLE] = refusal
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):
             self._newest_ns = clip.stamp_ns
             if self._is_due():
-                self._interrogate(clip.stamp_ns if self._interview.of_scenes else now_ns)
+                self._ask_due_questions(clip.stamp_ns if self._schedule.of_scenes else now_ns)
                 self._observe(clip, now_ns)
 
     def _is_due(self) -> bool:
         """Whether the newest keyframe makes a scene."""
         return self._only is None or self._newest_ns in self._only
 
-    def _interrogate(self, moment_ns: int) -> None:
-        """Ask what was due before a new scene came."""
+    def _ask_due_questions(self, moment_ns: int) -> None:
+        """Ask the questions that are due before a new scene."""
         while self._pending and self._pending[0][2] < moment_ns:
             index, item, due_ns = self._pending.pop(0)
-            self._ask(index, item, (due_ns - self._interview.start_ns) * 1e-9)
+            self._ask(index, item, (due_ns - self._schedule.start_ns) * 1e-9)
 
     def _observe(self, clip: Clip, now_ns: int) -> None:
         if self._known and self._known[0].stamp_ns == clip.stamp_ns:
@@ -242,12 +243,12 @@ class OfflineRun:
             scene = self._perceiver.observe(clip)
             found = scene.objects
             named = self._memory.update(found, clip.stamp_ns)
-        except Exception as error:  # noqa: BLE001 - as in the node, counted; the next clip may do
-            self.account.failures.append(f"clip {clip.stamp_ns}: {type(error).__name__} {error}")
+        except Exception as error:  # noqa: BLE001 - as in the node, counted; the next clip may succeed
+            self.counts.failures.append(f"clip {clip.stamp_ns}: {type(error).__name__} {error}")
             return
         spent_ms = (time.perf_counter() - begin_s) * 1e3
         if scene.frames_left_out:
-            self.account.failures.append(
+            self.counts.failures.append(
                 f"clip {clip.stamp_ns}: memory ended, the oldest {scene.frames_left_out} of "
                 f"{len(clip)} frames were not read"
             )
@@ -289,17 +290,17 @@ class OfflineRun:
         error = _NO_SCENE if self._clip is None else ""
         try:
             if self._clip is not None:
-                if self._scene is None:  # the scene itself is known from before, and not kept
+                if self._scene is None:  # resumed: its objects are in the log, the scene is not
                     self._scene = self._perceiver.observe(self._clip)
                 if isinstance(item, Question):
                     value = self._scene.ask(item.text)
                 else:
                     value = self._scene.relation(item.subject, item.object, "camera")
-        except ValueError as refusal:  # a statement about the question, as in the node
+        except ValueError as refusal:  # refused as in the node
             error = str(refusal)
         except Exception as failure:  # noqa: BLE001 - as in the node, counted
             error = f"the model failed: {failure}"
-            self.account.failures.append(f"question {item}: {type(failure).__name__} {failure}")
+            self.counts.failures.append(f"question {item}: {type(failure).__name__} {failure}")
         spent_ms = (time.perf_counter() - begin_s) * 1e3
         stamp = 0 if self._clip is None else self._clip.stamp_ns
         if isinstance(item, Question):
@@ -325,8 +326,8 @@ class OfflineRun:
         )
 
     def _on_rewind(self, _what: str) -> None:
-        """As the node: whatever was seen is forgotten when time jumps back."""
-        self.account.resets += 1
+        """Forget all scenes when time jumps back, as the node does."""
+        self.counts.resets += 1
         self._clips.forget()
         self._transforms.clear()
         self._perceiver.reset()
@@ -335,4 +336,4 @@ class OfflineRun:
         self._was_reset = True
 
     def _on_frame_status(self, stamp: int, status: str) -> None:
-        self.account.frame_statuses.append((stamp, status))
+        self.counts.frame_statuses.append((stamp, status))

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, the model's files, the machine."""
+"""The provenance of a result: versions, the model's files, the machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PART_BYTES = 1 << 20
 
 
 def model_hash(folder: Path) -> str:
-    """SHA-256 of a model folder's files: of names, sizes and contents.
+    """SHA-256 of the names, sizes and contents of a model folder's files.
 
-    Of files above 64 MiB only the first and the last MiB count, so that large models start at
-    once.
+    Of a file above 64 MiB it reads only the first and the last MiB, so that large models start
+    fast.
     """
     digest = hashlib.sha256()
     files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else [folder]
@@ -42,13 +42,7 @@ def model_hash(folder: Path) -> str:
 
 
 def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
-    """Everything by which a result can be made again.
-
-    Args:
-        model: Its name.
-        folder: Where it lies; None where another process has it.
-        device: Where it runs.
-    """
+    """All that is needed to reproduce a result; no ``folder``: another process has the model."""
     settings = {} if folder is None else _description(folder)
     return {
         "versions": {
@@ -68,7 +62,7 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """A model's ``model.json``, or what one would say of an official checkpoint."""
+    """A model's ``model.json``, or its equivalent for an official checkpoint."""
     file = folder / "model.json"
     if file.is_file():
         return read_object(file)
@@ -76,7 +70,7 @@ def _description(folder: Path) -> dict[str, Any]:
 
 
 def _seed(settings: Any) -> int | None:
-    """The model's seed of noise, which with a frame's stamp decides all that is random."""
+    """The model's noise seed, which with a frame's stamp determines all randomness."""
     prior = settings.get("prior") if isinstance(settings, dict) else None
     seed = prior.get("seed") if isinstance(prior, dict) else None
     return seed if isinstance(seed, int) else None

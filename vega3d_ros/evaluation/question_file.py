@@ -1,4 +1,4 @@
-"""What is asked during a drive, and what the right answers are where the truth is known."""
+"""The questions of a recording, and their true answers where they are known."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.simulation.dataset import TRUTH_FILE
-from vega3d_ros.simulation.visibility import SEEN_PIXELS
+from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-COUNTED_PIXELS = 224 * 168
-
 
 class RunError(Vega3dError, RuntimeError):
-    """A drive, live or of a recording, that cannot go on; the message says why and what to do."""
+    """A live or offline run that cannot continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,9 @@ class Question:
     """A question for ``~/ask``.
 
     Attributes:
-        text: As asked.
-        ask_at_s: When, seconds after the first message of the recording.
-        kind: As in the truth record; empty where unknown.
+        text: The question.
+        ask_at_s: When to ask it, seconds after the first message of the recording.
+        kind: Kind in the truth record; empty if unknown.
         answer: The true answer; None where unknown.
     """
 
@@ -46,9 +44,9 @@ class RelationQuestion:
     """A question for ``~/query_relation``, seen from the camera.
 
     Attributes:
-        subject: Description of the thing to place.
-        object: Description of the thing to place it against.
-        ask_at_s: When, seconds after the first message of the recording.
+        subject: Description of the subject.
+        object: Description of the object.
+        ask_at_s: When to ask it, seconds after the first message of the recording.
         subject_id: The true subject; empty where unknown.
         object_id: The true object; empty where unknown.
     """
@@ -62,17 +60,17 @@ class RelationQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is known of a simulated drive.
+    """The ground truth of a simulated recording.
 
     Attributes:
         fixed_frame: Frame of the boxes.
         objects: True objects by id.
-        seen: Ids of those that the camera ever saw well.
-        questions: To ask, with their answers.
-        relations: To ask.
-        shown: For each image, by stamp: how many objects it shows well, and as the fraction, how
-            much of it they fill.
-        pixels: For each image, by stamp: how much of each object it shows, pixels of an image of
+        seen: Ids of the objects that are seen in any image.
+        questions: Questions with their answers.
+        relations: Questions of relations.
+        shown: For each image, by stamp: the number of objects seen in it plus the share of the
+            image that objects fill.
+        pixels: For each image, by stamp: visible pixels of each object, scaled to an image of
             224 x 168.
     """
 
@@ -87,14 +85,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, by time."""
+    """The questions of a run."""
 
     questions: tuple[Question, ...]
     relations: tuple[RelationQuestion, ...]
 
     @property
     def by_time(self) -> list[Question | RelationQuestion]:
-        """Everything in the order of asking."""
+        """All questions in the order of asking."""
         return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
 
     def until(self, seconds: float) -> Plan:
@@ -105,10 +103,10 @@ class Plan:
 
 
 def load_truth(bag: Path) -> Truth | None:
-    """The truth beside a bag: ``truth.json`` in its folder. None where there is none.
+    """The truth in ``truth.json`` beside a bag; None without that file.
 
     Raises:
-        DriveError: If it is damaged.
+        RunError: If it is damaged.
     """
     path = (bag if bag.is_dir() else bag.parent) / TRUTH_FILE
     if not path.is_file():
@@ -126,20 +124,21 @@ def load_truth(bag: Path) -> Truth | None:
             pixels=_pixels(record),
         )
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"{path} is no truth record of a simulated drive: {type(error).__name__} {error}"
+        msg = f"{path} is no truth record of a simulated recording: {type(error).__name__} {error}"
         raise RunError(msg) from error
 
 
 def load_plan(path: Path, duration_s: float) -> Plan:
-    """Questions of one's own.
+    """The user's questions.
 
     Args:
         path: JSON ``{"questions": [{"question", "answer"?, "ask_at_s"?}], "relations":
-            [{"subject", "object", "ask_at_s"?}]}``; what has no time is spread over the drive.
-        duration_s: Of the drive.
+            [{"subject", "object", "ask_at_s"?}]}``; those without a time are spread over the
+            recording.
+        duration_s: Length of the recording.
 
     Raises:
-        DriveError: If it cannot be read.
+        RunError: If it cannot be read.
     """
     record = _load(path)
     try:
@@ -159,7 +158,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
 
 
 def default_plan(duration_s: float) -> Plan:
-    """Questions for a drive of which nothing is known: ten, and three relations."""
+    """Ten questions and three relations for an unknown recording."""
     texts = [f"How many {label}s can you see?" for label in ("chair", "table", "plant")]
     texts += [f"Is there a {label} in the video?" for label in ("chair", "bed", "window")]
     texts += [
@@ -181,7 +180,7 @@ def default_plan(duration_s: float) -> Plan:
 
 
 def _spread(count: int, duration_s: float) -> list[float]:
-    """Times over the last three quarters of a drive, when something has been seen."""
+    """Times over the last three quarters of a recording."""
     return [duration_s * (0.25 + 0.72 * i / max(1, count - 1)) for i in range(count)]
 
 
@@ -222,7 +221,7 @@ def _shown(record: Mapping[str, Any]) -> dict[int, float]:
     stamps = record.get("stamps_ns", [])
     counts = [item["visible_pixels"] for item in record["objects"] if "visible_pixels" in item]
     return {
-        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / COUNTED_PIXELS for pixels in counts)
+        stamp: sum((pixels[i] >= SEEN_PIXELS) + pixels[i] / IMAGE_PIXELS for pixels in counts)
         for i, stamp in enumerate(stamps)
     }
 

@@ -34,18 +34,18 @@ def run_on_ray(
     progress: Progress,
     load: Load = load_model,
 ) -> None:
-    """All jobs as tasks; one that fails, or whose machine does, is tried again, twice.
+    """Do jobs as tasks; a task that fails, or whose machine does, is tried twice more.
 
-    What a task has written when it is lost is where it goes on. A task that fails for good costs
-    its own recording alone.
+    A lost task continues after the results that it has written. A task that fails for good ends
+    its own job alone.
 
     Args:
-        jobs: What to do.
+        jobs: The jobs.
         address: Of the cluster, as Ray knows it (``auto``, ``ray://host:10001``); ``local`` starts
             one on this machine.
         workers: Tasks at once on a local one.
-        progress: Told the jobs that have ended.
-        load: Makes the model; called once in each of Ray's processes.
+        progress: Called for each job that has ended.
+        load: Loads the model, once in each of Ray's processes.
 
     Raises:
         WorkersError: If Ray is not installed, or the cluster lacks a GPU that is asked for.
@@ -55,7 +55,7 @@ def run_on_ray(
     except ModuleNotFoundError as error:
         msg = "--ray needs Ray: pip install 'vega3d-ros[ray]'"
         raise WorkersError(msg) from error
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is to be told to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends no usage statistics
     if address == LOCAL:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     else:
@@ -79,12 +79,12 @@ def run_on_ray(
                     write_record(job, {"status": FAILED, "error": text})
                 progress(job.name, 1.0, 1.0)
     finally:
-        # A task that is interrupted keeps what it has written, and the next run goes on there.
+        # The results of interrupted tasks are kept; the next run continues there.
         ray.shutdown()
 
 
 def gpus_of_a_task(device: str, resources: Mapping[str, float]) -> int:
-    """One where the model runs on CUDA: Ray hides every GPU from a task that asked for none.
+    """1 if the model runs on CUDA, because Ray hides GPUs from a task that requests none.
 
     Raises:
         WorkersError: If CUDA is asked for, and the cluster has none.

@@ -1,4 +1,4 @@
-"""What the node published during a drive, read back from its recording."""
+"""The messages that the node published during a run, read from their recording."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class PublishedScene:
     """One GroundedObjectArray.
 
     Attributes:
-        stamp_ns: Of the newest image used.
+        stamp_ns: Stamp of the newest image used.
         published_ns: When it was published, in the recording's time.
         objects: In the frame of the message.
-        latency_s: As the node reports it.
-        sequence: Counts the scenes; a gap is a lost message.
+        latency_s: Latency that the node reports.
+        sequence: Number of the scene; a gap is a lost message.
         start_ns: Stamp of the oldest image used.
         frames: Images used.
         frame_id: Frame of the objects.
@@ -54,7 +54,7 @@ class PublishedScene:
 
 @dataclass
 class RecordedOutputs:
-    """What the node published.
+    """The node's published scenes, gates and diagnostics.
 
     Attributes:
         scenes: In the order of publishing.
@@ -67,7 +67,7 @@ class RecordedOutputs:
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def sample_stamps(self, most: int = 200) -> set[int]:
-        """Stamps of at most so many scenes, evenly over the drive."""
+        """Stamps of at most ``most`` scenes, evenly over the run."""
         chosen = sample_uniformly(len(self.scenes), most)
         return {self.scenes[i].stamp_ns for i in chosen}
 
@@ -91,7 +91,7 @@ class RecordedOutputs:
         return self.scenes[-1].sequence - self.scenes[0].sequence + 1 - len(self.scenes)
 
     def mean_gate(self) -> float | None:
-        """The generator's mean share by the last diagnostics; None where not reported."""
+        """The generative tokens' mean share in the last diagnostics; None if not reported."""
         for values in self.diagnostics.values():
             for key, value in values.items():
                 if "gate" in key:
@@ -102,7 +102,7 @@ class RecordedOutputs:
         return None
 
     def drops(self) -> dict[str, str]:
-        """Counts of what was dropped or lost, by the last diagnostics."""
+        """Counts of dropped and lost inputs in the last diagnostics."""
         return {
             key: value
             for values in self.diagnostics.values()
@@ -117,7 +117,7 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
     Raises:
         BagError: If it holds no message or is damaged.
     """
-    outcome = RecordedOutputs()
+    outputs = RecordedOutputs()
     with open_bag(path) as bag:
         objects, gates = f"{node}/objects", f"{node}/gate_image"
         topics = [name for name in (objects, gates, DIAGNOSTICS) if name in bag.topics]
@@ -125,7 +125,7 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
             message = bag.decode(raw)
             if raw.topic == objects:
                 header = message.header
-                outcome.scenes.append(
+                outputs.scenes.append(
                     PublishedScene(
                         stamp_ns=nanoseconds(header.stamp),
                         published_ns=raw.stamp_ns,
@@ -138,18 +138,18 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
                     )
                 )
             elif raw.topic == gates:
-                outcome.gates.add(nanoseconds(message.header.stamp))
+                outputs.gates.add(nanoseconds(message.header.stamp))
             else:
                 for status in message.status:
                     values = {item.key: item.value for item in status.values}
-                    outcome.diagnostics[status.name] = {"message": status.message, **values}
-    return outcome
+                    outputs.diagnostics[status.name] = {"message": status.message, **values}
+    return outputs
 
 
 def read_gate_images(
     path: Path, stamps: set[int], node: str = NODE
 ) -> dict[int, NDArray[np.uint8]]:
-    """The gate's pictures of some stamps, [H, W, 3] uint8 RGB."""
+    """The gate images of some stamps, [H, W, 3] uint8 RGB."""
     pictures: dict[int, NDArray[np.uint8]] = {}
     with open_bag(path) as bag:
         if (topic := f"{node}/gate_image") in bag.topics:

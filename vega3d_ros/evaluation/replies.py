@@ -1,4 +1,4 @@
-"""What came back from a drive, in plain values that need no ROS."""
+"""The replies and objects of a run, in plain values without ROS."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Reply:
     """An answer to a question.
 
     Attributes:
-        question: What was asked.
-        asked_at_s: When, seconds of the recording.
+        question: The question.
+        asked_at_s: When it was asked, seconds of the recording.
         text: The answer; empty after an error.
-        confidence: As replied.
-        latency_ms: From the request to the reply, as the client sees it.
+        confidence: The model's confidence.
+        latency_ms: From the request to the reply, as the client measures it.
         error: Why there is no answer; empty on success.
-        stamp_ns: Of the newest image that the answer rests on; 0 where there is none.
+        stamp_ns: Stamp of the newest image of the scene; 0 without a scene.
     """
 
     question: Question
@@ -42,15 +42,15 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class RelationReply:
-    """How two things lie relative to each other.
+    """The relation of two objects.
 
     Attributes:
-        question: What was asked.
-        asked_at_s: When, seconds of the recording.
-        predicates: All that hold.
-        distance_m: Between the closest points.
-        latency_ms: From the request to the reply, as the client sees it.
-        stamp_ns: Of the newest image used: the moment the viewpoint is taken from.
+        question: The question.
+        asked_at_s: When it was asked, seconds of the recording.
+        predicates: All predicates that hold.
+        distance_m: Distance between the closest points.
+        latency_ms: From the request to the reply, as the client measures it.
+        stamp_ns: Stamp of the newest image of the scene, whose camera is the viewpoint.
         error: Why there is no answer; empty on success.
     """
 
@@ -65,23 +65,23 @@ class RelationReply:
 
 @dataclass(kw_only=True)
 class RunResult:
-    """Everything that a drive gave.
+    """The results of a live run.
 
     Attributes:
         replies: Answers, in the order of asking.
         relations: Relations, in the order of asking.
-        remembered: What the node remembered at the end, in ``fixed_frame``.
-        fixed_frame: Frame of ``remembered``.
+        mapped_objects: Objects in the node's map at the end, in ``fixed_frame``.
+        fixed_frame: Frame of ``mapped_objects``.
         played_s: Seconds of the recording that were played.
         published: Messages sent, by topic.
         recorded: Messages received from the node, by topic.
-        worst_delay_s: How late a message was sent at worst.
-        ready_s: How long the node took to become active.
+        worst_delay_s: Greatest delay of a sent message.
+        ready_s: Seconds until the node was active.
     """
 
     replies: list[Reply] = field(default_factory=list)
     relations: list[RelationReply] = field(default_factory=list)
-    remembered: tuple[SceneObject, ...] = ()
+    mapped_objects: tuple[SceneObject, ...] = ()
     fixed_frame: str = ""
     played_s: float = 0.0
     published: dict[str, int] = field(default_factory=dict)
@@ -91,12 +91,7 @@ class RunResult:
 
 
 def scene_objects(messages: Iterable[Any], frame_id: str) -> tuple[SceneObject, ...]:
-    """Objects from GroundedObject messages, of rclpy or of rosbags alike.
-
-    Args:
-        messages: The objects of one message or reply.
-        frame_id: From the header of that message.
-    """
+    """Objects from GroundedObject messages of rclpy or rosbags, in the frame of their header."""
     return tuple(_scene_object(message, frame_id) for message in messages)
 
 
@@ -118,4 +113,5 @@ def _scene_object(message: Any, frame_id: str) -> SceneObject:
         observations=int(message.observations),
         depth_coverage=float(message.depth_coverage),
         id=message.id,
+        source=getattr(message, "source", ""),  # older recordings do not have it
     )

@@ -1,4 +1,4 @@
-"""From scored rows to tables for people, Markdown and JSON."""
+"""Tables of scored rows for the terminal, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _SHARES: tuple[tuple[str, Callable[[GroundingRow], float | bool | None]], ...] =
 )
 
 
-# Characters of a candidate's column in a terminal.
+# Characters of a respondent's column in a terminal.
 _COLUMN = 15
 
 
 def summarise(results: Results) -> Summary:
-    """Every figure of a candidate by its name; only what it was asked."""
+    """All figures of a respondent by name, of the tasks that it has."""
     return _grounding(results.groundings) | _answers(results.answers)
 
 
@@ -100,7 +100,7 @@ def _share(rows: Iterable[Any], value: Callable[[Any], float | bool | None]) -> 
 
 
 def rich_tables(summaries: Mapping[str, Summary], title: str, width: int) -> Iterator[Table]:
-    """One row per figure, one column per candidate; as many tables as ``width`` asks for."""
+    """One row per figure, one column per respondent; as many tables as ``width`` needs."""
     figures = _figures(summaries)
     names = list(summaries)
     label = max(map(len, figures), default=0)

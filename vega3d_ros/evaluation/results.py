@@ -1,4 +1,4 @@
-"""Every answer, relation, true object and claimed object of a drive, scored: one row each."""
+"""The scored results of a run: one row per answer, relation, true object and claimed object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3, Box3D, iou_axis_aligned, iou_oriented
-from vega3d_ros.core.token_grid import level
+from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL, level_pose
 from vega3d_ros.evaluation.metrics.simulated import answer_score
 from vega3d_ros.evaluation.question_file import Truth
 from vega3d_ros.evaluation.replies import Reply
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.evaluation.replies import RelationReply
     from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
-    from vega3d_ros.evaluation.truth import Sight, TruthSource
+    from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
 
 RIGHT_IOU = 0.25
 
@@ -35,16 +35,16 @@ class AnswerRow:
 
     Attributes:
         bag: Name of the recording.
-        index: Of the question in the plan.
-        kind: Of question; ``relation`` for one of relations.
+        index: Index of the question in the plan.
+        kind: Kind of question; ``relation`` for a relation.
         question: In words.
-        truth: The right answer; None where unknown.
-        answer: As given; empty after an error.
+        truth: The right answer; None if unknown.
+        answer: The answer; empty after an error.
         error: Why there is no answer.
-        score: In [0, 1]; None where unknown.
-        confidence: As given; None where none was.
+        score: In [0, 1]; None if the truth is unknown.
+        confidence: The model's confidence; None if it gave none.
         asked_at_s: Seconds of the recording.
-        stamp_ns: Of the scene that was asked.
+        stamp_ns: Stamp of the scene that was asked.
         latency_ms: From question to answer.
     """
 
@@ -73,12 +73,12 @@ class ObjectRow:
 
     Attributes:
         bag: Name of the recording.
-        stamp_ns: Of the scene.
+        stamp_ns: Stamp of the scene.
         at_s: The same, seconds of the recording.
-        id: Of the true object.
-        label: Of it.
+        id: Id of the true object.
+        label: Its label.
         found: Whether an object of its label is near (1.5 m).
-        score: Of that object; None if not found.
+        score: Score of that object; None if not found.
         iou: Axis-aligned overlap with it; 0 if not found.
         iou_oriented: The same with headings.
         error_m: Between the centres; None if not found.
@@ -111,14 +111,14 @@ class ObjectRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRow:
-    """One object that a scene claims; of a topic's truth only labels that the topic has.
+    """One object that a scene claims; with a topic as truth, only labels of that topic.
 
     Attributes:
         bag: Name of the recording.
-        stamp_ns: Of the scene.
+        stamp_ns: Stamp of the scene.
         at_s: The same, seconds of the recording.
-        label: Of it.
-        score: As claimed.
+        label: Its label.
+        score: Its score.
         right: Whether it overlaps its own true object by at least a quarter.
     """
 
@@ -132,7 +132,7 @@ class ClaimRow:
 
 @dataclass
 class ResultRows:
-    """All rows of one or several drives."""
+    """All rows of one or several runs."""
 
     answers: list[AnswerRow] = field(default_factory=list)
     objects: list[ObjectRow] = field(default_factory=list)
@@ -160,14 +160,7 @@ class ResultRows:
 
 
 def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:
-    """Score everything that a drive gave.
-
-    Args:
-        bag: Name of the recording.
-        start_ns: Of the recording.
-        log: What the drive gave.
-        truth: None where unknown; then answers are listed, but not scored.
-    """
+    """Score a run; without a truth its answers are listed, but not scored."""
     rows = ResultRows()
     by_stamp = {scene.stamp_ns: scene for scene in log.scenes}
     record = None if truth is None else truth.record
@@ -176,10 +169,10 @@ def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -
         rows.answers.append(_answer_row(bag, reply, scene, record))
     for scene in log.scenes if truth is not None else ():
         assert truth is not None
-        sights = truth.at(scene)
-        if sights is not None:
+        true_objects = truth.at(scene)
+        if true_objects is not None:
             at_s = (scene.stamp_ns - start_ns) * 1e-9
-            _score_objects(rows, bag, at_s, scene, sights, complete=record is not None)
+            _score_objects(rows, bag, at_s, scene, true_objects, complete=record is not None)
     return rows
 
 
@@ -199,7 +192,7 @@ def _answer_row(
     else:
         kind, sure = "relation", None
         words = f"How lies the {reply.question.subject} from the {reply.question.object}?"
-        said = "" if reply.error else _relation_words(reply.predicates, reply.distance_m)
+        said = "" if reply.error else relation_words(reply.predicates, reply.distance_m)
         right, score = _score_relation(reply, scene, truth)
     error, asked_at_s, stamp, latency_ms = shared
     return AnswerRow(
@@ -218,7 +211,8 @@ def _answer_row(
     )
 
 
-def _relation_words(predicates: Iterable[str], apart_m: float) -> str:
+def relation_words(predicates: Iterable[str], apart_m: float) -> str:
+    """A relation as text."""
     return f"{', '.join(predicates) or 'no clear direction'}; {apart_m:.2f} m apart"
 
 
@@ -231,7 +225,7 @@ def _score_relation(
     if expected is None:
         return None, None
     right = relation_is_right(expected, () if reply.error else reply.predicates)
-    words = _relation_words(expected.predicates, expected.distance_m)
+    words = relation_words(expected.predicates, expected.distance_m)
     return words, None if right is None else float(right)
 
 
@@ -240,22 +234,22 @@ def _score_objects(
     bag: str,
     at_s: float,
     scene: SceneRecord,
-    sights: Mapping[str, Sight],
+    true_objects: Mapping[str, GroundTruthObject],
     *,
     complete: bool,
 ) -> None:
-    visible = {name: sight for name, sight in sights.items() if sight.visible}
+    visible = {name: entry for name, entry in true_objects.items() if entry.visible}
     truth = Truth(
         fixed_frame=scene.frame_id,
-        objects={name: sight.item for name, sight in sights.items()},
+        objects={name: entry.item for name, entry in true_objects.items()},
         seen=frozenset(visible),
         questions=(),
         relations=(),
     )
     matches = {match.id: match for match in compare_objects(scene.objects, truth).matches}
     level_from_scene = _level(scene).inverse()
-    for name, sight in visible.items():
-        box, match = sight.item.box, matches.get(name)
+    for name, entry in visible.items():
+        box, match = entry.item.box, matches.get(name)
         place = box.transformed(level_from_scene)
         rows.objects.append(
             ObjectRow(
@@ -263,7 +257,7 @@ def _score_objects(
                 stamp_ns=scene.stamp_ns,
                 at_s=at_s,
                 id=name,
-                label=sight.item.label,
+                label=entry.item.label,
                 found=match is not None,
                 score=None if match is None else match.found.score,
                 iou=0.0 if match is None else match.iou,
@@ -271,12 +265,12 @@ def _score_objects(
                 error_m=None if match is None else match.error_m,
                 distance_m=float(np.linalg.norm(place.center)),
                 size_m=float(box.size.max()),
-                share=sight.share,
+                share=entry.share,
                 place=(*place.center.tolist(), *place.size.tolist(), place.yaw),
             )
         )
     right = {id(m.found) for m in matches.values() if m.iou >= RIGHT_IOU}
-    known = {sight.item.label for sight in sights.values()}
+    known = {entry.item.label for entry in true_objects.values()}
     rows.claims += [
         ClaimRow(
             bag=bag,
@@ -294,25 +288,23 @@ def _score_objects(
 def _level(scene: SceneRecord) -> SE3:
     """The levelled newest camera in the scene's frame."""
     if scene.pose is not None and scene.frame_id != scene.camera_frame:
-        fixed_from_level = level(scene.pose)[1]
-        assert fixed_from_level is not None
-        return fixed_from_level
-    return SE3(level(None)[0].T, np.zeros(3))
+        return level_pose(scene.pose)
+    return SE3(BODY_FROM_OPTICAL.T, np.zeros(3))
 
 
 def typical_place(rows: Sequence[ObjectRow]) -> Box3D | None:
-    """The median box of some rows in the levelled camera; None of none."""
+    """The median box of rows in the levelled camera; None without rows."""
     if not rows:
         return None
     places = np.array([row.place for row in rows])
     center, size = np.median(places[:, :3], axis=0), np.median(places[:, 3:6], axis=0)
-    # Headings are alike modulo half a turn: their mean is that of the doubled angles.
+    # Headings are equal modulo half a turn, so the doubled angles are averaged.
     yaw = float(np.angle(np.mean(np.exp(2j * places[:, 6]))) / 2)
     return Box3D.upright(center, size, yaw)
 
 
 def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
-    """What the row would be, had a box in the levelled camera been claimed for its object."""
+    """The row as if a box in the levelled camera were claimed for its object."""
     true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
     error_m = np.inf if claimed is None else float(np.linalg.norm(claimed.center - true.center))
     if claimed is None or error_m > MATCH_M:

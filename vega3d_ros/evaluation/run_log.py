@@ -1,6 +1,6 @@
-"""What a drive gave, scene by scene, as lines of JSON: written while it runs, read to resume.
+"""The log of a run: scenes and replies as lines of JSON, written as they come, read to resume.
 
-Numbers are written exactly, so that what is read is what was written.
+Numbers are written exactly.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class SceneRecord:
     """One scene.
 
     Attributes:
-        stamp_ns: Of the newest image used.
-        start_ns: Of the oldest image used.
+        stamp_ns: Stamp of the newest image used.
+        start_ns: Stamp of the oldest image used.
         frames: Images used.
         frame_id: Frame of the objects.
         at_ns: When the newest image was complete, in the recording's time.
-        objects: As published: named, gathered over time, probable enough.
-        found: As the model gave them, before the memory; ``names`` has their ids in order. Both
-            are empty for a live drive, where they are not published.
-        latency_ms: Offline the time to understand the scene; live from image to objects.
-        stages_ms: Of the parts of it.
-        gate: Of the newest image, [rows, columns]; None without a gate.
-        gate_mean: Of all images of the clip.
-        camera: Of the newest image.
-        pose: Of the newest image, in its fixed frame.
-        camera_frame: The newest image's optical frame.
-        after_reset: Whether time was set back before it.
+        objects: Published objects: tracked, with ids, above the score threshold.
+        found: The model's detections before tracking; ``names`` has their ids in order. Both are
+            empty in a live run, where they are not published.
+        latency_ms: Offline, the time to compute the scene; live, from image to objects.
+        stages_ms: Time of each stage.
+        gate: Gate of the newest image, [rows, columns]; None without a gate.
+        gate_mean: Mean gate of all images of the clip.
+        camera: Camera of the newest image.
+        pose: Pose of the newest image, in its fixed frame.
+        camera_frame: Optical frame of the newest image.
+        after_reset: Whether time jumped back before it.
     """
 
     stamp_ns: int
@@ -70,10 +70,10 @@ class SceneRecord:
 
 @dataclass(frozen=True)
 class ReplyRecord:
-    """What was asked, and what came back.
+    """A reply and the index of its question.
 
     Attributes:
-        index: Of the question in the plan, by time.
+        index: Index of the question in the plan, by time.
         reply: The reply.
     """
 
@@ -82,20 +82,20 @@ class ReplyRecord:
 
     @property
     def stamp_ns(self) -> int | None:
-        """Of the scene that was asked; None where there was none."""
+        """Stamp of the scene that was asked; None without a scene."""
         return self.reply.stamp_ns or None
 
 
 @dataclass
 class RunLog:
-    """All scenes and replies of a drive, in order."""
+    """All scenes and replies of a run, in order."""
 
     scenes: list[SceneRecord] = field(default_factory=list)
     replies: list[ReplyRecord] = field(default_factory=list)
 
 
 class LogWriter:
-    """Appends to the log of a drive, a line at once."""
+    """Appends lines to the log of a run."""
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self._file = path.open("w" if fresh else "a", encoding="utf-8")
@@ -119,10 +119,7 @@ class LogWriter:
 
 
 def read_log(path: Path) -> RunLog:
-    """Read a log as far as it was written.
-
-    A last line that was cut off is taken off the file too, so that it can be continued.
-    """
+    """Read a log. An incomplete last line is removed from the file, so that a run can resume."""
     log = RunLog()
     if not path.is_file():
         return log

@@ -1,4 +1,4 @@
-"""Right or wrong: answers, relations and poses against the truth of a simulated drive."""
+"""Scores answers, relations and objects against the truth of a simulated recording."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ CLOSE_ENOUGH = 0.25
 """Relative error up to which a length counts as right."""
 
 MATCH_M = 1.5
-"""Farther apart than this, a found object is not taken for a true one of its label."""
+"""Greatest distance at which a found object matches a true one of its label."""
 
 _MEASURED_KINDS = ("absolute_distance", "size")
 _DIRECTIONS = frozenset(OPPOSITE) - {"near", "touching"}
 
 
 class Match(NamedTuple):
-    """A found object and the true one that it stands for.
+    """A found object and the true object that it matches.
 
     Attributes:
-        id: Of the true object.
-        found: As the node has it.
-        error_m: Between the centres.
-        iou: Of the axis-aligned bounds, as ScanRefer scores.
+        id: Id of the true object.
+        found: The found object.
+        error_m: Distance between the centres.
+        iou: Overlap of the axis-aligned bounds, as in ScanRefer.
     """
 
     id: str
@@ -46,12 +46,12 @@ class Match(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Found objects against true ones.
+    """Found and true objects.
 
     Attributes:
         matches: Nearest first.
         missed: Ids of objects that were seen but not found.
-        extra: Found objects with no true one of their label near.
+        extra: Found objects with no true object of their label near.
     """
 
     matches: list[Match]
@@ -60,7 +60,7 @@ class Comparison(NamedTuple):
 
 
 def is_right(kind: str, truth: str, answer: str) -> bool:
-    """Whether an answer is right: lengths within 25 %, everything else as it stands."""
+    """Whether an answer is right: a length within 25 %, any other answer literally."""
     truth, answer = truth.strip().lower(), answer.strip().lower()
     if kind in _MEASURED_KINDS and truth != "unknown":
         try:
@@ -72,9 +72,9 @@ def is_right(kind: str, truth: str, answer: str) -> bool:
 
 
 def typical(kind: str, answers: Sequence[str]) -> str:
-    """Median of numbers, else the most frequent answer (the first of equals by name).
+    """The median of numbers, else the most frequent answer (of equals the first by name).
 
-    "unknown" only where nothing else was ever the answer: it scores only where it is the truth.
+    "unknown" only where there is no other answer, because it scores only where it is the truth.
     """
     known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
     if kind in NUMERIC_KINDS and known != [UNKNOWN]:
@@ -87,15 +87,15 @@ def typical(kind: str, answers: Sequence[str]) -> str:
 def true_relation(
     question: RelationQuestion, truth: Truth, map_from_camera: SE3
 ) -> Relation | None:
-    """How the two things really lie, seen from a camera; None where they are not known."""
+    """The true relation of two objects, seen from a camera; None where they are unknown."""
     subject = truth.objects.get(question.subject_id)
     object_ = truth.objects.get(question.object_id)
     if subject is None or object_ is None:
         return None
     frame = truth.fixed_frame
     return relate(
-        _certain(subject, frame),
-        _certain(object_, frame),
+        SceneObject.certain(subject.label, subject.box, frame),
+        SceneObject.certain(object_.label, object_.box, frame),
         Viewpoint.camera(frame, map_from_camera),
     )
 
@@ -107,9 +107,9 @@ def relation_is_right(expected: Relation, predicates: Sequence[str]) -> bool | N
 
 
 def compare_objects(found: Sequence[SceneObject], truth: Truth) -> Comparison:
-    """Pair found objects with true ones of the same label so that the distances are least.
+    """Match found and true objects of the same label with the least sum of distances.
 
-    Objects that the camera never saw well do not count as missed, but may be matched.
+    Objects that are never seen do not count as missed, but may be matched.
     """
     matches: list[Match] = []
     for label in sorted({item.label for item in found}):
@@ -149,18 +149,3 @@ def _match_label(
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         if apart[row, column] <= MATCH_M
     ]
-
-
-def _certain(item: TrueObject, frame_id: str) -> SceneObject:
-    return SceneObject(
-        label=item.label,
-        query=item.label,
-        score=1.0,
-        box=item.box,
-        frame_id=frame_id,
-        stamp_ns=0,
-        covariance=np.zeros((6, 6)),
-        orientation_estimated=True,
-        observations=1,
-        depth_coverage=1.0,
-    )

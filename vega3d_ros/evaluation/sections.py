@@ -13,12 +13,7 @@ RECORDING = "recording"
 
 
 class Section:
-    """A heading with notes and tables, for both forms of a report.
-
-    Args:
-        title: Above it.
-        notes: Before the tables.
-    """
+    """A heading with notes and tables, for both forms of a report."""
 
     def __init__(self, title: str, notes: Sequence[str] = ()) -> None:
         self.title, self.notes = title, [note for note in notes if note]
@@ -30,9 +25,9 @@ class Section:
         rows: Iterable[Sequence[str]],
         bars: Iterable[str] | None = None,
     ) -> Section:
-        """Add a table; ``bars`` are drawn beside its rows where the form can show them.
+        """Add a table; a page shows ``bars`` beside its rows.
 
-        Where all is about one recording its name, in the first column, is left out.
+        A first column that names the same recording in all rows is left out.
         """
         filled = list(rows)
         if columns[0] == RECORDING and len(filled) > 1 and len({row[0] for row in filled}) == 1:

@@ -1,4 +1,4 @@
-"""Asks whoever claims to understand a clip about clips with known truth, and scores it."""
+"""Evaluates models and baselines on simulated clips with ground truth."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.whole_clip import observe_whole
 from vega3d_ros.simulation.dataset import to_clip
-from vega3d_ros.simulation.questions import SEEN_PIXELS
 from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ THICK_M = 0.15
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as a candidate sees it."""
+    """A question without its answer."""
 
     kind: str
     text: str
@@ -53,13 +53,13 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Grounding:
-    """What a candidate says to a description.
+    """A respondent's answer to a description.
 
     Attributes:
-        box: Best object, in the clip's fixed frame; None says "not here".
-        token: Frame, and row and column of the frame's token grid, of the best visual token,
-            "not here" or not; None if the candidate has none.
-        proposal: The likeliest box, returned or not.
+        box: The best object, in the clip's fixed frame; None: absent.
+        token: Frame, row and column of the best visual token, whether the object is absent or not;
+            None if the respondent has no tokens.
+        proposal: The box of the best object, whether it is absent or not.
     """
 
     box: Box3D | None
@@ -69,7 +69,7 @@ class Grounding:
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """What a candidate says about one clip; None for what it cannot do at all."""
+    """A respondent's answers about one clip; None for a task that it lacks."""
 
     answers: Sequence[str] | None
     groundings: Sequence[Grounding] | None
@@ -77,7 +77,7 @@ class Responses:
 
 
 class Respondent(Protocol):
-    """Whoever is evaluated."""
+    """A model or a baseline."""
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ class Respondent(Protocol):
     ) -> Responses:
         """Answer questions about a clip and ground descriptions in it.
 
-        A candidate that reads ``record.truth`` beyond camera, stamps and poses cheats.
+        Of ``record.truth`` only camera, stamps and poses may be read.
         """
 
 
@@ -113,12 +113,12 @@ class GroundingRow:
         kind: As in ``Query``.
         text: The description.
         found: Whether an object was returned.
-        on_object: Whether the best token shows a right object; None where there is no such thing.
+        on_object: Whether the best token shows a right object; None without token or object.
         iou: Axis-aligned overlap of the best object with the best right one; 0 if none returned.
         iou_oriented: The same with headings.
-        iou_proposal: Axis-aligned overlap of the likeliest box, returned or not.
+        iou_proposal: Axis-aligned overlap of ``Grounding.proposal``.
         center_error_m: From the returned centre to the nearest right one; None if none returned.
-        thick: Whether all right objects are thick; None if only some are, or none is there.
+        thick: Whether all right objects are thick; None if only some are, or there is none.
     """
 
     clip: int
@@ -135,7 +135,7 @@ class GroundingRow:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All rows of one candidate."""
+    """All rows of one respondent."""
 
     name: str
     answers: list[AnswerRow]
@@ -143,14 +143,10 @@ class Results:
 
 
 class SceneModel:
-    """A model folder as a candidate.
+    """A model as a respondent.
 
-    Args:
-        name: Heading of its column.
-        perceiver: The loaded model.
-        depth: Whether it is shown depth.
-        grounds: Whether it can ground; a model trained without images, and an official checkpoint,
-            only answer.
+    ``grounds`` is False for a model that only answers: one trained without images, or an official
+    checkpoint.
     """
 
     def __init__(self, name: str, perceiver: Any, *, depth: bool, grounds: bool = True) -> None:
@@ -169,7 +165,7 @@ class SceneModel:
             return Responses(answers, None)
         groundings = []
         for best in scene.likeliest_all(texts):
-            # What ``ground`` returns first, which looks at the same proposals.
+            # The first object that ``ground`` returns.
             here = best.found is not None and best.found.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
             groundings.append(Grounding(proposal if here else None, best.place, proposal))
@@ -177,10 +173,10 @@ class SceneModel:
 
 
 def queries(truth: Mapping[str, Any]) -> list[Query]:
-    """What is to be grounded in a clip: every label seen, and the truth's referring expressions.
+    """The descriptions to ground in a clip: labels seen, and the truth's referring expressions.
 
-    Expressions that fit several objects, other than bare labels, are left out: no single box is
-    the answer to them.
+    Expressions other than labels that fit several objects are left out: no single box answers
+    them.
     """
     objects = truth["objects"]
     index = {item["id"]: i for i, item in enumerate(objects)}
@@ -192,34 +188,34 @@ def queries(truth: Mapping[str, Any]) -> list[Query]:
     for expression in truth["referring"]:
         text, targets = expression["text"], tuple(index[name] for name in expression["objects"])
         if targets and text.removeprefix("the ") in LABELS:
-            continue  # among the labels already
+            continue  # one of the labels
         if len(targets) <= 1:
             found.append(Query(text, "described" if targets else "absent", targets))
     return found
 
 
 def evaluate(
-    candidates: Sequence[Respondent], records: Iterable[ClipRecord]
+    respondents: Sequence[Respondent], records: Iterable[ClipRecord]
 ) -> Iterator[list[Results]]:
-    """Ask every candidate about every clip.
+    """Ask every respondent about every clip.
 
-    All candidates are asked about one clip before the next, so that those that share a model
-    share its work on the frames.
+    A clip goes to all respondents before the next one, so that those that share a model share its
+    encoded frames.
 
     Yields:
-        The results so far, one per candidate in order, after each clip (always the same objects).
+        After each clip the results so far, one per respondent in order (the same instances).
     """
-    results = [Results(candidate.name, [], []) for candidate in candidates]
+    results = [Results(respondent.name, [], []) for respondent in respondents]
     for clip, record in enumerate(records):
         asked = [Asked(q["kind"], q["question"]) for q in record.truth["questions"]]
         wanted = queries(record.truth)
         texts = [query.text for query in wanted]
-        for candidate, result in zip(candidates, results, strict=True):
-            said = candidate.respond(record, asked, texts)
-            if said.answers is not None:
-                result.answers.extend(_score_answers(clip, record, said.answers))
-            if said.groundings is not None:
-                result.groundings.extend(_score_groundings(clip, record, wanted, said))
+        for respondent, result in zip(respondents, results, strict=True):
+            responses = respondent.respond(record, asked, texts)
+            if responses.answers is not None:
+                result.answers.extend(_score_answers(clip, record, responses.answers))
+            if responses.groundings is not None:
+                result.groundings.extend(_score_groundings(clip, record, wanted, responses))
         yield results
 
 
@@ -237,18 +233,18 @@ def _score_answers(clip: int, record: ClipRecord, answers: Sequence[str]) -> Ite
 
 
 def _score_groundings(
-    clip: int, record: ClipRecord, wanted: Sequence[Query], said: Responses
+    clip: int, record: ClipRecord, wanted: Sequence[Query], responses: Responses
 ) -> Iterator[GroundingRow]:
     boxes = truth_boxes(record.truth["objects"])
     shown: dict[int, Any] = {}
-    for query, grounding in zip(wanted, said.groundings or (), strict=True):
+    for query, grounding in zip(wanted, responses.groundings or (), strict=True):
         right = [boxes[i] for i in query.targets]
         thick = {bool(box.size.min() >= THICK_M) for box in right}
         on_object = None
         if grounding.token is not None and right:
             frame, row, column = grounding.token
             if frame not in shown:
-                shown[frame] = coverage(record.instance[frame], len(boxes), *said.grid)
+                shown[frame] = coverage(record.instance[frame], len(boxes), *responses.grid)
             on_object = bool((shown[frame][list(query.targets), row, column] >= ON_OBJECT).any())
         box = grounding.box
         errors = [float(np.linalg.norm(box.center - r.center)) for r in right] if box else []

@@ -1,4 +1,4 @@
-"""From rows to figures with intervals, each beside what it must be compared to."""
+"""From scored rows to figures with intervals, each beside its baselines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import Box3D
     from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
 
-# Below so many recordings, parts of each are what is resampled.
+# With fewer recordings, parts of recordings are resampled.
 _ENOUGH_BAGS = 5
 _PART_S = 10.0
 MEAN = "mean of the kinds"
@@ -42,12 +42,12 @@ _CONFIDENCE_EDGES = np.linspace(0.0, 1.0, 6)
 
 
 class Figure(NamedTuple):
-    """A figure of the model, and of two that never look; each may have no values.
+    """A figure of the model and of two baselines without images; each may have no values.
 
     Attributes:
-        model: Of the model.
-        blind: Of what reads the words: the question, or the label of a thing.
-        constant: Of what always says the same: of a kind of question, or of every thing.
+        model: The model.
+        blind: The baseline that reads the words: the question, or the label of an object.
+        constant: The baseline with one answer for each kind of question, or for all objects.
     """
 
     model: Estimate
@@ -66,14 +66,14 @@ class Bin(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """All figures that need a truth.
+    """All figures that need ground truth.
 
     Attributes:
         answers: By kind of question.
-        objects: Of objects that scenes show.
+        objects: Figures of the objects that scenes show.
         by: "distance", "size" and "visibility": share found with an overlap of a quarter, by bin.
         calibration: "objects" and "answers": bins of confidence.
-        resampled: What the intervals resample, in words.
+        resampled: The units that the intervals resample, in words.
     """
 
     answers: Mapping[str, Figure]
@@ -84,7 +84,7 @@ class Summary:
 
 
 class Parts:
-    """Numbers the parts of drives that go together: recordings, or where there are few, parts."""
+    """The units of resampling: recordings, or where there are few, parts of recordings."""
 
     def __init__(self, bags: Iterable[str]) -> None:
         self.whole = len(set(bags)) >= _ENOUGH_BAGS
@@ -101,7 +101,7 @@ class Parts:
 
 
 def summarise(rows: ResultRows) -> Summary:
-    """All figures of some drives."""
+    """All figures of some runs."""
     parts = Parts([*(row.bag for row in rows.answers), *(row.bag for row in rows.objects)])
     sides = (rows.objects, blind_objects(rows.objects), constant_objects(rows.objects))
     by = {name: _binned(sides, name, parts) for name in _EDGES}
@@ -115,10 +115,10 @@ def summarise(rows: ResultRows) -> Summary:
 
 
 def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
-    """Score of each answer, had it been the typical one of the other questions of its kind.
+    """Score of each answer if it were the typical one of the other questions of its kind.
 
-    The others are those of other recordings, or where no other has the kind, of the same one:
-    a constant that knows the habits of the very test, which is the strongest of its sort.
+    The others are those of other recordings, or where none has the kind, of the same recording.
+    Fitted on the test itself, this is the strongest constant baseline.
     """
     scores = []
     for row in rows:
@@ -131,10 +131,10 @@ def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
 
 
 def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
-    """Score of each answer, had it been guessed from the words of the question.
+    """Score of each answer if it were guessed from the words of the question.
 
-    The habits are those of the other recordings; None where no other has questions of the kind.
-    Those of the same recording would not be blind: it asks about one thing more than once.
+    The text prior is fitted on the other recordings; None where none has questions of the kind.
+    The same recording would give answers away, because it asks about an object more than once.
     """
     known = {
         bag: TextPrior(
@@ -152,23 +152,23 @@ def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
 
 
 def constant_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
-    """Each row, had the typical place of all other objects been claimed."""
+    """Each row as if the typical place of all other objects were claimed."""
     return _typical_objects(rows, lambda _: "")
 
 
 def blind_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
-    """Each row, had the typical place of other objects of its label been claimed."""
+    """Each row as if the typical place of other objects of its label were claimed."""
     return _typical_objects(rows, lambda row: row.label)
 
 
 def _typical_objects(
     rows: Sequence[ObjectRow], group: Callable[[ObjectRow], str]
 ) -> list[ObjectRow]:
-    """The others are those of other recordings, or where there are none, of the same one."""
+    """The others are those of other recordings, or where there are none, of the same."""
     groups: dict[str, list[ObjectRow]] = defaultdict(list)
     for row in rows:
         groups[group(row)].append(row)
-    # All sightings of one object get one guess, which knows nothing of that object.
+    # All rows of one object get the same guess, which is fitted without that object.
     guesses: dict[tuple[str, str], Box3D | None] = {}
     for row in rows:
         if (row.bag, row.id) not in guesses:
@@ -194,7 +194,7 @@ def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Figure]:
         clips = [parts(asked[i].bag, asked[i].asked_at_s) for i in chosen]
         for group, side in zip(groups, sides, strict=True):
             scores = [side[i] for i in chosen]
-            # A guess at some of the questions cannot stand beside the answers to all of them.
+            # A baseline that answers only some questions is not comparable.
             group.append((scores, clips) if None not in scores else ((), ()))
         figures[kind] = Figure(*(mean_over_clips(*group[-1]) for group in groups))
     if len(figures) > 1:

@@ -1,4 +1,4 @@
-"""What the words of a question alone tell of its answer, learnt from others and their answers."""
+"""Answers guessed from the words of a question alone, fitted on answered questions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vega3d_ros.simulation.object_mentions import mentions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Fewer questions than this say nothing about a combination of labels.
+# Least number of questions about a combination of labels.
 _SUPPORT = 3
 _CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
 _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
@@ -31,19 +31,16 @@ class TrainingAnswer(NamedTuple):
 
 @cache
 def labels(text: str) -> tuple[str, ...]:
-    """Labels that a text speaks of, in order."""
+    """Labels that a text names, in order."""
     return tuple(mention.label for mention in mentions(text))
 
 
 class TextPrior:
-    """Answers by habit.
+    """Guesses answers, fitted on answered questions.
 
-    The typical answer to questions of the kind about the same labels, where there were enough;
-    between two named things, the one that more often is the answer; else the kind's typical
-    answer.
-
-    Args:
-        known: What the habits are learnt from.
+    The guess is the typical answer to questions of the kind about the same labels, where there are
+    enough; between two named objects, the one that more often is the answer; else the typical
+    answer to the kind.
     """
 
     def __init__(self, known: Iterable[TrainingAnswer]) -> None:

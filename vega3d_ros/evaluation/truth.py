@@ -1,4 +1,4 @@
-"""Where things really were in a drive: from the simulator's record, or from a topic of the bag."""
+"""Ground truth of a recording: the simulator's truth file, or a topic of the bag."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.stamps import stamp_ns
-from vega3d_ros.evaluation.question_file import COUNTED_PIXELS, RunError, load_truth
-from vega3d_ros.simulation.visibility import SEEN_PIXELS
+from vega3d_ros.evaluation.question_file import RunError, load_truth
+from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
 OBJECTS = "vega3d_ros/msg/GroundedObjectArray"
-_NEAR_NS = 100_000_000  # a message this far from a scene's stamp still is about it
+_NEAR_NS = 100_000_000  # greatest distance from a scene's stamp to its truth message
 _IN_VIEW_M = 8.0
 
 
-class Sight(NamedTuple):
+class GroundTruthObject(NamedTuple):
     """A true object at the time of a scene.
 
     Attributes:
         item: Its label, and its box in the scene's frame.
         visible: Whether the clip shows it.
-        share: How much of an image it fills at most; None where that is not known.
+        share: Greatest share of an image that it fills; None if unknown.
     """
 
     item: TrueObject
@@ -39,48 +39,45 @@ class Sight(NamedTuple):
 
 
 class TruthSource(Protocol):
-    """Knows the true objects."""
+    """A source of true objects."""
 
     @property
     def record(self) -> Truth | None:
-        """The simulator's record, where it is one."""
+        """The simulator's truth, if the source is one."""
 
-    def at(self, scene: SceneRecord) -> Mapping[str, Sight] | None:
-        """True objects by id; None where they are not known for this scene."""
+    def at(self, scene: SceneRecord) -> Mapping[str, GroundTruthObject] | None:
+        """True objects by id; None if they are unknown for this scene."""
 
 
 class RecordedTruth:
-    """The simulator's record beside a bag."""
+    """The simulator's truth file beside a bag."""
 
     def __init__(self, record: Truth) -> None:
         self.record: Truth | None = record
         self._truth = record
         self._stamps = sorted(record.pixels)
 
-    def at(self, scene: SceneRecord) -> Mapping[str, Sight] | None:
-        """See ``TruthSource``. What shows well in an image between those of the clip counts."""
+    def at(self, scene: SceneRecord) -> Mapping[str, GroundTruthObject] | None:
+        """See ``TruthSource``. An object is visible if any image of the clip's time shows it."""
         if scene.frame_id != self._truth.fixed_frame:
             return None
         begin = bisect_left(self._stamps, scene.start_ns)
         end = bisect_right(self._stamps, scene.stamp_ns)
         images = [self._truth.pixels[stamp] for stamp in self._stamps[begin:end]]
-        sights = {}
+        true_objects = {}
         for name, item in self._truth.objects.items():
             if images:
                 most = max(image.get(name, 0) for image in images)
-                sights[name] = Sight(item, most >= SEEN_PIXELS, most / COUNTED_PIXELS)
+                true_objects[name] = GroundTruthObject(
+                    item, most >= SEEN_PIXELS, most / IMAGE_PIXELS
+                )
             else:
-                sights[name] = Sight(item, _in_view(item.box, scene), None)
-        return sights
+                true_objects[name] = GroundTruthObject(item, _in_view(item.box, scene), None)
+        return true_objects
 
 
 class TopicTruth:
-    """A topic of detections in the bag: one message for all, or one near each scene.
-
-    Args:
-        bag: The recording.
-        topic: Of GroundedObjectArray or Detection3DArray.
-    """
+    """A GroundedObjectArray or Detection3DArray topic: one message, or one near each scene."""
 
     record: Truth | None = None
 
@@ -92,8 +89,8 @@ class TopicTruth:
             self._messages[stamp_ns(message)] = (message.header.frame_id, read(message))
         self._stamps = sorted(self._messages)
 
-    def at(self, scene: SceneRecord) -> Mapping[str, Sight] | None:
-        """See ``TruthSource``. What the newest image has in its middle eight metres is visible."""
+    def at(self, scene: SceneRecord) -> Mapping[str, GroundTruthObject] | None:
+        """See ``TruthSource``. An object within 8 m in the newest image is visible."""
         if not self._stamps:
             return None
         nearest = min(self._stamps, key=lambda stamp: abs(stamp - scene.stamp_ns))
@@ -110,33 +107,34 @@ class TopicTruth:
         else:
             return None
         return {
-            name: Sight(item, _in_view(item.box, scene), None) for name, item in placed.items()
+            name: GroundTruthObject(item, _in_view(item.box, scene), None)
+            for name, item in placed.items()
         }
 
 
-def find_truth(bag: Bag, wish: str = "auto") -> tuple[TruthSource | None, str]:
-    """The truth of a recording, and in words where it comes from.
+def find_truth(bag: Bag, source: str = "auto") -> tuple[TruthSource | None, str]:
+    """The truth of a recording, and its source in words.
 
     Args:
         bag: The recording.
-        wish: ``auto``, ``none``, or the topic to take.
+        source: ``auto``, ``none``, or the topic to take.
 
     Raises:
-        DriveError: If the topic or the simulator's record cannot be used.
+        RunError: If the topic or the simulator's record cannot be used.
     """
-    if wish == "none":
+    if source == "none":
         return None, "none, as asked"
-    if wish != "auto":
-        kind = bag.topics.get(wish)
+    if source != "auto":
+        kind = bag.topics.get(source)
         if kind not in (DETECTIONS, OBJECTS):
-            msg = f"--truth {wish} is {kind or 'not in the bag'}; give {DETECTIONS} or {OBJECTS}"
+            msg = f"--truth {source} is {kind or 'not in the bag'}; give {DETECTIONS} or {OBJECTS}"
             raise RunError(msg)
-        return TopicTruth(bag, wish), f"topic {wish}"
+        return TopicTruth(bag, source), f"topic {source}"
     record = load_truth(bag.path)
     if record is not None:
         return RecordedTruth(record), "truth.json"
     found = sorted(n for n, t in bag.topics.items() if t in (DETECTIONS, OBJECTS))
-    # A node's own output in a recording is no truth.
+    # The output of a node is no truth.
     found = [name for name in found if not name.endswith(("/objects", "/detections"))]
     if found:
         return TopicTruth(bag, found[0]), f"topic {found[0]}"

@@ -1,4 +1,4 @@
-"""Several recordings at once on one machine: processes that each load the model once."""
+"""Evaluates several recordings at once on one machine, in processes that load the model once."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _TRIES = 2
 
 
 class WorkersError(Vega3dError, RuntimeError):
-    """Workers that cannot be started; the message says what would do."""
+    """Workers that cannot be started; the message says what to change."""
 
 
 def load_model(parameters: Parameters) -> PerceiverLike:
-    """The model of a node's parameters, loaded and warmed up as the node does it."""
+    """The model of a node's parameters, loaded and warmed up as in the node."""
     from vega3d_ros.perception.loading import load_ready  # noqa: PLC0415 - torch is slow to import
 
     perceiver: PerceiverLike = load_ready(
@@ -57,12 +57,12 @@ def load_model(parameters: Parameters) -> PerceiverLike:
 
 
 def check_memory(workers: int, parameters: Parameters) -> None:
-    """Make sure that so many copies of a model fit into what memory is free, there and here.
+    """Check that the workers' copies of a model fit into free memory, on device and host.
 
-    A model on a GPU passes through the memory of this machine too, while it is loaded.
+    A model on a GPU passes through the host's memory while it is loaded.
 
     Raises:
-        WorkersError: If they do not; it says how many would.
+        WorkersError: If they do not fit; it says how many would.
         CapacityError: If there is no such device.
         CheckpointError: If there is no such model.
     """
@@ -77,7 +77,7 @@ def check_memory(workers: int, parameters: Parameters) -> None:
     try:
         model = estimate(folder, dtype, workload).total
     except UNKNOWN:
-        return  # something is missing or damaged; loading it says what
+        return  # a file is missing or damaged; loading the model reports it
     needs = {"cpu": _RUNTIME_BYTES + model}
     if device != "cpu":
         needs[device] = device_memory.CUDA_BYTES + model
@@ -95,14 +95,14 @@ def check_memory(workers: int, parameters: Parameters) -> None:
 def run_here(
     jobs: Sequence[BagRun], perceiver: PerceiverLike, progress: Progress
 ) -> list[dict[str, Any]]:
-    """One after the other, in this process; an interrupt ends the job it meets and the rest."""
+    """Do jobs one after the other in this process; an interrupt ends all of them."""
     records = []
     for job in jobs:
 
-        def told(done_s: float, all_s: float, name: str = job.name) -> None:
+        def report(done_s: float, all_s: float, name: str = job.name) -> None:
             progress(name, done_s, all_s)
 
-        records.append(run_bag(job, perceiver, told))
+        records.append(run_bag(job, perceiver, report))
         if records[-1]["status"] == PARTIAL:
             break
         if records[-1]["status"] == COMPLETE:
@@ -113,14 +113,14 @@ def run_here(
 def run_in_workers(
     jobs: Sequence[BagRun], workers: int, progress: Progress, load: Load = load_model
 ) -> None:
-    """All jobs on a number of processes. A job whose process dies is tried once more, alone.
+    """Do jobs in several processes. A job whose process dies is tried once more, alone.
 
     Raises:
-        KeyboardInterrupt: After the processes have ended their jobs and written what they had.
+        KeyboardInterrupt: After the processes have written the results of their jobs so far.
     """
     left = {job.name: job for job in jobs}
     for attempt in range(_TRIES):
-        # The second time each job has a pool of its own, so that it can only take down itself.
+        # The second time each job has a pool of its own, so that its crash ends no other job.
         groups = [list(left.values())] if attempt == 0 else [[job] for job in left.values()]
         for group in groups:
             for name in _run_pool(group, min(workers, len(group)), progress, load):
@@ -133,7 +133,7 @@ def run_in_workers(
 
 
 def _run_pool(group: Sequence[BagRun], workers: int, progress: Progress, load: Load) -> list[str]:
-    """Names of the jobs that ended, well or not; those whose process died are missing."""
+    """Names of the jobs that ended, not of those whose process died."""
     context = multiprocessing.get_context("spawn")
     stop, queue = context.Event(), context.Queue()
     pool = ProcessPoolExecutor(
@@ -166,7 +166,7 @@ def _run_pool(group: Sequence[BagRun], workers: int, progress: Progress, load: L
 
 
 class _Worker:
-    """What a process keeps between its jobs."""
+    """State of a process between its jobs."""
 
     stop: Any
     queue: Any
@@ -174,7 +174,7 @@ class _Worker:
 
 
 def _begin(stop: Any, queue: Any, load: Load, job: BagRun, environment: dict[str, str]) -> None:
-    # The first process ends the others in order; Ctrl-C reaches all of them at once.
+    # Ctrl-C reaches all processes; the first one ends the others in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop, _Worker.queue = stop, queue
     os.environ.update(environment)  # before torch is imported
@@ -182,14 +182,14 @@ def _begin(stop: Any, queue: Any, load: Load, job: BagRun, environment: dict[str
 
 
 def _do(job: BagRun) -> str:
-    told_s = 0.0
+    reported_s = 0.0
 
     def progress(done_s: float, all_s: float) -> None:
-        nonlocal told_s
+        nonlocal reported_s
         if _Worker.stop.is_set():
             raise Interrupted
-        if time.monotonic() - told_s > _POLL_S:
-            told_s = time.monotonic()
+        if time.monotonic() - reported_s > _POLL_S:
+            reported_s = time.monotonic()
             _Worker.queue.put((job.name, done_s, all_s))
 
     run_bag(job, _Worker.perceiver, progress)

@@ -74,10 +74,10 @@ def encode(
     language = modules.language
     images = images.to(language.model.device)
     if patches is None:
-        images = language.prepared(images)
+        images = language.prepare(images)
         semantic = language.semantic_tokens(images)
     else:
-        semantic = language.see(*(values.to(images.device) for values in patches))
+        semantic = language.encode_patches(*(values.to(images.device) for values in patches))
     generative = None
     if modules.prior is not None:
         generative = modules.prior.encode(images, stamps_ns, noise=noise).to(semantic)

@@ -71,7 +71,7 @@ def load_ready(
             modules.prior.accelerate(acceleration)
     if acceleration.endswith("graphs"):
         progress("CUDA graphs of the language model")
-        modules.language.record(frames)
+        modules.language.capture_graphs(frames)
     perceiver = Perceiver(modules, keyframes=workload.keyframes)
     progress(f"threads: {_settle_threads(perceiver, threads)}")
     progress("warm-up")

@@ -42,9 +42,9 @@ class ObjectPrompt:
         weights = torch.from_numpy(shown).to(tokens)
         reading.add_objects(
             module(
-                language.words([one.label for one in found]),
+                language.embed_names([one.label for one in found]),
                 module.colors(weights @ tokens),
-                language.words(self._colors),
+                language.embed_names(self._colors),
                 torch.from_numpy(values).to(tokens),
             )
         )

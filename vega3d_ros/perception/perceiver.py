@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vega3d_ros.models.checkpoints.hub import push_to_hub
 from vega3d_ros.models.checkpoints.load import load_modules
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
@@ -92,28 +93,46 @@ class Perceiver:
         dtype: torch.dtype = torch.float32,
         prior: Mapping[str, Any] | None = None,
         reference: bool = False,
+        revision: str | None = None,
+        download: bool = False,
     ) -> Perceiver:
-        """Load a shipped model by name, a model folder, or an official checkpoint.
+        """Load a shipped model by name, a model folder, an official checkpoint, or one of the hub.
 
         Args:
-            name: Name or folder.
+            name: Name, folder, or id on the Hugging Face hub.
             device: Where it runs.
             dtype: Of its weights.
             prior: Settings of the prior instead of the model's own, for example
                 ``{"align": "full"}``, by the names of its family's ``Config``.
             reference: Run the prior by the official protocol, to compare with.
+            revision: Of a model on the hub: branch, tag or commit.
+            download: Whether it may be downloaded; otherwise it must be on this machine.
 
         Raises:
             DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
         return cls(
-            load_modules(name, device=device, dtype=dtype, prior=prior, reference=reference)
+            load_modules(
+                name,
+                device=device,
+                dtype=dtype,
+                prior=prior,
+                reference=reference,
+                revision=revision,
+                download=download,
+            )
         )
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the model folder."""
         save_modules(self.modules, folder)
+
+    def push_to_hub(
+        self, name: str, *, private: bool = False, message: str = "Upload model"
+    ) -> str:
+        """Write the model to the hub; see ``models.checkpoints.hub.push_to_hub``."""
+        return push_to_hub(self.modules, name, private=private, message=message)
 
     @property
     def modules(self) -> Modules:

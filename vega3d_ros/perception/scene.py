@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vega3d_ros.core.objects import Answer, SceneObject
-from vega3d_ros.models.grounders.merging import distinct
+from vega3d_ros.models.grounders.distinct import distinct
 from vega3d_ros.perception.errors import PerceiverError
 from vega3d_ros.perception.finder import POSSIBLE
 from vega3d_ros.perception.relations import Relation, relate

@@ -1,4 +1,4 @@
-"""Calls the perception node's services from ordinary threads."""
+"""Calls the perception node's services from any thread."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CALL_S = 15.0
 
 
 class ClientError(Vega3dError, RuntimeError):
-    """A service that is not there or does not reply in time; the message names it."""
+    """A service that is missing or does not reply in time; the message names it."""
 
 
 class PerceptionClient:
-    """Blocking calls; the node given must be spun by another thread.
+    """Blocking calls; another thread must spin the node.
 
     Args:
         node: Owns the service clients.
-        name: Of the perception node, with its namespace.
+        name: Name of the perception node, with its namespace.
     """
 
     def __init__(self, node: Node, name: str = "/perception") -> None:
@@ -38,16 +38,16 @@ class PerceptionClient:
         self._list = node.create_client(ListObjects, f"{name}/list_objects")
 
     def state(self) -> str:
-        """The lifecycle state's label; "not there yet" before the node answers."""
+        """The lifecycle state's label; "not found yet" before the node answers."""
         if not self._state.service_is_ready():
-            return "not there yet"
+            return "not found yet"
         try:
             return str(_call(self._state, GetState.Request(), 2.0).current_state.label)
         except ClientError:
             return "busy"
 
     def model_state(self) -> tuple[bool, str]:
-        """Whether an active node has its model, and what it says to that; nothing is inferred."""
+        """Whether an active node has its model, and its message; the model computes nothing."""
         request = AskSpatial.Request(question="Is the model loaded?")
         request.max_age.nanosec = 1  # no scene is that new, so the question is refused
         try:
@@ -65,8 +65,8 @@ class PerceptionClient:
         request = QueryRelation.Request(subject=subject, object=object_, viewpoint=viewpoint)
         return _call(self._relation, request)
 
-    def remembered(self) -> Any:
-        """All that the node remembers; the reply of ListObjects."""
+    def list_objects(self) -> Any:
+        """All objects of the node's map; the reply of ListObjects."""
         return _call(self._list, ListObjects.Request())
 
 
@@ -74,11 +74,11 @@ def _call(client: Client, request: Any, timeout_s: float = _CALL_S) -> Any:
     """Call and wait.
 
     Raises:
-        ClientError: If the service is not there or is silent for ``timeout_s``.
+        ClientError: If the service is missing or does not reply within ``timeout_s``.
     """
     begin_s = time.monotonic()
     if not client.wait_for_service(timeout_sec=timeout_s):
-        msg = f"service {client.srv_name} is not there; is the node active?"
+        msg = f"service {client.srv_name} is missing; is the node active?"
         raise ClientError(msg)
     done = threading.Event()
     future = client.call_async(request)

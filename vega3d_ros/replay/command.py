@@ -1,4 +1,4 @@
-"""``vega3d replay``: a recording into a live node, questions at their times, and a report."""
+"""``vega3d replay``: plays a recording to a node, asks questions, and writes a report."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
+from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live
 from vega3d_ros.sensing.bags.reader import Bag, open_bag
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import argparse
 
     from vega3d_ros.evaluation.offline import QuestionSchedule
+    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
     from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.run_log import RunLog
     from vega3d_ros.evaluation.truth import TruthSource
@@ -84,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         BagError: If the recording cannot be used.
-        DriveError: If the node is not there, or dies.
+        RunError: If the node is missing or ends early, or live and offline differ.
     """
     if args.check and args.model is None:
-        msg = "--check needs --model: what a running node was given is not known here"
+        msg = "--check needs --model: the model of a running node is not known here"
         raise RunError(msg)
     if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
         msg = "--rate, --seconds and --loop must be positive, --start not negative"
@@ -101,18 +103,16 @@ def run(args: argparse.Namespace) -> int:
             console.print(f"  {note}", highlight=False)
         folder = args.out / BAGS / args.bag.resolve().stem
         _prepare(folder)
+        command = None
+        if args.model is not None:
+            command = node_command(args.model, topics, args.threads)
+        playing = Playing(args.rate, args.start, args.seconds, args.loop, args.pause)
         result = run_live(
-            bag, topics, plan, folder, console,
-            rate=args.rate, start_s=args.start, seconds=args.seconds, loops=args.loop,
-            paused=args.pause, node=args.node,
-            command=None
-            if args.model is None
-            else node_command(args.model, topics, args.threads),
-        )  # fmt: skip
-        log = live_log(
-            bag, topics, plan, result, read_recorded_outputs(folder / "output_bag", args.node)
+            bag, topics, plan, folder, console, playing, command=command, node=args.node
         )
-        record = _record(args, bag, topics, log, truth, folder, result)
+        recorded = read_recorded_outputs(folder / "output_bag", args.node)
+        log = live_log(bag, topics, plan, result, recorded)
+        record = _record(args, bag, topics, log, truth, folder, result, recorded)
         differ = _check(args, bag, topics, as_live(plan, log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
@@ -137,11 +137,11 @@ def _check(
     args: argparse.Namespace,
     bag: Bag,
     topics: CameraTopics,
-    interview: QuestionSchedule,
+    schedule: QuestionSchedule,
     live: RunLog,
     folder: Path,
 ) -> list[str]:
-    """Differences between what came live and what the same model gives offline."""
+    """Differences between the live results and those of the same model offline."""
     parameters = load_parameters(
         None,
         model=args.model,
@@ -150,12 +150,12 @@ def _check(
         **NODE_PARAMETERS,
     )
     with LogWriter(folder / "offline.jsonl", fresh=True) as out:
-        drive = OfflineRun(
-            bag, topics, load_model(parameters), parameters, interview, out,
+        offline = OfflineRun(
+            bag, topics, load_model(parameters), parameters, schedule, out,
             only={scene.stamp_ns for scene in live.scenes}, start_s=args.start,
         )  # fmt: skip
-        drive.run()
-    return differences(live, drive.log)
+        offline.run()
+    return differences(live, offline.log)
 
 
 def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
@@ -175,8 +175,8 @@ def _record(
     truth: TruthSource | None,
     folder: Path,
     result: RunResult,
+    recorded: RecordedOutputs,
 ) -> dict[str, Any]:
-    outcome = read_recorded_outputs(folder / "output_bag", args.node)
     with LogWriter(folder / LOG, fresh=True) as out:
         for scene in log.scenes:
             out.scene(scene)
@@ -189,12 +189,12 @@ def _record(
         "frames": {
             "in_bag": sent,
             "read": sent,
-            "by_fate": {"sent": sent, **_counts(outcome.drops())},
+            "by_fate": {"sent": sent, **_counts(recorded.drops())},
             "lacks": {},
             "details": {},
         },
         "live": {
-            "scenes_lost": outcome.lost(),
+            "scenes_lost": recorded.lost(),
             "worst_delay_s": result.worst_delay_s,
             "ready_s": result.ready_s,
             "published": result.published,
@@ -205,7 +205,7 @@ def _record(
         **finish_run(
             folder, folder.name, bag, topics, log, truth,
             result.played_s - args.start, (result.played_s - args.start) / args.rate,
-            result.remembered, result.fixed_frame,
+            result.mapped_objects, result.fixed_frame,
         ),
     }  # fmt: skip
 
@@ -215,7 +215,7 @@ def _counts(drops: dict[str, str]) -> dict[str, int]:
 
 
 def _prepare(folder: Path) -> None:
-    """An empty place for this replay; only what an earlier one made is removed."""
+    """Make the folder, and remove the output of an earlier replay."""
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / "output_bag"
     if output.is_dir():
@@ -232,7 +232,7 @@ def _job(args: argparse.Namespace, folder: Path) -> BagRun:
 
 
 def _made_with(args: argparse.Namespace) -> dict[str, Any]:
-    """As far as this side knows it: the node that runs may be on another machine."""
+    """What is known here; a running node may be on another machine."""
     if args.model is None:
         made = provenance(args.node, None, "the node's")
     else:

@@ -1,7 +1,8 @@
-"""One drive: plays a recording to the node, asks while it drives, records what the node says."""
+"""Plays a recording to a node, asks questions meanwhile, and records the node's output."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -15,14 +16,9 @@ from std_srvs.srv import Trigger
 from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.evaluation.question_file import Plan, Question, RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
-from vega3d_ros.evaluation.replies import (
-    RelationReply,
-    Reply,
-    RunResult,
-    scene_objects,
-)
+from vega3d_ros.evaluation.replies import RelationReply, Reply, RunResult, scene_objects
 from vega3d_ros.replay.client import ClientError, PerceptionClient
-from vega3d_ros.replay.player import Player, Playing
+from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -32,11 +28,13 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from vega3d_ros.evaluation.question_file import RelationQuestion
+    from vega3d_ros.replay.display import Display
+    from vega3d_ros.replay.playing import Playing
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _STARTING_S = 180.0
 _MATCHING_S = 15.0
-_SETTLING_S = 5.0
+_RESULTS_S = 5.0
 _QUIET_S = 1.0
 _POLL_S = 0.02
 
@@ -45,64 +43,53 @@ class LiveRun:
     """Talks to a perception node that is starting or running.
 
     Args:
-        node: For publishers, subscriptions and clients; spun elsewhere.
-        check: Raises once it is pointless to go on (the node has died).
-        on_state: Told what is being waited for.
-        on_reply: Told every reply.
-        on_progress: Told how many seconds of the recording were played.
-        name: Of the perception node, with its namespace.
+        node: For publishers, subscriptions and clients; another thread spins it.
+        display: Shows progress and replies.
+        check: Called while waiting; raises where the perception node has ended. None: no check.
+        name: Name of the perception node, with its namespace.
     """
 
     def __init__(
         self,
         node: Node,
-        check: Callable[[], None],
-        on_state: Callable[[str], None],
-        on_reply: Callable[[Reply | RelationReply], None],
-        on_progress: Callable[[float], None],
+        display: Display,
+        check: Callable[[], None] | None = None,
         name: str = NODE,
     ) -> None:
         self._node, self._name = node, name
         self._objects = f"{name}/objects"
         self._client = PerceptionClient(node, name)
-        self._check, self._on_state = check, on_state
-        self._on_reply, self._on_progress = on_reply, on_progress
+        self._display, self._check = display, check or (lambda: None)
 
     def wait_until_active(self) -> float:
         """Wait for the node and its model; returns the seconds it took.
 
         Raises:
-            DriveError: If it does not become active, cannot load its model, or dies.
+            RunError: If it does not become active, cannot load its model, or ends.
         """
         begin_s = time.monotonic()
-        while (state := self._missing()) != "":
+        while (state := self._not_ready()) != "":
             self._check()
             waited_s = time.monotonic() - begin_s
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
                 raise RunError(msg)
-            self._on_state(state)
+            self._display.waiting(state)
             time.sleep(0.1)
         return time.monotonic() - begin_s
 
-    def _missing(self) -> str:
-        """What the node still lacks; empty where nothing does."""
+    def _not_ready(self) -> str:
+        """Why the node is not ready; empty where it is."""
         state = self._client.state()
         if state != "active":
             return state
-        ready, words = self._client.model_state()
-        if not ready and "could not be loaded" in words:
-            raise RunError(words)
-        return "" if ready else words
+        ready, reason = self._client.model_state()
+        if not ready and "could not be loaded" in reason:
+            raise RunError(reason)
+        return "" if ready else reason
 
     def run(
-        self,
-        bag: Bag,
-        topics: CameraTopics,
-        plan: Plan,
-        output: Path,
-        playing: Playing,
-        on_player: Callable[[Player], None] = lambda _: None,
+        self, bag: Bag, topics: CameraTopics, plan: Plan, output: Path, playing: Playing
     ) -> RunResult:
         """Play, ask, record.
 
@@ -111,15 +98,14 @@ class LiveRun:
             topics: What to play of it.
             plan: What to ask, the first time that the recording plays.
             output: Folder for the recording of the node's output; must not exist.
-            playing: How to play.
-            on_player: Given the player before it begins, to pause and resume it.
+            playing: How to play. The services ``~/pause`` and ``~/resume`` work meanwhile.
 
         Raises:
-            DriveError: If nobody listens to the images, or the node dies.
+            RunError: If the images have no subscriber, or the node ends.
         """
         player = Player(self._node, bag, topics, playing)
-        on_player(player)
-        self._wait_for_listener(player, topics)
+        _offer_pause(self._node, player)
+        self._wait_for_subscriber(player, topics)
         recorder = Recorder(
             self._node, output, self._record_topics(bag, topics), lambda: player.now_ns
         )
@@ -131,12 +117,12 @@ class LiveRun:
         )
         try:
             thread.start()
-            self._interview(player, thread, plan, result)
+            self._ask_all(player, thread, plan, result)
             thread.join()
             if failures:
                 raise failures[0]
-            self._settle(recorder)
-            self._remember(result)
+            self._wait_for_results(recorder)
+            self._read_object_map(result)
         finally:
             stop.set()
             thread.join()
@@ -145,17 +131,17 @@ class LiveRun:
         result.published, result.recorded = player.published, recorder.counts
         return result
 
-    def _wait_for_listener(self, player: Player, topics: CameraTopics) -> None:
+    def _wait_for_subscriber(self, player: Player, topics: CameraTopics) -> None:
         end_s = time.monotonic() + _MATCHING_S
-        while not player.has_listener():
+        while not player.has_subscriber():
             self._check()
             if time.monotonic() > end_s:
-                msg = f"the node is active, but does not listen to {topics.image}; see its log"
+                msg = f"the node is active, but does not subscribe to {topics.image}; see its log"
                 raise RunError(msg)
             time.sleep(_POLL_S)
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
-        """All that the node publishes, and of the inputs what is small."""
+        """Types of the recorded topics: the node's output, and its inputs except images."""
         end_s = time.monotonic() + _MATCHING_S
         while self._objects not in (published := self._published()):
             self._check()
@@ -163,11 +149,11 @@ class LiveRun:
                 msg = f"the node is active, but does not publish {self._objects}; see its log"
                 raise RunError(msg)
             time.sleep(_POLL_S)
-        light = (topics.camera_info, *topics.tf)
-        return published | {name: bag.topics[name] for name in light if name}
+        small = (topics.camera_info, *topics.tf)
+        return published | {name: bag.topics[name] for name in small if name}
 
     def _published(self) -> dict[str, str]:
-        # By topic, not by node: nodes are told of later than their topics, and forgotten earlier.
+        # By topic, not by node: discovery finds topics before their nodes, and keeps them longer.
         return {
             name: types[0]
             for name, types in self._node.get_topic_names_and_types()
@@ -176,81 +162,51 @@ class LiveRun:
             and self._node.count_publishers(name)
         }
 
-    def _interview(
+    def _ask_all(
         self, player: Player, thread: threading.Thread, plan: Plan, result: RunResult
     ) -> None:
         pending = plan.by_time
         while thread.is_alive() or pending:
             self._check()
-            self._on_progress(player.elapsed_s)
+            self._display.played(player.elapsed_s)
             over = not thread.is_alive()
             if pending and (over or pending[0].ask_at_s <= player.elapsed_s):
                 self._ask(pending.pop(0), player.elapsed_s, result)
             else:
                 time.sleep(_POLL_S)
-        self._on_progress(player.elapsed_s)
+        self._display.played(player.elapsed_s)
 
     def _ask(self, item: Question | RelationQuestion, now_s: float, result: RunResult) -> None:
+        begin_s = time.monotonic()
+        response, error, stamp = None, "", 0
+        try:
+            if isinstance(item, Question):
+                response = self._client.ask(item.text)
+            else:
+                response = self._client.relation(item.subject, item.object)
+            stamp = nanoseconds(response.header.stamp)
+            if not response.success:
+                error = f"{response.message} (error {response.error_code})"
+        except ClientError as failure:
+            error = str(failure)
+        known: dict[str, Any] = {"asked_at_s": now_s, "error": error, "stamp_ns": stamp}
+        known["latency_ms"] = (time.monotonic() - begin_s) * 1e3
+        reply: Reply | RelationReply
         if isinstance(item, Question):
-            reply = self._ask_question(item, now_s)
+            text, confidence = ("", math.nan) if error else _answer(response)
+            reply = Reply(question=item, text=text, confidence=confidence, **known)
             result.replies.append(reply)
-            self._on_reply(reply)
         else:
-            relation = self._ask_relation(item, now_s)
-            result.relations.append(relation)
-            self._on_reply(relation)
-
-    def _ask_question(self, question: Question, now_s: float) -> Reply:
-        begin_s = time.monotonic()
-        try:
-            response = self._client.ask(question.text)
-        except ClientError as error:
-            return Reply(
-                question=question,
-                asked_at_s=now_s,
-                text="",
-                confidence=float("nan"),
-                latency_ms=_ms_since(begin_s),
-                error=str(error),
+            predicates, distance_m = ((), math.nan) if error else _relation(response)
+            reply = RelationReply(
+                question=item, predicates=predicates, distance_m=distance_m, **known
             )
-        return Reply(
-            question=question,
-            asked_at_s=now_s,
-            text=response.answer.answer if response.success else "",
-            confidence=float(response.answer.confidence),
-            latency_ms=_ms_since(begin_s),
-            error="" if response.success else f"{response.message} (error {response.error_code})",
-            stamp_ns=nanoseconds(response.header.stamp),
-        )
+            result.relations.append(reply)
+        self._display.replied(reply)
 
-    def _ask_relation(self, question: RelationQuestion, now_s: float) -> RelationReply:
-        begin_s = time.monotonic()
-        try:
-            response = self._client.relation(question.subject, question.object)
-        except ClientError as error:
-            nan = float("nan")
-            return RelationReply(
-                question=question,
-                asked_at_s=now_s,
-                predicates=(),
-                distance_m=nan,
-                latency_ms=_ms_since(begin_s),
-                stamp_ns=0,
-                error=str(error),
-            )
-        return RelationReply(
-            question=question,
-            asked_at_s=now_s,
-            predicates=tuple(response.relation.predicates),
-            distance_m=float(response.relation.distance_m),
-            latency_ms=_ms_since(begin_s),
-            stamp_ns=nanoseconds(response.header.stamp),
-            error="" if response.success else f"{response.message} (error {response.error_code})",
-        )
-
-    def _settle(self, recorder: Recorder) -> None:
-        """Wait until the node has worked off what it still has."""
-        end_s = time.monotonic() + _SETTLING_S
+    def _wait_for_results(self, recorder: Recorder) -> None:
+        """Wait until the node publishes no more scenes."""
+        end_s = time.monotonic() + _RESULTS_S
         count, quiet_since_s = -1, time.monotonic()
         while time.monotonic() < end_s and time.monotonic() - quiet_since_s < _QUIET_S:
             self._check()
@@ -258,21 +214,21 @@ class LiveRun:
                 count, quiet_since_s = recorder.counts.get(self._objects, 0), time.monotonic()
             time.sleep(_POLL_S)
 
-    def _remember(self, result: RunResult) -> None:
+    def _read_object_map(self, result: RunResult) -> None:
         try:
-            response = self._client.remembered()
+            response = self._client.list_objects()
         except ClientError as error:
             raise RunError(str(error)) from error
         result.fixed_frame = response.header.frame_id
-        result.remembered = scene_objects(response.objects, response.header.frame_id)
+        result.mapped_objects = scene_objects(response.objects, response.header.frame_id)
 
 
-def pause_services(node: Node, player: Player) -> None:
+def _offer_pause(node: Node, player: Player) -> None:
     """Offer ``~/pause`` and ``~/resume`` for a player."""
 
-    def serve(name: str, act: Callable[[], None]) -> None:
+    def serve(name: str, action: Callable[[], None]) -> None:
         def handle(_: Any, reply: Any) -> Any:
-            act()
+            action()
             reply.success, reply.message = True, "paused" if player.paused else "playing"
             return reply
 
@@ -286,7 +242,7 @@ def pause_services(node: Node, player: Player) -> None:
 def ros_node(name: str) -> Iterator[Node]:
     """A node spun by a thread of its own, and ROS shut down in order afterwards.
 
-    Signals stay Python's: an interrupt must reach the caller, who has more to clean up.
+    Signal handlers stay Python's: an interrupt must reach the caller, which cleans up too.
     """
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -316,5 +272,9 @@ def _play(player: Player, stop: threading.Event, failures: list[Exception]) -> N
         failures.append(error)
 
 
-def _ms_since(begin_s: float) -> float:
-    return (time.monotonic() - begin_s) * 1e3
+def _answer(response: Any) -> tuple[str, float]:
+    return response.answer.answer, float(response.answer.confidence)
+
+
+def _relation(response: Any) -> tuple[tuple[str, ...], float]:
+    return tuple(response.relation.predicates), float(response.relation.distance_m)

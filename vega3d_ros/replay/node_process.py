@@ -1,4 +1,4 @@
-"""The perception node as a process of its own, which never outlives this one."""
+"""The perception node as a child process, which is stopped with this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
 NODE_PARAMETERS = {"wait_s": 1.0}
-"""Of a node that a recording is played to: a busy machine may deliver transforms late."""
+"""Of a node that gets a recording: a busy machine may deliver transforms late."""
 
 _LOG_LINES = 25
 _GRACE_S = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
@@ -32,7 +32,7 @@ class NodeProcess:
     Args:
         command: What to run.
         log: File for its output.
-        environment: Its environment variables; its threads wait passively unless these say else.
+        environment: Its environment variables; its threads wait passively by default.
     """
 
     def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
@@ -57,14 +57,14 @@ class NodeProcess:
         self.stop()
 
     def check(self) -> None:
-        """Make sure that it still runs.
+        """Check that it still runs.
 
         Raises:
-            DriveError: If it has ended, with the last lines of its log.
+            RunError: If it has ended, with the last lines of its log.
         """
         if self._process is not None and (status := self._process.poll()) is not None:
-            words = f"its last words ({self._log}):\n{self.log_tail()}"
-            msg = f"the node ended with status {status}; {words}"
+            lines = f"its last lines ({self._log}):\n{self.log_tail()}"
+            msg = f"the node ended with status {status}; {lines}"
             raise RunError(msg)
 
     def log_tail(self) -> str:
@@ -73,7 +73,7 @@ class NodeProcess:
         return "\n".join(lines[-_LOG_LINES:])
 
     def stop(self) -> int | None:
-        """End it: asked, then told, then killed. Returns its exit status; None if it never ran."""
+        """End it by SIGINT, SIGTERM or SIGKILL; returns its exit status, None if it never ran."""
         process = self._process
         if process is None:
             return None
@@ -83,7 +83,7 @@ class NodeProcess:
                     os.killpg(process.pid, number)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(grace_s)
-        # What it may have started itself and left behind.
+        # Its children, where it left any.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         return process.poll()
@@ -93,7 +93,7 @@ def share_folder(package: str) -> Path:
     """Where a package's configuration and message definitions are installed.
 
     Raises:
-        DriveError: If the package is not installed.
+        RunError: If the package is not installed.
     """
     # The wheels of ROS install into the environment's prefix without naming it in the variable.
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
@@ -108,8 +108,8 @@ def share_folder(package: str) -> Path:
 def private_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment with a ROS domain of its own, on this machine only.
 
-    A recording that plays publishes /tf and /clock, which must not reach a robot nearby, nor may
-    another's reach this machine. A domain or range that is set already stays.
+    The /tf and /clock of a recording must not reach a robot nearby, nor those of a robot this
+    machine. A domain or range that is set already stays.
     """
     # Domains up to 101 keep off the ports that Linux gives away.
     own = {

@@ -6,13 +6,13 @@ import importlib
 import math
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 
 from vega3d_ros.core.stamps import time_fields
+from vega3d_ros.replay.playing import Playing
 from vega3d_ros.ros.qos import qos
 
 if TYPE_CHECKING:
@@ -25,34 +25,15 @@ _CLOCK_PERIOD_S = 0.02
 _LATCHED = "/tf_static"
 
 
-@dataclass(frozen=True)
-class Playing:
-    """How to play a recording.
-
-    Attributes:
-        rate: Speed; 2 plays twice as fast.
-        start_s: Seconds of the recording to leave out at its beginning.
-        seconds: Stop after so many seconds of the recording; None plays it to the end.
-        loops: How often to play it; the clock goes back each time.
-        paused: Begin paused.
-    """
-
-    rate: float = 1.0
-    start_s: float = 0.0
-    seconds: float | None = None
-    loops: int = 1
-    paused: bool = False
-
-
 class Player:
-    """Publishes the messages of a camera drive, and the recording's time on /clock.
+    """Publishes the messages of a camera, and the recording's time on /clock.
 
-    Messages go out as the bytes that lie in the bag. Images are sent reliably: a reader that asks
-    for best effort gets them all the same.
+    Messages are published as the bytes of the bag. Images are sent reliably, which fits readers
+    that request best effort too.
 
     Args:
         node: Owns the publishers.
-        bag: The recording. Nobody else may read it while it plays.
+        bag: The recording; nothing else may read it while it plays.
         topics: What to publish, under its recorded names.
         playing: How to play it.
     """
@@ -73,7 +54,7 @@ class Player:
         self._image = topics.image
         self._start_s = 0.0
         self._now_ns = bag.start_ns
-        self._ticked_s = -math.inf
+        self._clock_s = -math.inf
         self.published: dict[str, int] = dict.fromkeys(topics.names, 0)
         self.worst_delay_s = 0.0
 
@@ -87,8 +68,8 @@ class Player:
         """Seconds of the recording played so far."""
         return (self._now_ns - self._bag.start_ns) * 1e-9
 
-    def has_listener(self) -> bool:
-        """Whether somebody listens to the images."""
+    def has_subscriber(self) -> bool:
+        """Whether the images have a subscriber."""
         return bool(self._publishers[self._image].get_subscription_count())
 
     @property
@@ -96,7 +77,7 @@ class Player:
         return not self._running.is_set()
 
     def pause(self) -> None:
-        """Stand still; /clock goes on telling the same time."""
+        """Pause; /clock repeats the same time."""
         self._running.clear()
 
     def resume(self) -> None:
@@ -115,11 +96,11 @@ class Player:
         playing = self._playing
         end_s = None if playing.seconds is None else playing.start_s + playing.seconds
         self._start_s = time.monotonic() - playing.start_s / playing.rate
-        self._ticked_s = -math.inf  # where time goes back, it is told at once
+        self._clock_s = -math.inf  # time that goes back is published at once
         for message in self._bag.raw_messages(self._publishers):
             due_s = (message.stamp_ns - self._bag.start_ns) * 1e-9
             if due_s < playing.start_s:
-                # What holds for ever holds after a late start too.
+                # Static transforms are valid after a late start too.
                 if message.topic.endswith(_LATCHED):
                     self._send(message)
                 continue
@@ -134,30 +115,30 @@ class Player:
         self.published[message.topic] += 1
 
     def _wait_until(self, due_s: float, stop: threading.Event) -> bool:
-        """Keep /clock going until it is time; False where playing is to stop."""
+        """Publish /clock until it is time; False where ``stop`` is set."""
         rate = self._playing.rate
         while not stop.is_set():
             played_s = (time.monotonic() - self._start_s) * rate
             if self.paused:
                 before_s = time.monotonic()
-                self._tick()
+                self._publish_clock()
                 self._running.wait(_CLOCK_PERIOD_S)
                 self._start_s += time.monotonic() - before_s
                 continue
             self._now_ns = self._bag.start_ns + round(min(played_s, due_s) * 1e9)
-            self._tick()
+            self._publish_clock()
             left_s = (due_s - played_s) / rate
             if left_s <= 0:
                 return True
             stop.wait(min(left_s, _CLOCK_PERIOD_S))
         return False
 
-    def _tick(self) -> None:
-        """Tell the time, but no oftener than the period: every listener wakes up for it."""
+    def _publish_clock(self) -> None:
+        """Publish the time at most once a period: every subscriber wakes up for it."""
         now_s = time.monotonic()
-        if now_s - self._ticked_s < _CLOCK_PERIOD_S:
+        if now_s - self._clock_s < _CLOCK_PERIOD_S:
             return
-        self._ticked_s = now_s
+        self._clock_s = now_s
         self._clock.publish(Clock(clock=Time(**time_fields(self._now_ns))))
 
 

@@ -34,7 +34,6 @@ class Recorder:
         topics: Types of the topics to record, by name.
         now_ns: The time to stamp messages with: the recording's own where one is played, so that
             inputs and outputs have the same time.
-        latched: Topics whose last messages late listeners get too.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class Recorder:
         path: Path,
         topics: Mapping[str, str],
         now_ns: Callable[[], int],
-        latched: frozenset[str] = frozenset({"/tf_static"}),
     ) -> None:
         self._writer = BagWriter(path, message_definitions(topics.values()))
         self._now_ns = now_ns
@@ -51,8 +49,9 @@ class Recorder:
         self._open = True
         self.counts = dict.fromkeys(topics, 0)
         for topic, type_name in topics.items():
-            self._writer.add_topic(topic, type_name, latched=topic in latched)
-            requested = _requested(node, topic, latched=topic in latched)
+            latched = topic == "/tf_static"
+            self._writer.add_topic(topic, type_name, latched=latched)
+            requested = _requested(node, topic, latched=latched)
             node.create_subscription(
                 message_class(type_name), topic, self._callback(topic), requested, raw=True
             )

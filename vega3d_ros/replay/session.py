@@ -1,6 +1,6 @@
-"""A recording played to a node, questions asked on the way, and what came back.
+"""Plays a recording to a node, asks questions, and records what the node publishes.
 
-The demo and ``vega3d replay`` are made of this. The node runs already, or is started for it.
+The demo and ``vega3d replay`` use it. The node is running already, or is started here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import signal
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn
-
 from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE
-from vega3d_ros.evaluation.replies import Reply
+from vega3d_ros.replay.display import Display
 from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vega3d_ros.evaluation.question_file import Plan
-    from vega3d_ros.evaluation.replies import RelationReply, RunResult
+    from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.replay.playing import Playing
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 
@@ -39,12 +38,8 @@ def run_live(
     plan: Plan,
     out: Path,
     console: Console,
+    playing: Playing,
     *,
-    rate: float = 1.0,
-    start_s: float = 0.0,
-    seconds: float | None = None,
-    loops: int = 1,
-    paused: bool = False,
     command: Sequence[str] | None = None,
     node: str = NODE,
 ) -> RunResult:
@@ -55,91 +50,56 @@ def run_live(
         topics: What to play of it.
         plan: What to ask.
         out: Folder for ``output_bag``, and ``node.log`` of a node that is started.
-        console: Shows how far it is, and every reply.
-        rate: As in ``Playing``, also the next four.
-        start_s: See there.
-        seconds: See there.
-        loops: See there.
-        paused: See there. ``/vega3d_replay/resume`` goes on, ``/vega3d_replay/pause`` pauses.
-        command: Starts a node of its own, in a ROS domain of its own; None: one is running.
+        console: Shows progress and replies.
+        playing: How to play.
+        command: Starts a node, in a ROS domain of its own; None: one is running.
         node: Name of the node, with its namespace.
 
     Raises:
-        DriveError: If ROS or the node is not there, or the node dies.
+        RunError: If ROS or the node is missing, or the node ends early.
     """
     try:
-        # rclpy only here: everything above and below works where ROS is missing.
-        from vega3d_ros.replay.live_run import LiveRun, pause_services, ros_node  # noqa: PLC0415
-        from vega3d_ros.replay.player import Playing  # noqa: PLC0415
+        # Not above: this module and the command line work where ROS is missing.
+        from vega3d_ros.replay.live_run import LiveRun, ros_node  # noqa: PLC0415
     except ImportError as error:
-        msg = f"ROS is not there ({error}); run `make demo`, or source your ROS and this package"
+        msg = f"ROS is missing ({error}); run `make demo`, or source your ROS and this package"
         raise RunError(msg) from error
     environment = large_image_environment(share_folder("vega3d_ros"))
     if command is not None:
         environment = private_environment(environment)
         domain = environment["ROS_DOMAIN_ID"]
         console.print(f"  ROS domain  {domain}, on this machine only", highlight=False)
-    # Read by the middleware of this process when the first node is made.
+    # The middleware of this process reads it when the first node is made.
     os.environ.update(environment)
-    length_s = min(bag.duration_s - start_s, seconds or bag.duration_s)
+    end_s = min(bag.duration_s, playing.start_s + (playing.seconds or bag.duration_s))
+    verb = "starting" if command is not None else f"waiting for {node}"
+    display = Display(console, verb, playing.start_s, end_s)
     with ExitStack() as stack:
         process = None
         if command is not None:
             process = stack.enter_context(NodeProcess(command, out / "node.log", environment))
-        progress = stack.enter_context(
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[seconds]}"),
-                console=console,
-                transient=True,
-            )
-        )
-        verb = "starting" if command is not None else f"waiting for {node}"
-        task = progress.add_task(verb, total=None, seconds="")
-
-        def on_state(state: str) -> None:
-            progress.update(task, description=f"{verb}: {state}")
-
-        def on_progress(played_s: float) -> None:
-            shown = f"{played_s:.1f} of {start_s + length_s:.1f} s"
-            progress.update(task, completed=played_s - start_s, seconds=shown)
-
-        def on_reply(reply: Reply | RelationReply) -> None:
-            progress.console.print(_line(reply), highlight=False, markup=False, soft_wrap=True)
-
-        check = _nothing if process is None else process.check
+        stack.enter_context(display.bar)
         with ros_node("vega3d_replay") as own:
-            drive = LiveRun(own, check, on_state, on_reply, on_progress, node)
-            ready_s = drive.wait_until_active()
-            progress.update(task, description="playing", total=length_s)
-            playing = Playing(rate, start_s, seconds, loops, paused)
-            result = drive.run(
-                bag, topics, plan, out / "output_bag", playing,
-                lambda player: pause_services(own, player),
-            )  # fmt: skip
+            live = LiveRun(own, display, None if process is None else process.check, node)
+            ready_s = live.wait_until_active()
+            result = live.run(bag, topics, plan, out / "output_bag", playing)
         result.ready_s = ready_s
         if process is not None:
-            _end(process)
+            _stop(process)
     return result
 
 
-def _end(process: NodeProcess) -> None:
+def _stop(process: NodeProcess) -> None:
     process.check()
     status = process.stop()
     if status != 0:
-        words = f"its last words:\n{process.log_tail()}"
-        msg = f"the node did not stop in order (status {status}); {words}"
+        msg = f"the node stopped with status {status}; its last lines:\n{process.log_tail()}"
         raise RunError(msg)
-
-
-def _nothing() -> None:
-    """A node that somebody else started is not watched."""
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a termination request clean up as an interrupt does."""
+    """Make SIGTERM raise KeyboardInterrupt, as SIGINT does."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -149,14 +109,3 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _line(reply: Reply | RelationReply) -> str:
-    if isinstance(reply, Reply):
-        asked, answer = reply.question.text, reply.text
-        truth = "" if reply.question.answer is None else f" (truth: {reply.question.answer})"
-    else:
-        asked = f"{reply.question.subject} / {reply.question.object}:"
-        answer, truth = f"{', '.join(reply.predicates)}, {reply.distance_m:.2f} m", ""
-    told = f"{reply.error or answer}{truth}"
-    return f"{reply.asked_at_s:6.1f} s  {asked}  {told}  {reply.latency_ms:.0f} ms"

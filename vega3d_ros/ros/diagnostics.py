@@ -27,8 +27,7 @@ KEYFRAMES, SKIPPED = "keyframes", "keyframes skipped"  # meters
 
 LOSS_HINT = (
     "best-effort images above 512 KB are mostly lost with Fast DDS's defaults: start the camera "
-    "driver with "
-    "FASTRTPS_DEFAULT_PROFILES_FILE=<share/vega3d_ros/config/fastdds_large_images.xml>"
+    "driver with FASTRTPS_DEFAULT_PROFILES_FILE=<share/vega3d_ros/config/fastdds_large_images.xml>"
 )
 
 
@@ -46,13 +45,11 @@ class Meter:
 
     def __init__(self) -> None:
         self.count = 0
-        self.last_ns: int | None = None
         self._recent: deque[int] = deque(maxlen=1000)
 
     def tick(self, now_ns: int) -> None:
         """Count an event."""
         self.count += 1
-        self.last_ns = now_ns
         self._recent.append(now_ns)
 
     def recent_ns(self, now_ns: int) -> list[int]:
@@ -90,14 +87,6 @@ class Statistics:
         """Keep the last value of a quantity."""
         with self._lock:
             self.last[name] = value
-
-    def age_s(self, name: str) -> float | None:
-        """Seconds since the last event, None where there was none."""
-        with self._lock:
-            meter = self.meters.get(name)
-        if meter is None or meter.last_ns is None:
-            return None
-        return (time.monotonic_ns() - meter.last_ns) / SECOND_NS
 
     def times(self, name: str) -> int:
         """How often an event happened."""
@@ -259,10 +248,8 @@ def _transforms(facts: Facts) -> Diagnosis:
     if not facts.fixed_frame:
         message = "not used: fixed_frame is empty, results are in the camera's optical frame"
     elif not facts.has_transforms:
-        level, message = (
-            WARN,
-            "neither tf2_ros nor tf2_msgs is installed; results are in the camera's optical frame",
-        )
+        level = WARN
+        message = "neither tf2_ros nor tf2_msgs is installed; results are in the camera's frame"
     elif facts.posed is False:
         detail = facts.details.get("no transform", "")
         level, message = WARN, f"{detail}; results are in the camera's optical frame"
@@ -280,9 +267,8 @@ def _model(facts: Facts) -> Diagnosis:
         text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
         return Diagnosis("model", WARN, text, values)
     if facts.status is Status.FAILED:
-        return Diagnosis(
-            "model", ERROR, f"{facts.model} could not be loaded: {facts.failure}", values
-        )
+        text = f"{facts.model} could not be loaded: {facts.failure}"
+        return Diagnosis("model", ERROR, text, values)
     if facts.status is Status.READY:
         return Diagnosis("model", OK, f"{facts.model} is loaded", values)
     return Diagnosis("model", OK, "not configured", values)
@@ -293,10 +279,8 @@ def _inference(facts: Facts) -> Diagnosis:
     if not facts.active:
         message = "inactive"
     elif facts.busy_s > BUSY_WARNING_S:
-        level, message = (
-            WARN,
-            f"the model has computed one scene or answer for {facts.busy_s:.0f} s",
-        )
+        level = WARN
+        message = f"the model has computed one scene or answer for {facts.busy_s:.0f} s"
     elif facts.clip_failure:
         level, message = ERROR, facts.clip_failure
     elif facts.skipped and facts.status is Status.READY:

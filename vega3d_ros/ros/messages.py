@@ -88,6 +88,7 @@ def object_message(item: SceneObject) -> GroundedObject:
         orientation_estimated=bool(item.orientation_estimated),
         observations=max(1, int(item.observations)),
         depth_coverage=float(item.depth_coverage),
+        source=item.source,
     )
 
 
@@ -133,6 +134,7 @@ def answer_message(
         answer=answer.text,
         confidence=float(answer.confidence),
         objects=object_messages(answer.objects),
+        source=answer.source,
     )
 
 

@@ -93,11 +93,7 @@ class PerceptionNode(LifecycleNode):
         kwargs: For ``rclpy.lifecycle.LifecycleNode``.
     """
 
-    def __init__(
-        self,
-        perceiver_factory: Factory = load_perceiver,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, perceiver_factory: Factory = load_perceiver, **kwargs: Any) -> None:
         super().__init__(NAME, **kwargs)
         refuse_impossible_transitions(self)
         declare_parameters(self)
@@ -134,9 +130,8 @@ class PerceptionNode(LifecycleNode):
     def on_configure(self, state: Any) -> Any:
         """Check the parameters and begin to load the model."""
         parameters = read_parameters(self)
-        publishers = Publishers(
-            self, self._statistics, parameters.model_name, parameters.min_score
-        )
+        model, min_score = parameters.model_name, parameters.min_score
+        publishers = Publishers(self, self._statistics, model, min_score)
         worker = Worker(
             functools.partial(
                 self._factory, parameters, self._on_progress, self._on_out_of_memory
@@ -174,11 +169,7 @@ class PerceptionNode(LifecycleNode):
             self._statistics.forget()
             self._since_ns = time.monotonic_ns()
             self._camera = CameraInput(
-                self,
-                session.parameters,
-                self._statistics,
-                session.worker,
-                self._on_time_rewind,
+                self, session.parameters, self._statistics, session.worker, self._on_time_rewind
             )
             self._expiry = self.create_timer(EXPIRY_PERIOD_S, self._expire, clock=self._steady)
             result = super().on_activate(state)
@@ -285,11 +276,9 @@ class PerceptionNode(LifecycleNode):
         self._statistics.tick("scenes")
         for stage, milliseconds in state.scene.stages_ms.items():
             self._statistics.note(f"latency {stage}", f"{milliseconds:.0f} ms")
-        gate = state.scene.gate
-        if gate is not None:
-            self._statistics.note(
-                "mean gate (share of the generator)", f"{float(gate.mean()):.3f}"
-            )
+        if (gate := state.scene.gate) is not None:
+            mean = f"{float(gate.mean()):.3f}"
+            self._statistics.note("mean gate (share of the generator)", mean)
 
     def _on_progress(self, what: str) -> None:
         self._loading = what
@@ -321,11 +310,11 @@ class PerceptionNode(LifecycleNode):
         session, now_ns = self._configured, time.monotonic_ns()
         if session is None:
             return Facts(active=False)
-        worker, parameters = session.worker, session.parameters
+        worker, parameters, statistics = session.worker, session.parameters, self._statistics
         since_s = (now_ns - self._since_ns) * 1e-9
         busy_ns = worker.busy_since_ns
         inputs = {} if self._camera is None else self._camera.facts()
-        skipped = {"keyframe skipped, the model was busy": self._statistics.times(SKIPPED)}
+        skipped = {"keyframe skipped, the model was busy": statistics.times(SKIPPED)}
         drops = {**inputs.pop("drops", {}), **skipped}
         return Facts(
             **inputs,
@@ -342,15 +331,12 @@ class PerceptionNode(LifecycleNode):
             loading_s=since_s,
             busy_s=0.0 if busy_ns is None else (now_ns - busy_ns) * 1e-9,
             fixed_frame=parameters.fixed_frame,
-            scenes=self._statistics.times("scenes"),
-            keyframes=self._statistics.recent(KEYFRAMES),
-            skipped=self._statistics.recent(SKIPPED),
-            jumps_back=self._statistics.recent("backward jumps of time"),
-            rates=self._statistics.rates(),
-            values={
-                **self._statistics.snapshot(),
-                "clips and requests failed": str(worker.failed),
-            },
+            scenes=statistics.times("scenes"),
+            keyframes=statistics.recent(KEYFRAMES),
+            skipped=statistics.recent(SKIPPED),
+            jumps_back=statistics.recent("backward jumps of time"),
+            rates=statistics.rates(),
+            values={**statistics.snapshot(), "clips and requests failed": str(worker.failed)},
         )
 
     def _publish_diagnostics(self) -> None:
@@ -360,10 +346,7 @@ class PerceptionNode(LifecycleNode):
         )
 
 
-def main(
-    args: Sequence[str] | None = None,
-    perceiver_factory: Factory = load_perceiver,
-) -> int:
+def main(args: Sequence[str] | None = None, perceiver_factory: Factory = load_perceiver) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
     wait_passively()  # the worker imports PyTorch
     stopping = threading.Event()

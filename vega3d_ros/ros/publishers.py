@@ -59,13 +59,8 @@ class Publishers:
         self._markers = create(MarkerArray, "~/markers", qos(1, latched=True))
         self._debug_image = create(Image, "~/debug_image", 1)
         self._gate_image = create(Image, "~/gate_image", 1)
-        self._all = [
-            self._objects,
-            self._answers,
-            self._markers,
-            self._debug_image,
-            self._gate_image,
-        ]
+        self._all = [self._objects, self._answers, self._markers]
+        self._all += [self._debug_image, self._gate_image]
         self._detections: Any = None
         if Detection3DArray is None:
             node.get_logger().info("vision_msgs is not installed: ~/detections is not published")

@@ -115,8 +115,7 @@ class Services:
             )
             if not found:
                 text = (
-                    f"nothing in the newest scene is {description!r} with a score of {least:.2f} "
-                    f"or more"
+                    f"the newest scene has no {description!r} with a score of {least:.2f} or more"
                 )
                 raise WorkError(ErrorCode.NOT_FOUND, text)
 

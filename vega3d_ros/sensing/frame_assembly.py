@@ -99,10 +99,6 @@ class FrameAssembler:
     def waiting(self) -> int:
         return len(self._images)
 
-    @property
-    def has_camera_info(self) -> bool:
-        return self._info is not None
-
     def jumps_back(self, msg: Any) -> bool:
         """Whether an image is so old that time was set back (a bag that loops)."""
         return self._newest_ns is not None and stamp_ns(msg) < self._newest_ns - JUMP_BACK_NS
@@ -128,35 +124,25 @@ class FrameAssembler:
         """Take in an image; ``poll`` yields its frame."""
         stamp = stamp_ns(msg)
         if not msg.header.frame_id:
-            self._drop(
-                stamp,
-                "no frame_id",
-                "header.frame_id of the image is empty; set it in the camera driver",
-            )
+            detail = "header.frame_id of the image is empty; set it in the camera driver"
+            self._drop(stamp, "no frame_id", detail)
         elif stamp <= 0:
-            self._drop(
-                stamp,
-                "no stamp",
-                "header.stamp of the image is zero; the camera driver must set it",
-            )
+            detail = "header.stamp of the image is zero; the camera driver must set it"
+            self._drop(stamp, "no stamp", detail)
         elif self._newest_ns is not None and stamp <= self._newest_ns:
-            self._drop(
-                stamp,
-                "late",
+            detail = (
                 f"an image of {stamp} ns came after one of {self._newest_ns} ns; the camera "
-                f"driver must give every image a later stamp",
+                f"driver must give every image a later stamp"
             )
+            self._drop(stamp, "late", detail)
         else:
             self._newest_ns = stamp
             if self._first_image_ns is None:
                 self._first_image_ns = now_ns
             if len(self._images) == MAX_WAITING:
                 oldest = self._images.popleft()
-                self._drop(
-                    oldest.stamp_ns,
-                    "queue full",
-                    f"more than {MAX_WAITING} images wait for depth or transforms",
-                )
+                detail = f"more than {MAX_WAITING} images wait for depth or transforms"
+                self._drop(oldest.stamp_ns, "queue full", detail)
             self._images.append(_Waiting(msg, stamp, now_ns))
 
     def poll(
@@ -260,9 +246,8 @@ class FrameAssembler:
 
     def _camera(self, width: int, height: int) -> Camera | None:
         if self._info is None:
-            self._lack(
-                "no camera_info", "no camera_info was received: answers only, no 3D objects"
-            )
+            detail = "no camera_info was received: answers only, no 3D objects"
+            self._lack("no camera_info", detail)
             return None
         try:
             camera = camera_from_info(self._info, (width, height))
@@ -284,8 +269,7 @@ class FrameAssembler:
             return None
         if msg.header.frame_id != image.msg.header.frame_id:
             detail = (
-                f"depth is in {msg.header.frame_id!r}, the image in "
-                f"{image.msg.header.frame_id!r}; "
+                f"depth is in {msg.header.frame_id!r}, images in {image.msg.header.frame_id!r}; "
                 "use depth registered to the colour camera (aligned_depth_to_color, "
                 "depth_image_proc register)"
             )

@@ -1,7 +1,7 @@
-"""Images and calibrations between ROS messages and NumPy, without copies where the memory allows.
+"""Images and calibrations between ROS messages and NumPy, without copies where possible.
 
-Messages are read by their fields alone, so that those of rclpy and of rosbags serve alike.
-Encodings that are not handled here go through the real ``cv_bridge`` where it is installed.
+Messages are read by their fields, so that messages of rclpy and of rosbags can be used. Other
+encodings are converted by ``cv_bridge`` where it is installed.
 """
 
 from __future__ import annotations
@@ -245,8 +245,7 @@ def _decode_color(msg: CompressedImageLike) -> NDArray[np.uint8]:
             f"a {msg.format!r} image holds depth, not colour; remap the topics `image` and `depth`"
         )
         raise ImageError(text)
-    # Orientation tags must not turn the image: the camera's calibration is for the pixels as they
-    # are.
+    # Orientation tags must not rotate the image: the calibration is for the stored pixels.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = _decode(msg.data, flags, msg.format or "compressed")
     if re.search(r"compressed rgba?8", msg.format):
@@ -288,7 +287,7 @@ def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
 def _through_cv_bridge(msg: ImageLike) -> NDArray[np.uint8]:
     known = ", ".join(_COLOR)
     try:
-        # Not above: built for NumPy 1, it may fail noisily, and hardly anyone needs it.
+        # Not above: a build for NumPy 1 prints errors on import, and few encodings need it.
         from cv_bridge import CvBridge, CvBridgeError  # noqa: PLC0415
     except ImportError as error:
         text = (
@@ -299,5 +298,5 @@ def _through_cv_bridge(msg: ImageLike) -> NDArray[np.uint8]:
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"), np.uint8)
     except CvBridgeError as error:
-        text = f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge says: {error}"
+        text = f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge fails: {error}"
         raise ImageError(text) from error

@@ -1,7 +1,7 @@
 """Transforms between frames over time, for machines where tf2_ros is not installed.
 
-Same semantics as tf2: translation along the line and rotation along the shorter arc between the
-two samples around a stamp, chains through the common ancestor, never an extrapolation.
+As tf2: interpolates linearly in translation and along the shorter arc in rotation, chains through
+the common ancestor, and never extrapolates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CACHE_NS = 10_000_000_000  # as tf2's default
 JUMP_BACK_NS = 500_000_000  # stamps this much older than the one before: time was set back
 _NORM_TOLERANCE = 10e-3  # of a quaternion's squared length, as tf2
-_SOON_NS = 2_000_000_000  # samples later than this are not on their way any more
+_SOON_NS = 2_000_000_000  # later samples are not expected any more
 _MAX_DEPTH = 1000  # as tf2; only a loop of frames is this deep
 
 
@@ -27,7 +27,7 @@ class TransformError(Vega3dError, RuntimeError):
     """A transform that is not known at the wanted stamp.
 
     Attributes:
-        may_come: Whether transforms still on their way could make it known.
+        may_come: Whether later messages can make it known.
     """
 
     def __init__(self, message: str, *, may_come: bool) -> None:
@@ -36,7 +36,7 @@ class TransformError(Vega3dError, RuntimeError):
 
 
 class _Edge:
-    """Samples of ``parent`` from ``child``, ordered by stamp; or one that holds for ever."""
+    """Samples of ``parent`` from ``child``, ordered by stamp; or one static transform."""
 
     def __init__(self, parent: str) -> None:
         self.parent = parent
@@ -53,7 +53,7 @@ class _Edge:
             return
         self.stamps.insert(index, stamp_ns)
         self.samples.insert(index, sample)
-        # Forgetting in blocks keeps an insertion cheap.
+        # Removing in blocks keeps an insertion cheap.
         oldest = bisect_left(self.stamps, self.stamps[-1] - CACHE_NS)
         if oldest > len(self.stamps) // 2:
             del self.stamps[:oldest], self.samples[:oldest]
@@ -69,11 +69,8 @@ class _Edge:
         if index == oldest or late:
             side, near = ("after", self.stamps[-1]) if late else ("before", self.stamps[oldest])
             away_s = abs(stamp_ns - near) * 1e-9
-            sample = "newest" if late else "oldest"
-            message = (
-                f"{self.parent!r} from {child!r} is wanted {away_s:.3f} s {side} its {sample} "
-                f"sample"
-            )
+            end = f"{side} its {'newest' if late else 'oldest'} sample"
+            message = f"{self.parent!r} from {child!r} is wanted {away_s:.3f} s {end}"
             raise TransformError(message, may_come=late and stamp_ns - near < _SOON_NS)
         before, after = self.stamps[index - 1], self.stamps[index]
         fraction = (stamp_ns - before) / (after - before)
@@ -130,7 +127,7 @@ class TransformBuffer:
         return common_from_target.inverse() @ common_from_source
 
     def clear(self) -> None:
-        """Forget what moves; call it when time jumps back. Static transforms hold at any time."""
+        """Forget moving transforms; call it when time jumps back. Static ones stay."""
         self._edges = {name: edge for name, edge in self._edges.items() if edge.fixed is not None}
 
     def _ancestors(self, name: str) -> Iterator[str]:
@@ -161,7 +158,7 @@ def to_se3(transform: Any) -> SE3:
 
 
 def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
-    """Take the transforms of a tf2_msgs/TFMessage into a buffer, which begins anew on a time jump.
+    """Insert the transforms of a tf2_msgs/TFMessage; a buffer is cleared where time jumps back.
 
     Returns:
         Why transforms were refused, one sentence each; tf2 refuses the same ones.
@@ -177,7 +174,7 @@ def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) ->
             continue
         newest = buffer.newest_ns(child)
         if not static and newest is not None and stamp_ns < newest - JUMP_BACK_NS:
-            buffer.clear()  # what is kept is the future
+            buffer.clear()  # its samples are from the future
         buffer.insert(parent, child, stamp_ns, sample, static=static)
     return refusals
 

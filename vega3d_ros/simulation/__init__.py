@@ -1,7 +1,8 @@
 """Simulated rooms with exact ground truth: clips for training and ROS 2 bags for demos.
 
-``rooms`` says what stands where, ``primitives`` and ``furniture`` say what it looks like,
-``planning`` fills rooms, ``paths`` and ``tour`` drive through them, ``renderer`` makes images
-(MuJoCo over EGL), ``witness``, ``questions`` and ``referring`` turn ground truth into language,
-``clips`` and ``dataset`` make and keep clips, ``recording`` writes bags.
+``rooms`` describes rooms, ``primitives`` and ``furniture`` the objects in them; ``planning`` fills
+rooms, ``clip_paths`` and ``camera_path`` lead a camera through them, ``renderer`` makes images
+(MuJoCo over EGL). ``visibility``, ``questions``, ``referring`` and ``question_sampling`` turn
+ground truth into language. ``clips`` makes clips, ``dataset`` stores them, ``recording`` writes
+bags.
 """

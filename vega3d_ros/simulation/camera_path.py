@@ -1,4 +1,4 @@
-"""A smooth drive through a home: where a small differential-drive robot is at each moment."""
+"""The path of a small differential-drive robot through a home, which carries the camera."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SWEEP_RAD = np.radians(150)
 
 
 class CameraPathError(Vega3dError, ValueError):
-    """A home that cannot be driven through."""
+    """A home in which a robot cannot drive."""
 
 
 class _Grid:
@@ -138,11 +138,11 @@ class _Robot:
             yield self.state
 
 
-def _watchable(room: Room, cell: Vector, items: list[PlacedObject]) -> list[PlacedObject]:
-    """Objects at a good distance, on this side of inner walls, that one sweep can show.
+def _viewable(room: Room, cell: Vector, items: list[PlacedObject]) -> list[PlacedObject]:
+    """Objects at a good distance, on the cell's side of inner walls, that one sweep can show.
 
     Returns:
-        Those of the fullest sector, from right to left.
+        The objects of the sector with most, from right to left.
     """
     inner = [
         slab.center[0]
@@ -168,19 +168,14 @@ def _watchable(room: Room, cell: Vector, items: list[PlacedObject]) -> list[Plac
     return best
 
 
-def drive(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
+def robot_path(room: Room, rng: np.random.Generator, seconds: float) -> Vector:
     """Positions and headings [n, 3] (x, y, yaw), ``TICK_S`` apart.
 
-    The robot goes from viewpoint to viewpoint, each chosen to show as many objects not yet looked
-    at as it can, and turns to them one after the other.
-
-    Args:
-        room: One room or a home of several.
-        rng: Where it starts and what it considers.
-        seconds: Length of the drive.
+    The robot drives from viewpoint to viewpoint, each chosen to show as many unseen objects as
+    possible, and turns to them one after the other.
 
     Raises:
-        TourError: If there is no free floor to drive on.
+        CameraPathError: If there is no free floor to drive on.
     """
     grid = _Grid(room)
     if len(grid.cells) < 50:
@@ -214,10 +209,10 @@ def _next_viewpoint(
     robot: _Robot,
     unseen: list[PlacedObject],
 ) -> tuple[int, list[PlacedObject]]:
-    """The cell worth going to next, and what to look at from there."""
+    """The next cell, and the objects to look at from there."""
     best: tuple[float, int, list[PlacedObject]] | None = None
     for cell in rng.choice(allowed, size=min(40, len(allowed)), replace=False):
-        items = _watchable(room, grid.cells[cell], unseen)
+        items = _viewable(room, grid.cells[cell], unseen)
         away = float(np.linalg.norm(grid.cells[cell] - robot.position))
         score = len(items) - 0.4 * away - (2.0 if away < 0.5 else 0.0)
         if best is None or score > best[0]:

@@ -1,4 +1,4 @@
-"""Camera paths through a room, as a small robot drives and looks.
+"""Camera paths of clips, as of a small robot that drives and looks around.
 
 A camera pose is ``map`` from the optical frame (x right, y down, z forward; REP-103).
 """
@@ -49,7 +49,7 @@ def _walk(
         heading = _bearing(target, x, y) + rng.normal(0, 0.35)
     style = rng.choice(["drive", "turn", "look"], p=[0.4, 0.3, 0.3])
     side = rng.choice([-1.0, 1.0])
-    # "turn" sweeps the room on the spot; "look" drives past while a pan head keeps to the target.
+    # "turn" turns on the spot; "look" drives past while a pan head follows the target.
     if style == "turn":
         heading -= side * 0.5
     offset = side * rng.uniform(0.6, 1.4) if style == "look" else 0.0
@@ -76,7 +76,7 @@ def _walk(
 
 
 def _in_view(room: Room, walk: list[tuple[float, float, float]]) -> NDArray[np.bool_]:
-    """Which objects are well inside the view [frames, objects], as far as bearings tell."""
+    """Which objects are well inside the view by bearing and distance, [frames, objects]."""
     x, y, heading = np.array(walk).T[:, :, None]
     centers = np.array([item.center for item in room.objects])
     dx, dy = centers[:, 0] - x, centers[:, 1] - y
@@ -88,8 +88,7 @@ def _in_view(room: Room, walk: list[tuple[float, float, float]]) -> NDArray[np.b
 def clip_path(rng: np.random.Generator, room: Room, frames: int) -> list[SE3] | None:
     """Poses of one clip, 0.15-0.4 m or 8-20 degrees apart; None where the room is too full.
 
-    Of a few tries the path that sees most is taken; about one in thirty is taken as it comes, and
-    may look at a bare wall.
+    It is the path of a few that shows most; one in thirty is the first, and may show a bare wall.
     """
     height, pitch = rng.uniform(0.8, 1.4), rng.uniform(-0.29, 0.05)
     tries = 1 if rng.random() < 0.03 or not room.objects else 4
@@ -100,7 +99,7 @@ def clip_path(rng: np.random.Generator, room: Room, frames: int) -> list[SE3] | 
         if walk is None:
             continue
         seen = _in_view(room, walk) if room.objects else np.zeros((1, 1), np.bool_)
-        # Frames that show something count most, then how many different things are shown.
+        # Frames that show any object count most, then the number of different objects.
         score = float(seen.any(axis=1).mean()) + 0.05 * float(seen.any(axis=0).sum())
         if score > most:
             best, most = walk, score

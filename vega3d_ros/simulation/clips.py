@@ -1,4 +1,4 @@
-"""Makes clips: a room, a path through it, images and the truth about them."""
+"""Makes clips: a room, a camera path through it, images and ground truth."""
 
 from __future__ import annotations
 
@@ -41,14 +41,10 @@ def truth_record(
     poses: Sequence[SE3],
     visible_pixels: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """The ground truth of a drive, without its questions (see ``dataset`` for the schema).
+    """A truth record without questions (see ``dataset`` for the schema).
 
-    Args:
-        room: What was rendered.
-        camera: At the images' size.
-        stamps_ns: Of each image.
-        poses: Map from optical frame, of each image.
-        visible_pixels: [frames, objects].
+    ``camera`` has the images' size, ``poses`` are map from optical frame, ``visible_pixels`` is
+    [frames, objects].
     """
     return {
         "furniture": room.furniture,
@@ -80,28 +76,24 @@ def truth_record(
 
 
 class ClipFactory:
-    """Makes the clips of one split and seed; clip ``i`` is the same whoever makes it.
+    """Makes the clips of one split and seed; the index alone determines a clip.
 
-    Args:
-        split: "train" or "heldout". The split is part of every clip's seed, so that no clip of one
-            split can occur in the other.
-        seed: Chooses the series of clips.
-        furniture: Meshes; every second room uses them besides primitives.
+    The split is part of every clip's seed, so that the splits share no clip. Every second room
+    uses ``furniture`` besides primitives.
 
     Raises:
         RenderError: If rendering is impossible here.
     """
 
     def __init__(self, split: str, seed: int, furniture: FurnitureFolder | None = None) -> None:
-        # Imported here: choosing the GL backend must not happen before someone renders.
-        from vega3d_ros.simulation.renderer import Studio  # noqa: PLC0415
+        # Imported here, because the import chooses the GL backend.
+        from vega3d_ros.simulation.renderer import RoomRenderer  # noqa: PLC0415
 
         self.split, self.seed, self.furniture = split, seed, furniture
-        self._studio = Studio(WIDTH, HEIGHT, furniture)
+        self._renderer = RoomRenderer(WIDTH, HEIGHT, furniture)
 
     def clip(self, index: int) -> ClipRecord:
-        """Clip number ``index``."""
-        from vega3d_ros.simulation.renderer import camera_for  # noqa: PLC0415
+        from vega3d_ros.simulation.renderer import pinhole_camera  # noqa: PLC0415
 
         rng = np.random.default_rng([SPLITS.index(self.split), self.seed, index])
         models = self.furniture.models if self.furniture and rng.random() < 0.5 else ()
@@ -109,12 +101,12 @@ class ClipFactory:
         while poses is None:
             room = plan_room(rng, self.split, models)
             poses = clip_path(rng, room, FRAMES)
-        self._studio.dress(room, rng)
-        camera = camera_for(WIDTH, HEIGHT, rng.uniform(45, 68))
-        views = [self._studio.render(pose, camera) for pose in poses]
+        self._renderer.load_room(room, rng)
+        camera = pinhole_camera(WIDTH, HEIGHT, rng.uniform(45, 68))
+        views = [self._renderer.render(pose, camera) for pose in poses]
         count = len(room.objects) + 1
         visible = np.array([np.bincount(v.instance.ravel(), minlength=count)[1:] for v in views])
-        # Stamps differ between clips, because the model draws its noise by stamp.
+        # Stamps differ between clips, because they seed the model's noise.
         stamps = [index * 10**10 + (i + 1) * _STEP_NS for i in range(FRAMES)]
         truth: dict[str, Any] = {"split": self.split, "seed": self.seed, "index": index}
         truth |= truth_record(room, camera, stamps, poses, visible)
@@ -139,7 +131,7 @@ def _start_worker(split: str, seed: int, furniture: str | None) -> None:
 def _make_shard(task: tuple[str, int, int, int]) -> int:
     folder, number, first, count = task
     if _factory is None:
-        msg = "a shard was asked of a worker that was never started"
+        msg = "the worker process has no clip factory: start it with _start_worker"
         raise RuntimeError(msg)
     clips = [_factory.clip(index) for index in range(first, first + count)]
     write_shard(folder, _factory.split, number, clips)
@@ -155,18 +147,10 @@ def generate(
     furniture: str | None = None,
     workers: int = 1,
 ) -> Iterator[int]:
-    """Write ``count`` clips in shards; shards that are already complete are left alone.
-
-    Args:
-        folder: Where the split's folder goes.
-        split: "train" or "heldout".
-        count: Clips in all.
-        seed: Chooses the series of clips.
-        furniture: Furniture folder, or None for primitives only.
-        workers: Processes.
+    """Write ``count`` clips in shards, except those in complete shards.
 
     Yields:
-        The number of clips of each shard as it is finished (or found).
+        The number of clips in each finished shard.
 
     Raises:
         FurnitureError: If the furniture folder cannot be used.

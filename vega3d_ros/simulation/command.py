@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write short clips with ground truth, for training and evaluation",
         description=(
             "Write clips of 8 frames (RGB, depth, instances, poses, boxes, questions, referring "
-            "expressions) in shards of 50. Interrupt and repeat it freely: finished shards stay."
+            "expressions) in shards of 50. Finished shards are kept: repeat it to continue."
         ),
         epilog="example: vega3d simulate clips --out data --split train --count 1000",
     )
@@ -88,7 +88,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run a parsed command; returns the exit status."""
     console = Console(stderr=True)
-    # A machine that cannot render says so when the first room is rendered, not before.
     from vega3d_ros.simulation.renderer import RenderError  # noqa: PLC0415
 
     try:
@@ -113,7 +112,7 @@ def _progress(console: Console) -> Progress:
 def _clips(args: argparse.Namespace, console: Console) -> int:
     furniture = str(args.furniture) if args.furniture else None
     if furniture:
-        read_furniture(furniture)  # complain here, not in every worker
+        read_furniture(furniture)  # an error is reported here, not in every worker
     with _progress(console) as progress:
         task = progress.add_task(f"{args.split} clips", total=args.count)
         for finished in generate(

@@ -34,22 +34,23 @@ import numpy as np
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera, Clip, Frame
-from vega3d_ros.core.geometry import SE3
-from vega3d_ros.core.json_io import write_json
+from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.json_io import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 CLIPS_PER_SHARD = 50
 FRAME_ID = "camera_color_optical_frame"
-TRUTH_FILE = "truth.json"  # beside a recorded drive
+TRUTH_FILE = "truth.json"  # in the folder of a simulated bag
 _ARRAYS = ("rgb", "depth", "instance")
+_REMEDY = "delete the shard's JSON and generate the shard again"
 
 
 class DatasetError(Vega3dError, ValueError):
-    """A folder of clips that is missing, empty or damaged; the message says which file."""
+    """A folder of clips that is missing, empty or damaged; the message names the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,26 +76,19 @@ def shard_path(folder: str | Path, split: str, number: int) -> Path:
 
 
 def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[ClipRecord]) -> Path:
-    """Write a shard; its JSON comes last and at once, so that readers never see half a shard.
-
-    Returns:
-        Path of the JSON.
-    """
+    """Write a shard, its JSON last and as a whole; returns the path of the JSON."""
     base = shard_path(folder, split, number)
     base.parent.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(f"{base}.{name}.npy", np.stack([getattr(clip, name) for clip in clips]))
     file = base.with_name(f"{base.name}.json")
-    write_json(file, [clip.truth for clip in clips], indent=None)
+    with replacing(file) as scratch:
+        scratch.write_text(json.dumps([clip.truth for clip in clips], separators=(",", ":")))
     return file
 
 
 class ClipDataset:
-    """Memory-mapped clips of one split.
-
-    Args:
-        folder: As given to ``vega3d simulate clips --out``.
-        split: "train" or "heldout".
+    """Memory-mapped clips of one split of ``vega3d simulate clips --out folder``.
 
     Raises:
         DatasetError: If there is no complete shard or one is damaged.
@@ -113,7 +107,7 @@ class ClipDataset:
             try:
                 truths = json.loads(path.read_text())
             except ValueError as error:
-                msg = f"{path} is not valid JSON ({error}); delete the shard and generate it again"
+                msg = f"{path} is not valid JSON ({error}); {_REMEDY}"
                 raise DatasetError(msg) from error
             self.truths += truths
             self._where += [(number, i) for i in range(len(truths))]
@@ -130,11 +124,11 @@ class ClipDataset:
             try:
                 arrays[name] = np.load(f"{base}.{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:  # noqa: PERF203
-                msg = f"{base}.{name}.npy cannot be read ({error}); generate the shard again"
+                msg = f"{base}.{name}.npy cannot be read ({error}); {_REMEDY}"
                 raise DatasetError(msg) from error
         clips = sum(where[0] == number for where in self._where)
         if any(len(array) != clips for array in arrays.values()):
-            msg = f"{base}: arrays and JSON differ in length; generate the shard again"
+            msg = f"{base}: arrays and JSON differ in length; {_REMEDY}"
             raise DatasetError(msg)
         return arrays
 
@@ -149,12 +143,17 @@ class ClipDataset:
         )
 
     def frames(self, index: int) -> Clip:
-        """A clip as the perceiver takes it, with depth at the image's size and poses in map."""
+        """A clip with depth at the images' size and poses in map."""
         return to_clip(self[index])
 
 
+def truth_box(item: Mapping[str, Any]) -> Box3D:
+    """The box of an object of a truth record, in the frame of its fields."""
+    return Box3D.upright(item["center"], item["size"], item["yaw"])
+
+
 def to_clip(record: ClipRecord) -> Clip:
-    """Frames of a record: each depth value stands for the 2 x 2 pixels it was taken from."""
+    """Frames of a record; each depth value fills the 2 x 2 pixels it was taken from."""
     truth = record.truth
     camera = Camera(**truth["camera"])
     frames = []

@@ -2,7 +2,7 @@
 
 The format is that of the AWS RoboMaker small house as exported to MuJoCo: ``house.xml`` lists
 textures, materials and bodies (``Bed_01_001``: first instance of the model ``Bed_01``) whose geoms
-name the meshes. Only the models are used here; the house's own layout is not.
+name the meshes. The layout of the house is ignored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VARIANTS = 4
-"""Sizes in which each model comes."""
+"""Number of sizes of each model."""
 HELDOUT_VARIANT = VARIANTS - 1
-"""The size that training never sees, of meshes and primitives alike."""
+"""The size, of meshes and primitives, that training clips never hold."""
 HELDOUT_MODELS = frozenset({"ChairD_01", "BalconyTable_01", "PortraitE_01"})
-"""Models that training never sees."""
+"""Models that training clips never hold."""
 
 MODELS: dict[str, tuple[str, str]] = {
     "AirconditionerA_01": ("air conditioner", "wall"),
@@ -65,7 +65,7 @@ MODELS: dict[str, tuple[str, str]] = {
 
 
 class FurnitureError(Vega3dError, ValueError):
-    """A furniture folder that cannot be used; the message says what is missing."""
+    """A furniture folder that cannot be used; the message says what it lacks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,8 @@ class MeshModel:
     """One model of the folder.
 
     Attributes:
-        name: As in ``MODELS``.
-        label: What it is.
+        name: A key of ``MODELS``.
+        label: Its label.
         place: "floor", "wall" or "top".
         geoms: (mesh file, material name) of each of its geoms.
         low: Smallest corner of its vertices [3], metres, unscaled.
@@ -91,7 +91,7 @@ class MeshModel:
 
 @dataclass(frozen=True, eq=False)
 class FurnitureFolder:
-    """What a folder holds: models, and materials as (name, texture file)."""
+    """The models of a folder, and its materials as (name, texture file)."""
 
     models: tuple[MeshModel, ...]
     materials: tuple[tuple[str, Path], ...]
@@ -110,18 +110,17 @@ def _bounds(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def read_furniture(folder: str | Path) -> FurnitureFolder:
-    """Read the known models of a furniture folder.
-
-    Args:
-        folder: Holds ``house.xml``, OBJ and PNG files.
+    """Read the known models of a furniture folder (``house.xml``, OBJ and PNG files).
 
     Raises:
-        FurnitureError: If it is no such folder, a file is missing or no model is known.
+        FurnitureError: If a file is missing or no model is known.
     """
     folder = Path(folder)
     scene = folder / "house.xml"
     if not scene.is_file():
-        msg = f"{folder} is no furniture folder: it has no house.xml"
+        msg = (
+            f"{folder} is no furniture folder: house.xml is missing; give the folder that holds it"
+        )
         raise FurnitureError(msg)
     try:
         root = ET.parse(scene).getroot()  # noqa: S314 - the user names the file
@@ -145,7 +144,7 @@ def read_furniture(folder: str | Path) -> FurnitureFolder:
         materials = [m if (m := geom.get("material", "")) in textures else "" for geom in geoms]
         missing = [p for p in (*paths, *(textures[m] for m in materials if m)) if not p.is_file()]
         if missing:
-            msg = f"{scene} names {missing[0].name}, which is not in {folder}"
+            msg = f"{scene} names {missing[0].name}, which is missing in {folder}; copy it there"
             raise FurnitureError(msg)
         low, high = zip(*map(_bounds, paths), strict=True)
         found[name] = MeshModel(
@@ -166,6 +165,6 @@ def read_furniture(folder: str | Path) -> FurnitureFolder:
 
 
 def variant_scale(model: str, variant: int) -> NDArray[np.float64]:
-    """Scale [3] of a model's size variant: always the same for the same name and number."""
+    """Scale [3] of a model's size variant, determined by name and number."""
     rng = np.random.default_rng([variant, *model.encode()])
     return np.asarray(rng.uniform(0.86, 1.16) * rng.uniform(0.93, 1.07, 3), dtype=np.float64)

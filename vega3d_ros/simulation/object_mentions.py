@@ -1,4 +1,4 @@
-"""Which things a text speaks of."""
+"""The objects that a text names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vega3d_ros.simulation.rooms import LABELS
 
 
 class Mention(NamedTuple):
-    """Words that name one thing or a kind of things.
+    """Words that name an object or a kind of object.
 
     Attributes:
         label: The label, singular.
@@ -33,7 +33,7 @@ _MENTION = re.compile(
 
 
 def mentions(text: str) -> tuple[Mention, ...]:
-    """The things that a text speaks of, in order."""
+    """The objects that a text names, in order."""
     return tuple(
         Mention(_LABEL_OF[found[2]], found[1], found.end())
         for found in _MENTION.finditer(text.lower())

@@ -1,4 +1,4 @@
-"""Which objects stand where: fills rooms at random, without overlaps."""
+"""Fills rooms with objects at random, without overlaps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FREE_STANDING = frozenset({"chair", "table", "box", "ball", "trash bin", "plant
 
 
 class RoomError(Vega3dError, ValueError):
-    """A room that cannot be planned."""
+    """A room that cannot be planned; the message says which argument to change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +55,10 @@ class _Candidate:
 
 
 class _Planner:
-    """Fills one room, and holds what is already taken.
+    """Fills one room.
 
-    Args:
-        rng: Decides everything.
-        split: "train" or "heldout".
-        models: Mesh models to choose from besides primitives.
-        extent: Width, depth and height of the room.
-        keep_free: Rectangle (x low, y low, x high, y high) where nothing may be: a doorway.
-        neighbour: The planner of another room of the same home, which shares meshes and ids.
+    ``keep_free`` is a rectangle (x low, y low, x high, y high) without objects, for a doorway;
+    ``neighbour`` plans another room of the same home, and both share meshes and ids.
     """
 
     def __init__(
@@ -131,7 +126,7 @@ class _Planner:
         return _Candidate(mesh.label, None, size, mesh.place, mesh.name, variant, (), mesh)
 
     def place(self, item: _Candidate) -> bool:
-        """Find room for it; returns whether there was any."""
+        """Place it; returns whether it fits."""
         finder = {"floor": self._on_floor, "wall": self._on_wall, "top": self._on_top}[item.place]
         for _ in range(12):
             spot = finder(item)
@@ -166,7 +161,7 @@ class _Planner:
         against_wall = rng.random() < (0.2 if item.label in _FREE_STANDING else 0.7)
         side = int(rng.integers(4))
         if against_wall:
-            # A primitive's front (+x) looks into the room; where a mesh has its front is unknown.
+            # A primitive's front (+x) faces the room; that of a mesh is unknown.
             yaw = (np.pi, 0.0, -np.pi / 2, np.pi / 2)[side] + rng.normal(0, 0.02)
             if item.mesh is not None:
                 yaw += np.pi / 2 * rng.integers(4)
@@ -268,17 +263,12 @@ def plan_room(
     side_m: tuple[float, float] = (4.0, 7.0),
     objects: tuple[int, int] = (6, 14),
 ) -> Room:
-    """A random room.
+    """A random room of ``objects`` (fewest, most; fewer where they do not fit).
 
-    Args:
-        rng: Decides everything.
-        split: "train" or "heldout"; training rooms hold no held-out model or size.
-        models: Mesh models that may be used besides primitives.
-        side_m: Shortest and longest wall.
-        objects: Fewest and most objects (fewer where they do not fit).
+    Training rooms hold no held-out model or size.
 
     Raises:
-        RoomError: If the split is unknown or more objects are asked for than a room can hold.
+        RoomError: If the split is unknown or there are too many objects.
     """
     if split not in SPLITS:
         msg = f"split must be one of {', '.join(SPLITS)}, not {split!r}"
@@ -301,13 +291,7 @@ def plan_room(
 
 
 def plan_home(rng: np.random.Generator, split: str, models: Sequence[MeshModel] = ()) -> Room:
-    """Two furnished rooms side by side along x, joined by a doorway without a door.
-
-    Args:
-        rng: Decides everything.
-        split: "train" or "heldout".
-        models: Mesh models that may be used besides primitives.
-    """
+    """Two furnished rooms side by side along x, joined by a doorway without a door."""
     depth, height, wall = rng.uniform(4.2, 5.2), rng.uniform(2.5, 2.9), 0.1
     widths = rng.uniform(3.8, 5.0, 2)
     total = float(widths.sum() + wall)

@@ -1,4 +1,4 @@
-"""A detector with planted answers: true boxes of simulated images, spoilt at stated rates."""
+"""A detector for tests: true boxes of simulated images, with errors at stated rates."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlantedErrors:
-    """What goes wrong, each as a rate of the true boxes.
+    """Rates of errors, each as a share of the true boxes.
 
     Attributes:
         jitter: Standard deviation of each edge, relative to the box's side.
-        missed: Boxes that are not given.
-        doubled: Boxes that are given twice, once around a part of the thing.
-        misnamed: Boxes under a wrong name; each thing has one wrong name that it tends to.
-        renamed: Boxes that are given a second time under that name.
+        missed: Boxes that are not detected.
+        doubled: Boxes that are detected twice, once around a part of the object.
+        misnamed: Boxes with a wrong label; each object has one wrong label.
+        renamed: Boxes that are detected a second time with that label.
         invented: Boxes around nothing.
-        merged: Boxes that reach over the nearest thing of the same name as well.
-        least_pixels: Things of fewer visible pixels are not seen.
+        merged: Boxes that also cover the nearest object of the same label.
+        least_pixels: Objects of fewer visible pixels are not detected.
     """
 
     jitter: float = 0.04
@@ -42,15 +42,7 @@ class PlantedErrors:
 
 
 class PlantedDetector:
-    """Answers for the images that it was told of.
-
-    The same image gets the same answer whenever it is asked.
-
-    Args:
-        vocabulary: Names that it may use.
-        errors: What goes wrong.
-        seed: Chooses what goes wrong where.
-    """
+    """Detects objects in the images that were planted; the same image gets the same detections."""
 
     def __init__(
         self, vocabulary: Sequence[str], errors: PlantedErrors | None = None, seed: int = 0
@@ -61,18 +53,18 @@ class PlantedDetector:
         self._answers: dict[bytes, list[Detection2D]] = {}
 
     def known(self, text: str) -> str | None:
-        """The text itself where it is in the vocabulary."""
+        """The text itself if it is in the vocabulary."""
         return text if text in self.vocabulary else None
 
     def plant(
         self, image: NDArray[np.uint8], instance: NDArray[np.uint8], labels: Sequence[str]
     ) -> None:
-        """Tell of an image.
+        """Plant the detections of an image.
 
         Args:
             image: [H, W, 3].
-            instance: [H, W]; 0 for the room, k + 1 for a thing of name ``labels[k]``.
-            labels: Names of the things.
+            instance: [H, W]; 0 for the room, k + 1 for an object of label ``labels[k]``.
+            labels: Labels of the objects.
         """
         key = _digest(image)
         rng = np.random.default_rng([self._seed, int.from_bytes(key[:8], "little")])
@@ -80,7 +72,7 @@ class PlantedDetector:
         boxes = _boxes(instance, self.errors.least_pixels)
         answers = []
         for index, box in boxes.items():
-            answers += self._spoilt(index, box, boxes, labels, rng)
+            answers += self._with_errors(index, box, boxes, labels, rng)
         for _ in range(rng.poisson(self.errors.invented * max(len(boxes), 1))):
             center = rng.uniform([0, 0], [width, height])
             half = rng.uniform([0.05, 0.05], [0.3, 0.3]) * [width, height]
@@ -96,7 +88,7 @@ class PlantedDetector:
     def detect(
         self, images: Sequence[NDArray[np.uint8]], texts: Sequence[str] = ()
     ) -> list[list[Detection2D]]:
-        """What was planted; see ``Detector.detect``.
+        """The planted detections; see ``Detector.detect``.
 
         Raises:
             KeyError: If an image was never planted.
@@ -106,7 +98,7 @@ class PlantedDetector:
             for image in images
         ]
 
-    def _spoilt(
+    def _with_errors(
         self,
         index: int,
         box: NDArray[np.float64],
@@ -114,7 +106,7 @@ class PlantedDetector:
         labels: Sequence[str],
         rng: np.random.Generator,
     ) -> list[tuple[NDArray[np.float64], str, float]]:
-        """Boxes, names and scores that one thing gets."""
+        """Detected boxes, labels and scores of one object."""
         errors = self.errors
         if rng.random() < errors.missed:
             return []
@@ -142,7 +134,7 @@ class PlantedDetector:
 
 
 def hash_of(name: str, index: int) -> int:
-    """A number that stays the same from run to run."""
+    """A hash that is the same in every process."""
     return int.from_bytes(blake2b(f"{name} {index}".encode(), digest_size=4).digest(), "little")
 
 
@@ -151,7 +143,7 @@ def _digest(image: NDArray[np.uint8]) -> bytes:
 
 
 def _boxes(instance: NDArray[np.uint8], least: int) -> dict[int, NDArray[np.float64]]:
-    """Around the visible pixels of each thing: (x0, y0, x1, y1) between pixel edges."""
+    """Boxes (x0, y0, x1, y1) around the visible pixels of each object, between pixel edges."""
     boxes = {}
     for value in np.flatnonzero(np.bincount(instance.ravel()) >= least):
         if value == 0:

@@ -29,10 +29,10 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "white": (0.95, 0.95, 0.95),
     "grey": (0.48, 0.48, 0.48),
 }
-"""Colour names and their reflectances; objects deviate from them by a little."""
+"""Colour names and their reflectances, from which objects deviate a little."""
 
 MAX_PARTS = 10
-"""No primitive object has more parts (the renderer keeps this many shapes per object)."""
+"""Most parts of a primitive object (the renderer has as many shapes per object)."""
 
 _FIXED = {
     "dark": (0.13, 0.13, 0.14),
@@ -49,11 +49,7 @@ _FIXED = {
 class Part:
     """One shape: "box", "cylinder" (axis z), "sphere" or "ellipsoid".
 
-    Attributes:
-        shape: Its name.
-        center: [3] in the object's axes.
-        half: Half extents [3].
-        rgb: Reflectance [3], 0..1.
+    Centre and half extents are in the object's axes; ``rgb`` is its reflectance, 0..1.
     """
 
     shape: str
@@ -64,7 +60,7 @@ class Part:
 
 @dataclass
 class _Draft:
-    """Collects parts while an object is built; tones are filled in by its colour."""
+    """The parts of an object under construction; its colour decides the tones later."""
 
     rng: np.random.Generator
     parts: list[tuple[str, tuple[float, ...], tuple[float, ...], str]] = field(
@@ -81,13 +77,13 @@ class _Draft:
         size: tuple[float, float, float],
         tone: str = "main",
     ) -> None:
-        """One part, by centre and full extents."""
+        """Add a part, by centre and full extents."""
         self.parts.append((shape, center, size, tone))
 
     def box(
         self, x: float, y: float, low: float, size: tuple[float, float, float], tone: str = "main"
     ) -> None:
-        """A box standing at height ``low`` over (x, y), of full extents ``size``."""
+        """Add a box of full extents ``size`` with its bottom at height ``low`` over (x, y)."""
         self.add("box", (x, y, low + size[2] / 2), size, tone)
 
     def legs(self, width: float, depth: float, height: float, thick: float, tone: str) -> None:
@@ -149,7 +145,7 @@ def _shelf(d: _Draft) -> None:
 
 
 def _fronts(d: _Draft, w: float, b: float, h: float, columns: int, rows: int) -> None:
-    """Doors or drawers on the front of a block, each slightly proud of it."""
+    """Add doors or drawers that protrude a little from the front of a block."""
     for i in range(columns):
         for j in range(rows):
             y, z = (i + 0.5) * b / columns - b / 2, j * h / rows + 0.02
@@ -292,7 +288,7 @@ def _plant(d: _Draft) -> None:
 
 @dataclass(frozen=True)
 class PrimitiveKind:
-    """How a label is built, where it goes ("floor", "wall") and whether its colour has a name."""
+    """The builder of a label, its place ("floor", "wall") and whether its colour has a name."""
 
     build: Callable[[_Draft], None]
     place: str = "floor"
@@ -320,23 +316,17 @@ PRIMITIVES: dict[str, PrimitiveKind] = {
     "wardrobe": PrimitiveKind(_wardrobe),
     "window": PrimitiveKind(_window, "wall", named_color=False),
 }
-"""Everything that can stand in a room without a furniture folder, by label."""
+"""All kinds of objects that need no furniture folder, by label."""
 
 
 def build_primitive(
     label: str, color: str, scale: float, rng: np.random.Generator
 ) -> tuple[tuple[Part, ...], Vector]:
-    """An object of random proportions.
-
-    Args:
-        label: A key of ``PRIMITIVES``.
-        color: A key of ``COLORS``.
-        scale: Multiplies every length.
-        rng: Where proportions and shades come from.
+    """An object of random proportions; ``scale`` multiplies every length.
 
     Returns:
-        Its parts, moved so that the box around them is centred on the origin, and the full
-        extents [3] of that box.
+        Its parts, with the box around them centred on the origin, and the full extents [3] of that
+        box.
     """
     draft = _Draft(rng)
     PRIMITIVES[label].build(draft)

@@ -1,8 +1,8 @@
-"""Questions for a drive, each about what the camera saw just before it is asked.
+"""Questions for a recording, each about what the camera saw just before it is asked.
 
-A node answers from its newest clip, a few seconds of driving, and that clip is never quite the one
-expected: looking takes time. So questions are asked at moments at which all clips that may be the
-newest one show the same objects; then one answer is right for each of them.
+A node answers from its newest clip, the last few seconds, and its latency decides which clip that
+is. So a question is asked only at moments at which all clips that may be the newest show the same
+objects: then one answer is right for each of them.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vega3d_ros.core.frames import Frame, KeyframePolicy
-from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.perception.relations import OPPOSITE, Viewpoint, relate
-from vega3d_ros.simulation.questions import GLIMPSED_PIXELS, SEEN_PIXELS, Witness, make_questions
+from vega3d_ros.simulation.questions import make_questions
+from vega3d_ros.simulation.visibility import GLIMPSED_PIXELS, SEEN_PIXELS, ClipVisibility
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.simulation.questions import Question, VisibleObject
+    from vega3d_ros.simulation.questions import Question
+    from vega3d_ros.simulation.visibility import VisibleObject
 
 CLIP_LENGTH = 8
 LAG_S = (0.1, 1.2)
-"""The newest clip ends this long before a question: least and most, seconds."""
+"""Least and greatest time from the end of the newest clip to a question, seconds."""
 
 _FIRST_S = 2.5
 _SPACES_S = (3.0, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5)
@@ -46,13 +48,9 @@ class _Moment(NamedTuple):
 def sample_questions(
     truth: Mapping[str, Any], rng: np.random.Generator, wanted: int = 18
 ) -> dict[str, list[dict[str, Any]]]:
-    """Questions and relations for a drive.
+    """Questions and relations for a recording.
 
-    Args:
-        truth: A truth record with ``stamps_ns``, ``poses`` and ``objects`` with ``visible_pixels``
-            per image.
-        rng: Decides which are asked.
-        wanted: How many, as far apart as the drive allows; one that shows little gets fewer.
+    There are ``wanted`` of them, as far apart as the recording allows, fewer if it shows little.
 
     Returns:
         ``questions`` as in a truth record and ``relations`` (``subject``, ``object``,
@@ -78,7 +76,7 @@ def sample_questions(
 
 
 def _spread(moments: Sequence[_Moment], wanted: int) -> list[_Moment]:
-    """Moments with the largest space between them that still leaves enough."""
+    """``wanted`` moments, as far apart as possible."""
     chosen: list[_Moment] = []
     for space_s in _SPACES_S:
         chosen = []
@@ -92,7 +90,7 @@ def _spread(moments: Sequence[_Moment], wanted: int) -> list[_Moment]:
 
 
 def _topic(question: Question) -> str:
-    """What it is about, however it is worded."""
+    """What the question is about, whatever its wording."""
     return f"{question.kind} {sorted(question.objects) or question.question}"
 
 
@@ -121,7 +119,7 @@ def _stable_moments(truth: Mapping[str, Any]) -> list[_Moment]:
             for number, i in enumerate(kept)
             if at_s - LAG_S[1] <= stamps_s[i] <= at_s - LAG_S[0]
         ]
-        # The clip that was the newest before the first of these may still be.
+        # The clip before the first of these may still be the newest.
         first = ends[0] - 1 if ends else int(np.searchsorted(stamps_s[kept], at_s - LAG_S[1])) - 1
         ends = [first, *ends]
         if first + 1 < CLIP_LENGTH:
@@ -153,7 +151,7 @@ def _question(
     rng: np.random.Generator,
     asked: Counter[str],
 ) -> Question | None:
-    """One of the kind asked least so far, right for every clip of the moment."""
+    """A question of the kind asked least so far, right for every clip of the moment."""
     made = make_questions(_objects_in(truth, moment.clips[-1]), rng)
     fresh = [
         question
@@ -174,7 +172,7 @@ def _order_holds(truth: Mapping[str, Any], moment: _Moment, question: Question) 
             for item in truth["objects"]
             if item["id"] == name
         ]
-        # Also where either is only glimpsed, it has appeared to some eyes.
+        # A model may already know an object that is only glimpsed.
         first = [int(np.argmax(shown >= GLIMPSED_PIXELS)) for shown in pixels]
         orders.add(tuple(np.sign(np.diff(first)).tolist()))
     return len(orders) == 1 and 0 not in next(iter(orders))
@@ -183,9 +181,11 @@ def _order_holds(truth: Mapping[str, Any], moment: _Moment, question: Question) 
 def _relation(
     truth: Mapping[str, Any], moment: _Moment, rng: np.random.Generator, asked: Counter[str]
 ) -> dict[str, Any] | None:
-    """Two things whose clearest direction is the same from every clip's camera."""
-    witness = Witness(_objects_in(truth, moment.clips[-1]))
-    named = [(item, names[0]) for item in witness.seen if (names := witness.names(item))]
+    """Two objects whose clearest direction is the same from every clip's camera."""
+    visibility = ClipVisibility(_objects_in(truth, moment.clips[-1]))
+    named = [
+        (item, names[0]) for item in visibility.seen if (names := visibility.unique_names(item))
+    ]
     cameras = [SE3.from_matrix(truth["poses"][clip[-1]]) for clip in moment.clips]
     pairs = [(a, b) for a in named for b in named if a is not b]
     for number in rng.permutation(len(pairs)):
@@ -204,23 +204,8 @@ def _relation(
 
 def _direction(subject: VisibleObject, object_: VisibleObject, map_from_camera: SE3) -> str | None:
     found = relate(
-        _certain(subject.label, subject.box),
-        _certain(object_.label, object_.box),
+        SceneObject.certain(subject.label, subject.box, "map"),
+        SceneObject.certain(object_.label, object_.box, "map"),
         Viewpoint.camera("map", map_from_camera),
     )
     return next((word for word in found.predicates if word in _DIRECTIONS), None)
-
-
-def _certain(label: str, box: Box3D) -> SceneObject:
-    return SceneObject(
-        label=label,
-        query=label,
-        score=1.0,
-        box=box,
-        frame_id="map",
-        stamp_ns=0,
-        covariance=np.zeros((6, 6)),
-        orientation_estimated=True,
-        observations=1,
-        depth_coverage=1.0,
-    )

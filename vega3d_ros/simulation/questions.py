@@ -1,8 +1,7 @@
 """Questions and answers from ground truth.
 
-Wording follows VSI-Bench (arXiv 2412.14171), shortened. Nothing here renders: the objects of a
-truth record (see ``dataset``) go in. A question names single objects only by descriptions that fit
-one object alone, and near-ties are not asked about.
+Wording follows VSI-Bench (arXiv 2412.14171), shortened. A question names a single object only by
+a description that fits it alone, and none asks about a near-tie.
 """
 
 from __future__ import annotations
@@ -16,34 +15,17 @@ import numpy as np
 
 from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import PRIMITIVES
-from vega3d_ros.simulation.referring import Referring, make_referring
 from vega3d_ros.simulation.visibility import (
     GLIMPSED_PIXELS,
-    SEEN_PIXELS,
-    Speaker,
+    ClipVisibility,
+    ObjectNaming,
     VisibleObject,
-    Witness,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "GLIMPSED_PIXELS",
-    "KINDS",
-    "SEEN_PIXELS",
-    "UNKNOWN",
-    "Question",
-    "Referring",
-    "VisibleObject",
-    "Witness",
-    "direction",
-    "make_questions",
-    "make_referring",
-    "plural",
-]
 
 UNKNOWN = "unknown"
 KINDS = (
@@ -103,7 +85,7 @@ _WORDING: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its only right answer and the ids of the objects it rests on."""
+    """A question with its only right answer and the ids of the objects that decide it."""
 
     kind: str
     question: str
@@ -111,7 +93,7 @@ class Question:
     objects: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """As it stands in a truth record."""
+        """The form in a truth record."""
         return asdict(self) | {"objects": list(self.objects)}
 
 
@@ -131,7 +113,7 @@ def _article(label: str) -> str:
 def direction(
     standing: NDArray[np.float64], facing: NDArray[np.float64], item: NDArray[np.float64]
 ) -> str | None:
-    """Where ``item`` is for someone at ``standing`` who looks at ``facing``; points are [>= 2].
+    """Direction of ``item`` from ``standing`` facing ``facing``; points are [>= 2].
 
     Returns:
         "left" or "right" (up to 135 degrees off the view), "behind", or None within 15 degrees
@@ -148,11 +130,11 @@ def direction(
     return "left" if angle > 0 else "right"
 
 
-class _Asker(Speaker):
-    """Makes one question of each kind at a time; None where the clip allows no more."""
+class _QuestionMaker(ObjectNaming):
+    """Makes questions of each kind; None where the clip allows none."""
 
-    def __init__(self, witness: Witness, rng: np.random.Generator) -> None:
-        super().__init__(witness, rng)
+    def __init__(self, visibility: ClipVisibility, rng: np.random.Generator) -> None:
+        super().__init__(visibility, rng)
         self.makers: dict[str, Callable[[], Question | None]] = {
             kind: getattr(self, f"_{kind}") for kind in KINDS
         }
@@ -162,9 +144,9 @@ class _Asker(Speaker):
         return options[self.rng.integers(len(options))].format(**names)
 
     def pick(self, count: int) -> list[VisibleObject] | None:
-        if len(self.named) < count:
+        if len(self.nameable) < count:
             return None
-        return [self.named[i] for i in self.rng.permutation(len(self.named))[:count]]
+        return [self.nameable[i] for i in self.rng.permutation(len(self.nameable))[:count]]
 
     def ask(self, kind: str, answer: str, *items: VisibleObject, **names: str) -> Question:
         names = names or {k: self.name(s) for k, s in zip("abc", items, strict=False)}
@@ -172,16 +154,16 @@ class _Asker(Speaker):
 
     def _count(self) -> Question | None:
         counts: dict[int, list[str]] = {}
-        for label in sorted(self.witness.labels):
-            if self.witness.clear(label):
-                counts.setdefault(len(self.witness.of(label)), []).append(label)
+        for label in sorted(self.visibility.labels):
+            if self.visibility.countable(label):
+                counts.setdefault(len(self.visibility.with_label(label)), []).append(label)
         if not counts:
             return None
-        # Most labels occur once; larger numbers are preferred where there are any.
+        # Most labels occur once, so larger numbers are drawn more often.
         numbers = sorted(counts)
         number = int(self.rng.choice(numbers, p=np.array(numbers) / sum(numbers)))
         label = counts[number][self.rng.integers(len(counts[number]))]
-        return self.ask("count", str(number), *self.witness.of(label), a=plural(label))
+        return self.ask("count", str(number), *self.visibility.with_label(label), a=plural(label))
 
     def _absolute_distance(self) -> Question | None:
         for _ in range(6):
@@ -221,7 +203,7 @@ class _Asker(Speaker):
                 if answer:
                     roles.setdefault(answer, []).append(order)
             if roles:
-                # Behind needs two of three in line, so it is taken where there is a choice.
+                # "behind" needs two of three objects in line; where possible it is preferred.
                 answers = list(roles)
                 weights = np.array([6.0 if a == "behind" else 1.0 for a in answers])
                 answer = str(self.rng.choice(answers, p=weights / weights.sum()))
@@ -245,7 +227,9 @@ class _Asker(Speaker):
         return None
 
     def _attribute(self) -> Question | None:
-        items = [s for s in self.named if s.color and s.label in self.witness.names(s)]
+        items = [
+            s for s in self.nameable if s.color and s.label in self.visibility.unique_names(s)
+        ]
         if not items:
             return None
         item = items[self.rng.integers(len(items))]
@@ -253,17 +237,17 @@ class _Asker(Speaker):
 
     def _yes_no(self) -> Question | None:
         if self.rng.random() < 0.5:
-            labels = sorted({s.label for s in self.witness.seen})
+            labels = sorted({s.label for s in self.visibility.seen})
             if not labels:
                 return None
             label = labels[self.rng.integers(len(labels))]
-            return self.ask("yes_no", "yes", *self.witness.of(label), a=_article(label))
+            return self.ask("yes_no", "yes", *self.visibility.with_label(label), a=_article(label))
         absent = self.absent_label()
         return Question("yes_no", self.wording("yes_no", a=_article(absent)), "no", ())
 
     def unknown(self) -> Question | None:
-        """A question that names something that is not there, in place of one of its objects."""
-        kinds = [kind for kind, need in _NAMED.items() if len(self.named) >= need - 1]
+        """A question in which an absent object takes the place of one of its objects."""
+        kinds = [kind for kind, need in _NAMED.items() if len(self.nameable) >= need - 1]
         kind = kinds[self.rng.integers(len(kinds))]
         absent, others = self.absent_label(), self.pick(_NAMED[kind] - 1)
         if kind == "attribute" and absent not in _COLORED:
@@ -281,30 +265,25 @@ def make_questions(
     rng: np.random.Generator,
     wanted: tuple[int, int] = (16, 24),
 ) -> list[Question]:
-    """Questions about a clip.
-
-    Args:
-        objects: The ``objects`` of a truth record, with ``visible_pixels``.
-        rng: Decides which are asked and how they are worded.
-        wanted: Fewest and most; a clip that shows little gets fewer.
+    """Questions about the ``objects`` of a truth record, ``wanted`` (fewest, most) of them.
 
     Returns:
-        Different questions in random order; kinds as even as the clip allows, about 8 % of them
-        unanswerable (answer "unknown").
+        Different questions in random order, fewer where the clip shows little; kinds as even as
+        the clip allows, about 8 % of them unanswerable (answer "unknown").
     """
-    asker = _Asker(Witness(objects), rng)
+    maker = _QuestionMaker(ClipVisibility(objects), rng)
     number = int(rng.integers(wanted[0], wanted[1] + 1))
     found: dict[str, Question] = {}
     for _ in range(rng.binomial(number, _UNKNOWN_SHARE)):
-        _keep(found, asker.unknown())
+        _keep(found, maker.unknown())
     open_kinds = list(KINDS)
     per_kind: Counter[str] = Counter()
     for _ in range(6 * number):
         if len(found) >= number or not open_kinds:
             break
-        # The kind asked least so far; yes/no may be asked of anything, so it comes half as rarely.
+        # The kind that occurs least so far.
         kind = min(open_kinds, key=lambda k: (per_kind[k], rng.random()))
-        question = asker.makers[kind]()
+        question = maker.makers[kind]()
         if question is None and kind != "yes_no":
             open_kinds.remove(kind)
         per_kind[kind] += 1

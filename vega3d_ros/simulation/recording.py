@@ -1,12 +1,13 @@
-"""Records a drive through a simulated home as a ROS 2 bag, with ground truth beside it.
+"""Records a robot's drive through a simulated home as a ROS 2 bag with ground truth.
 
 Frames follow REP-103 and REP-105: ``map`` -> ``odom`` -> ``base_link`` on /tf, ``base_link`` ->
-``camera_link`` -> ``camera_color_optical_frame`` on /tf_static. Between two transforms the robot
-is where tf2 interpolates it to be, and the truth's poses are taken from there.
+``camera_link`` -> ``camera_color_optical_frame`` on /tf_static. The truth's poses between two
+transforms are those that tf2 interpolates.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +18,17 @@ from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.core.json_io import write_json
 from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL
 from vega3d_ros.sensing.bags.writer import BagWriter
-from vega3d_ros.simulation.camera_path import TICK_S, drive
+from vega3d_ros.simulation.camera_path import TICK_S, robot_path
 from vega3d_ros.simulation.clips import truth_record
 from vega3d_ros.simulation.dataset import FRAME_ID, TRUTH_FILE
 from vega3d_ros.simulation.planning import plan_home
 from vega3d_ros.simulation.question_sampling import sample_questions
 from vega3d_ros.simulation.referring import make_referring
 from vega3d_ros.simulation.rooms import SPLITS
+from vega3d_ros.simulation.visibility import IMAGE_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _START_NS = 1_700_000_000 * 10**9
 _TICK_NS = round(TICK_S * 1e9)
 _LEAD_S = 0.2
-# Images do not fall on the ticks of /tf, as they would not on a robot.
+# As on a robot, images do not fall on the ticks of /tf.
 _OFFSET_NS = 7_000_000
 _STORE = get_typestore(Stores.ROS2_JAZZY)
 
@@ -52,15 +53,7 @@ class RecordingError(Vega3dError, ValueError):
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """How to record.
-
-    Attributes:
-        seconds: Length of the drive.
-        rate_hz: Images per second.
-        compressed: JPEG and PNG (``CompressedImage``) instead of raw ``Image``.
-        width: Pixels.
-        height: Pixels.
-    """
+    """How to record; ``compressed`` means JPEG and PNG (``CompressedImage``), not ``Image``."""
 
     seconds: float = 40.0
     rate_hz: float = 10.0
@@ -70,7 +63,7 @@ class RecordingOptions:
 
     def __post_init__(self) -> None:
         if not 2.0 <= self.seconds <= 3600.0:
-            msg = f"a drive lasts 2 to 3600 seconds, not {self.seconds}"
+            msg = f"a recording lasts 2 to 3600 seconds, not {self.seconds}"
             raise RecordingError(msg)
         if not 0.5 <= self.rate_hz <= 1 / TICK_S:
             msg = f"images come at 0.5 to {1 / TICK_S:.0f} Hz, not {self.rate_hz}"
@@ -79,6 +72,10 @@ class RecordingOptions:
 
 def _message(name: str, **fields: Any) -> Any:
     return _STORE.types[name](**fields)
+
+
+def _serialized(name: str, **fields: Any) -> memoryview:
+    return _STORE.serialize_cdr(_message(name, **fields), name)
 
 
 def _header(stamp_ns: int, frame_id: str) -> Any:
@@ -111,10 +108,10 @@ def _flat(state: NDArray[np.float64]) -> SE3:
 
 @dataclass(frozen=True, eq=False)
 class _Rig:
-    """Where everything is over time.
+    """The frames of the robot over time.
 
     Attributes:
-        map_from_odom: Constant here, but published as localisation would.
+        map_from_odom: Constant, but published at every tick as by a localisation.
         odom_from_base: One per tick.
         base_from_camera: ``camera_link``: x forward, pitched down a little.
     """
@@ -156,37 +153,30 @@ def record(
     furniture: FurnitureFolder | None = None,
     options: RecordingOptions | None = None,
 ) -> Iterator[float]:
-    """Drive through a home of two rooms and record it.
+    """Record a drive through a home of two rooms.
 
-    Writes the bag (mcap and ``metadata.yaml``) and ``truth.json`` into ``folder``; the truth has
-    the schema of ``docs/ground_truth.md``.
-
-    Args:
-        folder: To be made.
-        seed: Chooses home and drive.
-        split: "train" or "heldout".
-        furniture: Meshes to use besides primitives.
-        options: Length, rate, size, compression.
+    Writes the bag (mcap and ``metadata.yaml``) and ``truth.json`` into the new ``folder``; the
+    truth has the schema of ``docs/ground_truth.md``.
 
     Yields:
-        The share that is done, 0 to 1, after every image.
+        The share that is written, 0 to 1, after every image.
 
     Raises:
         BagError: If the folder exists.
         RenderError: If rendering is impossible here.
-        TourError: If the home leaves nowhere to drive.
+        CameraPathError: If the home has no free floor to drive on.
     """
-    # Imported here: choosing the GL backend must not happen before someone renders.
-    from vega3d_ros.simulation.renderer import Studio, camera_for  # noqa: PLC0415
+    # Imported here, because the import chooses the GL backend.
+    from vega3d_ros.simulation.renderer import RoomRenderer, pinhole_camera  # noqa: PLC0415
 
     options = options or RecordingOptions()
-    # The third number keeps drives apart from clips of the same seed.
+    # The third number makes recordings differ from clips of the same seed.
     rng = np.random.default_rng([SPLITS.index(split), seed, 0, 1])
     home = plan_home(rng, split, furniture.models if furniture else ())
-    rig = _build_rig(rng, drive(home, rng, options.seconds + 2 * _LEAD_S))
-    camera = camera_for(options.width, options.height, rng.uniform(50, 60))
-    studio = Studio(options.width, options.height, furniture)
-    studio.dress(home, rng)
+    rig = _build_rig(rng, robot_path(home, rng, options.seconds + 2 * _LEAD_S))
+    camera = pinhole_camera(options.width, options.height, rng.uniform(50, 60))
+    renderer = RoomRenderer(options.width, options.height, furniture)
+    renderer.load_room(home, rng)
     start_ns = _START_NS + seed * 10**12
     count = int(options.seconds * options.rate_hz)
     since = [round((_LEAD_S + i / options.rate_hz) * 1e9) + _OFFSET_NS for i in range(count)]
@@ -196,29 +186,31 @@ def record(
         topics = _add_topics(bag, compressed=options.compressed)
         messages = list(_tf_messages(rig, start_ns))
         for i, (offset, pose) in enumerate(zip(since, poses, strict=True)):
-            view = studio.render(pose, camera)
-            found = np.bincount(view.instance.ravel(), minlength=len(home.objects) + 1)[1:]
-            visible[i] = np.round(found * 224 * 168 / view.instance.size)
+            view = renderer.render(pose, camera)
+            pixels = np.bincount(view.instance.ravel(), minlength=len(home.objects) + 1)[1:]
+            visible[i] = np.round(pixels * IMAGE_PIXELS / view.instance.size)
             messages += _camera_messages(topics, start_ns + offset, view, camera)
             yield 0.95 * (i + 1) / count
         for received_ns, topic, data in sorted(messages, key=lambda message: message[0]):
             bag.write(topic, received_ns, data)
-    studio.close()
+    renderer.close()
     stamps = [start_ns + offset for offset in since]
     truth: dict[str, Any] = {"split": split, "seed": seed, "index": 0}
     truth |= truth_record(home, camera, stamps, poses, visible)
-    truth |= _ask(truth, rng, since[0] * 1e-9)
-    write_json(Path(folder) / TRUTH_FILE, truth, indent=None)
+    truth |= _language(truth, rng, since[0] * 1e-9)
+    (Path(folder) / TRUTH_FILE).write_text(json.dumps(truth))
     yield 1.0
 
 
-def _ask(truth: dict[str, Any], rng: np.random.Generator, first_image_s: float) -> dict[str, Any]:
-    """What to ask during the drive, and what can be referred to in the whole of it."""
-    interview = sample_questions(truth, rng)
-    for item in (*interview["questions"], *interview["relations"]):
+def _language(
+    truth: dict[str, Any], rng: np.random.Generator, first_image_s: float
+) -> dict[str, Any]:
+    """Questions with their times, and referring expressions for the whole recording."""
+    sampled = sample_questions(truth, rng)
+    for item in (*sampled["questions"], *sampled["relations"]):
         item["ask_at_s"] = round(item["ask_at_s"] + first_image_s, 2)
     referring = make_referring(truth["objects"], rng, (24, 32))
-    return {**interview, "referring": [expression.record() for expression in referring]}
+    return {**sampled, "referring": [expression.record() for expression in referring]}
 
 
 def _add_topics(bag: BagWriter, *, compressed: bool) -> dict[str, str]:
@@ -241,8 +233,7 @@ _Timed = tuple[int, str, memoryview]
 
 def _tf_messages(rig: _Rig, start_ns: int) -> Iterator[_Timed]:
     def message(*transforms: Any) -> memoryview:
-        name = "tf2_msgs/msg/TFMessage"
-        return _STORE.serialize_cdr(_message(name, transforms=list(transforms)), name)
+        return _serialized("tf2_msgs/msg/TFMessage", transforms=list(transforms))
 
     static = message(
         _transform(start_ns, "base_link", "camera_link", rig.base_from_camera),
@@ -260,7 +251,7 @@ def _tf_messages(rig: _Rig, start_ns: int) -> Iterator[_Timed]:
 def _camera_messages(
     topics: dict[str, str], stamp_ns: int, view: View, camera: Camera
 ) -> Iterator[_Timed]:
-    """Image, depth and calibration, received a little after the exposure as over a driver."""
+    """Image, depth and calibration, received a little after the exposure as from a driver."""
     header = _header(stamp_ns, FRAME_ID)
     depth_mm = np.round(view.depth_m * 1000).astype(np.uint16)
     if topics["image"].endswith("/compressed"):
@@ -280,14 +271,12 @@ def _camera_messages(
 
 
 def _compressed(header: Any, kind: str, data: NDArray[np.uint8]) -> memoryview:
-    name = "sensor_msgs/msg/CompressedImage"
-    return _STORE.serialize_cdr(_message(name, header=header, format=kind, data=data), name)
+    return _serialized("sensor_msgs/msg/CompressedImage", header=header, format=kind, data=data)
 
 
 def _raw(header: Any, encoding: str, image: NDArray[Any]) -> memoryview:
-    name = "sensor_msgs/msg/Image"
-    message = _message(
-        name,
+    return _serialized(
+        "sensor_msgs/msg/Image",
         header=header,
         height=image.shape[0],
         width=image.shape[1],
@@ -296,11 +285,9 @@ def _raw(header: Any, encoding: str, image: NDArray[Any]) -> memoryview:
         step=image.strides[0],
         data=np.ascontiguousarray(image).view(np.uint8).ravel(),
     )
-    return _STORE.serialize_cdr(message, name)
 
 
 def _camera_info(header: Any, camera: Camera) -> memoryview:
-    name = "sensor_msgs/msg/CameraInfo"
     projection = np.hstack([camera.matrix, np.zeros((3, 1))])
     roi = _message(
         "sensor_msgs/msg/RegionOfInterest",
@@ -310,8 +297,8 @@ def _camera_info(header: Any, camera: Camera) -> memoryview:
         width=0,
         do_rectify=False,
     )
-    message = _message(
-        name,
+    return _serialized(
+        "sensor_msgs/msg/CameraInfo",
         header=header,
         height=camera.height,
         width=camera.width,
@@ -324,4 +311,3 @@ def _camera_info(header: Any, camera: Camera) -> memoryview:
         binning_y=0,
         roi=roi,
     )
-    return _STORE.serialize_cdr(message, name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.geometry import distance_between
 from vega3d_ros.simulation.primitives import COLORS
-from vega3d_ros.simulation.visibility import Speaker, VisibleObject, Witness
+from vega3d_ros.simulation.visibility import ClipVisibility, ObjectNaming, VisibleObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,13 +22,13 @@ _ABSENT_SHARE, _SUPERLATIVE_SHARE = 0.28, 0.3
 
 @dataclass(frozen=True)
 class Referring:
-    """A description and the ids of all objects it fits; none where it fits nothing here."""
+    """A description and the ids of all objects it fits; none where they are absent."""
 
     text: str
     objects: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """As it stands in a truth record."""
+        """The form in a truth record."""
         return asdict(self) | {"objects": list(self.objects)}
 
 
@@ -37,41 +37,37 @@ def make_referring(
     rng: np.random.Generator,
     wanted: tuple[int, int] = (12, 20),
 ) -> list[Referring]:
-    """Descriptions of what is seen, and of some things that are not there.
+    """Descriptions of objects that are seen, and of some that are absent.
 
-    A plain label or a label with a colour stands for all seen objects that it fits; a superlative
-    ("the largest chair", "the chair nearest to the bed") for one. None depends on the viewpoint.
-
-    Args:
-        objects: The ``objects`` of a truth record, with ``visible_pixels``.
-        rng: Decides which are made.
-        wanted: Fewest and most; a clip that shows little gets fewer.
+    A label, with or without a colour, means all seen objects that it fits; a superlative ("the
+    largest chair", "the chair nearest to the bed") means one. None depends on the viewpoint. There
+    are ``wanted`` (fewest, most) of them, fewer where the clip shows little.
     """
-    witness = Witness(objects)
-    speaker = Speaker(witness, rng)
-    labels = sorted({s.label for s in witness.seen})
+    visibility = ClipVisibility(objects)
+    naming = ObjectNaming(visibility, rng)
+    labels = sorted({s.label for s in visibility.seen})
     present: dict[str, tuple[str, ...]] = {}
     absent: dict[str, tuple[str, ...]] = {}
     rare: dict[str, tuple[str, ...]] = {}
     for label in labels:
-        items = witness.of(label)
+        items = visibility.with_label(label)
         _describe(present, rng, label, items)
-        if witness.color_known(label) and witness.clear(label):
+        if visibility.colors_named(label) and visibility.countable(label):
             colors = sorted({str(s.color) for s in items})
             for color in colors:
                 _describe(present, rng, f"{color} {label}", [s for s in items if s.color == color])
             others = [color for color in COLORS if color not in colors]
             _describe(absent, rng, f"{others[rng.integers(len(others))]} {label}", [])
-        if len(items) > 1 and witness.clear(label):
+        if len(items) > 1 and visibility.countable(label):
             _superlatives(
-                rare, items, [s for s in speaker.named if s.label != label], speaker.name
+                rare, items, [s for s in naming.nameable if s.label != label], naming.name
             )
     for _ in range(5):
-        label = speaker.absent_label()
+        label = naming.absent_label()
         _describe(absent, rng, label, [])
-        if speaker.named and rng.random() < 0.3:
-            anchor = speaker.named[rng.integers(len(speaker.named))]
-            absent[f"the {label} nearest to the {speaker.name(anchor)}"] = ()
+        if naming.nameable and rng.random() < 0.3:
+            anchor = naming.nameable[rng.integers(len(naming.nameable))]
+            absent[f"the {label} nearest to the {naming.name(anchor)}"] = ()
     number = int(rng.integers(wanted[0], wanted[1] + 1))
     missing = _some(rng, absent, round(_ABSENT_SHARE * number))
     special = _some(rng, rare, round(_SUPERLATIVE_SHARE * number))

@@ -1,7 +1,7 @@
-"""Images of rooms: RGB, depth and instance ids by MuJoCo's own renderer over EGL.
+"""Images of rooms: RGB, depth and instance ids by MuJoCo's renderer over EGL.
 
-One model is compiled per process and holds every mesh in every size and a stock of shapes for
-primitives; a room only moves, resizes and repaints them, which takes a millisecond.
+One model per process holds every mesh in every size and a stock of shapes for primitives. Loading
+a room only moves, resizes and recolours them, which takes a millisecond.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RenderError(Vega3dError, RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the camera saw.
+    """One rendered image.
 
     Attributes:
         rgb: [H, W, 3] uint8.
@@ -62,8 +62,8 @@ class View:
     instance: NDArray[np.uint8]
 
 
-def camera_for(width: int, height: int, fovy_deg: float) -> Camera:
-    """The pinhole camera of a vertical field of view, its axis through the image's middle."""
+def pinhole_camera(width: int, height: int, fovy_deg: float) -> Camera:
+    """The pinhole camera of a vertical field of view, its axis through the image centre."""
     focal = height / 2 / np.tan(np.radians(fovy_deg) / 2)
     return Camera(
         width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2
@@ -133,19 +133,14 @@ def _model_xml(furniture: FurnitureFolder | None, width: int, height: int) -> st
 
 
 def _free(gl: mujoco.GLContext, context: mujoco.MjrContext) -> None:
-    """Free GL objects in their own context: left to chance, another studio's would be freed."""
+    """Free GL objects in their own context; in another they would free another renderer's."""
     gl.make_current()
     context.free()
     gl.free()
 
 
-class Studio:
-    """Renders rooms. Use it from one thread of one process.
-
-    Args:
-        width: Pixels of the images.
-        height: Pixels of the images.
-        furniture: Meshes that rooms may name.
+class RoomRenderer:
+    """Renders rooms, which may hold meshes of ``furniture``, in one thread of one process.
 
     Raises:
         RenderError: If no EGL context can be made or a mesh or texture cannot be read.
@@ -160,7 +155,7 @@ class Studio:
             msg = f"the furniture cannot be compiled: {error}"
             raise RenderError(msg) from error
         self._data = mujoco.MjData(self._model)
-        # Without this, MuJoCo takes the compiled pose of a geom for its body's and ignores edits.
+        # Otherwise MuJoCo ignores changes to a geom whose compiled pose equals its body's.
         self._model.geom_sameframe[:] = 0
         try:
             self._gl = mujoco.GLContext(width, height)
@@ -194,25 +189,25 @@ class Studio:
         self._free.atexit = False  # EGL may be gone by then; the system frees what is left
 
     def close(self) -> None:
-        """Free the context; the studio cannot be used afterwards."""
+        """Free the GL context; the renderer cannot be used afterwards."""
         self._free()
 
-    def dress(self, room: Room, rng: np.random.Generator) -> None:
-        """Set up a room; ``rng`` decides wall and floor colours and the lights.
+    def load_room(self, room: Room, rng: np.random.Generator) -> None:
+        """Load a room; ``rng`` draws the colours of walls and floor and the lights.
 
         Raises:
-            RenderError: If the room names a mesh that was not given to this studio.
+            RenderError: If the room holds a mesh that is not in the renderer's furniture.
         """
         model = self._model
         model.geom_group[:] = _HIDDEN
         self._instance_of_geom[:] = 0
-        self._dress_shell(room, rng)
+        self._load_shell(room, rng)
         free = iter(range(MAX_OBJECTS))
         for index, item in enumerate(room.objects):
             name = f"{item.model}.{item.variant}" if item.mesh else f"primitive{next(free)}"
             body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
             if body < 0:
-                msg = f"the room holds {item.model}, which is not in this studio's furniture"
+                msg = f"the room holds {item.model}, which this renderer's furniture folder lacks"
                 raise RenderError(msg)
             first = model.body_geomadr[body]
             geoms = slice(first, first + model.body_geomnum[body])
@@ -224,13 +219,13 @@ class Studio:
                 for geom, part in zip(
                     range(first, first + len(item.parts)), item.parts, strict=True
                 ):
-                    self._shape(geom, part)
+                    self._set_shape(geom, part)
             model.geom_group[geoms] = _SHOWN
             self._instance_of_geom[geoms] = index + 1
-            self._move(int(model.body_mocapid[body]), item)
+            self._set_pose(int(model.body_mocapid[body]), item)
         mujoco.mj_kinematics(model, self._data)
 
-    def _dress_shell(self, room: Room, rng: np.random.Generator) -> None:
+    def _load_shell(self, room: Room, rng: np.random.Generator) -> None:
         model = self._model
         looks = {}
         for kind, (low, high), saturation in (
@@ -261,14 +256,14 @@ class Studio:
         model.vis.headlight.diffuse[:] = rng.uniform(0.2, 0.4)
         model.vis.headlight.specular[:] = 0
 
-    def _shape(self, geom: int, part: Part) -> None:
+    def _set_shape(self, geom: int, part: Part) -> None:
         model = self._model
         half = part.half[[0, 2, 2]] if part.shape == "cylinder" else part.half
         model.geom_type[geom] = _GEOM_TYPES[part.shape]
         model.geom_pos[geom], model.geom_size[geom] = part.center, half
         model.geom_rgba[geom, :3] = part.rgb
 
-    def _move(self, mocap: int, item: PlacedObject) -> None:
+    def _set_pose(self, mocap: int, item: PlacedObject) -> None:
         origin = np.zeros(3)
         if item.mesh is not None:
             origin = (item.mesh.low + item.mesh.high) / 2 * variant_scale(item.model, item.variant)
@@ -280,7 +275,7 @@ class Studio:
         self._data.mocap_quat[mocap] = np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)
 
     def render(self, pose: SE3, camera: Camera) -> View:
-        """Look from ``pose`` (map from optical) through ``camera`` (square, centred pixels)."""
+        """Render from ``pose`` (map from optical) with ``camera`` (square, centred pixels)."""
         model, scene, context = self._model, self._scene, self._context
         self._gl.make_current()
         model.cam_fovy[0] = np.degrees(2 * np.arctan(self.height / 2 / camera.fy))
@@ -293,12 +288,12 @@ class Studio:
         mujoco.mjv_updateScene(
             model, self._data, self._option, None, self._view, mujoco.mjtCatBit.mjCAT_ALL, scene
         )
-        self._flags(segment=False)
+        self._set_segmentation(on=False)
         mujoco.mjr_render(self._rect, scene, context)
         mujoco.mjr_readPixels(self._rgb, None, self._rect, context)
         rgb = self._rgb[::-1].copy()
         # Ids and depth come from a pass without antialiasing: one surface per pixel, no mixtures.
-        self._flags(segment=True)
+        self._set_segmentation(on=True)
         mujoco.mjr_render(self._rect, scene, context)
         mujoco.mjr_readPixels(self._rgb, self._depth, self._rect, context)
         codes = self._rgb[::-1].astype(np.int32) @ np.array([1, 256, 65536])
@@ -309,9 +304,9 @@ class Studio:
                 table[geom.segid + 1] = self._instance_of_geom[geom.objid]
         return View(rgb, self._metres(self._depth[::-1]), table[codes])
 
-    def _flags(self, *, segment: bool) -> None:
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = segment
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
+    def _set_segmentation(self, *, on: bool) -> None:
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = on
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = on
 
     @staticmethod
     def _metres(depth: NDArray[np.float32]) -> NDArray[np.float32]:

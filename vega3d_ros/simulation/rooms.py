@@ -1,4 +1,4 @@
-"""Rooms and what stands in them.
+"""Rooms and the objects in them.
 
 All in the map frame: z up, floor at z = 0, origin in the middle of the room; metres.
 """
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 LABELS = tuple(sorted({label for label, _ in MODELS.values()} | set(PRIMITIVES)))
-"""Every label that a simulated room can hold."""
+"""All labels of simulated rooms."""
 SPLITS = ("train", "heldout")
 MAX_OBJECTS = 16
-"""Objects in a room, at most (the renderer keeps this many primitive objects)."""
+"""Most objects of a room (the renderer has shapes for as many primitives)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class PlacedObject:
 
     @property
     def heldout(self) -> bool:
-        """Whether training never sees this model or this size."""
+        """Whether training clips never hold this model or this size."""
         return self.model in HELDOUT_MODELS or self.variant == HELDOUT_VARIANT
 
     @property
@@ -71,7 +71,7 @@ class PlacedObject:
 
 @dataclass(frozen=True)
 class Slab:
-    """A piece of floor, ceiling or wall: ``kind`` says which; centre and half extents."""
+    """A piece of floor, ceiling or wall, with its centre and half extents."""
 
     kind: str
     center: tuple[float, float, float]
@@ -86,8 +86,8 @@ class Room:
         width_m: Extent along x.
         depth_m: Extent along y.
         height_m: Floor to ceiling.
-        objects: What is in it.
-        furniture: Whether meshes were among the choices.
+        objects: The objects in it.
+        furniture: Whether it may hold meshes.
         slabs: Floor, ceiling and walls.
     """
 
@@ -99,7 +99,7 @@ class Room:
     slabs: tuple[Slab, ...] = field(default=())
 
     def is_free(self, x: float, y: float, clearance_m: float) -> bool:
-        """Whether a disc around (x, y) touches no wall and nothing that stands on the floor."""
+        """Whether a disc around (x, y) touches no wall and no object on the floor."""
         if abs(x) > self.width_m / 2 - clearance_m or abs(y) > self.depth_m / 2 - clearance_m:
             return False
         for item in self.objects:

@@ -1,8 +1,8 @@
-"""What a viewer of a video can know, and how to name it without ambiguity.
+"""Which objects a clip shows, and names that fit one of them alone.
 
 An object is *seen* with at least ``SEEN_PIXELS`` visible pixels in one frame, and *glimpsed* with
-fewer but at least ``GLIMPSED_PIXELS``. Glimpsed objects make their label ambiguous, so that no
-question counts on them.
+fewer but at least ``GLIMPSED_PIXELS``; seen or glimpsed, it is *visible*. A glimpsed object makes
+its label ambiguous, so no question depends on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.core.geometry import Box3D
+from vega3d_ros.simulation.dataset import truth_box
 from vega3d_ros.simulation.rooms import LABELS
 
 if TYPE_CHECKING:
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SEEN_PIXELS = 150
-"""Of an image of 224 x 168."""
-GLIMPSED_PIXELS = 30
-"""Of an image of 224 x 168."""
+    from vega3d_ros.core.geometry import Box3D
 
-# How often a label is seen in a clip, measured on 400 generated training clips; absent labels are
-# drawn in proportion to it, so that the label alone does not tell whether it is there.
+SEEN_PIXELS = 150
+"""Of the ``IMAGE_PIXELS`` of an image."""
+GLIMPSED_PIXELS = 30
+"""Of the ``IMAGE_PIXELS`` of an image."""
+IMAGE_PIXELS = 224 * 168
+"""Images of other sizes are counted as if they had so many pixels."""
+
+# Share of clips in which a label is seen, measured on 400 generated training clips. Absent labels
+# are drawn in proportion to it, so that the label alone does not tell whether it is present.
 SEEN_RATE: dict[str, float] = {
     "air conditioner": 0.07,
     "ball": 0.16,
@@ -58,17 +62,14 @@ SEEN_RATE: dict[str, float] = {
 }
 
 
+def visible_objects(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The visible objects of a truth record."""
+    return [item for item in objects if max(item["visible_pixels"]) >= GLIMPSED_PIXELS]
+
+
 @dataclass(frozen=True, eq=False)
 class VisibleObject:
-    """An object of a truth record as a viewer knows it.
-
-    Attributes:
-        id: Its id.
-        label: What it is.
-        color: Named colour or None.
-        box: Where it is, in map.
-        pixels: Visible pixels per frame [T].
-    """
+    """An object of a truth record, its box in map; ``pixels`` [T] are visible in each frame."""
 
     id: str
     label: str
@@ -82,12 +83,8 @@ class VisibleObject:
         return int(np.argmax(self.pixels >= SEEN_PIXELS))
 
 
-class Witness:
-    """What can be said about a clip without ambiguity.
-
-    Args:
-        objects: The ``objects`` of a truth record.
-    """
+class ClipVisibility:
+    """The objects that a clip shows, and what about them is unambiguous."""
 
     def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
         everything = [
@@ -95,61 +92,56 @@ class Witness:
                 item["id"],
                 item["label"],
                 item["color"],
-                Box3D.upright(item["center"], item["size"], item["yaw"]),
+                truth_box(item),
                 np.asarray(item["visible_pixels"], dtype=np.int64),
             )
             for item in objects
         ]
         self.seen = [s for s in everything if s.pixels.max(initial=0) >= SEEN_PIXELS]
-        noticed = [s for s in everything if s.pixels.max(initial=0) >= GLIMPSED_PIXELS]
-        self.labels = {s.label for s in noticed}
-        self._noticed = Counter(s.label for s in noticed)
+        visible = [s for s in everything if s.pixels.max(initial=0) >= GLIMPSED_PIXELS]
+        self.labels = {s.label for s in visible}
+        self._visible = Counter(s.label for s in visible)
         self._seen = Counter(s.label for s in self.seen)
-        self._colored = Counter((s.label, s.color) for s in noticed)
+        self._colored = Counter((s.label, s.color) for s in visible)
 
-    def clear(self, label: str) -> bool:
-        """Whether every noticed instance of a label is also seen."""
-        return self._noticed[label] == self._seen[label]
+    def countable(self, label: str) -> bool:
+        """Whether every visible instance of a label is seen."""
+        return self._visible[label] == self._seen[label]
 
-    def of(self, label: str) -> list[VisibleObject]:
+    def with_label(self, label: str) -> list[VisibleObject]:
         """Seen instances of a label."""
         return [s for s in self.seen if s.label == label]
 
-    def color_known(self, label: str) -> bool:
-        """Whether every noticed instance of a label has a named colour."""
+    def colors_named(self, label: str) -> bool:
+        """Whether every visible instance of a label has a named colour."""
         return self._colored[label, None] == 0
 
-    def names(self, item: VisibleObject) -> list[str]:
-        """Descriptions that fit this object alone, without article; empty where there is none."""
+    def unique_names(self, item: VisibleObject) -> list[str]:
+        """Names, without article, that fit this object alone: its label, and with its colour."""
         names = []
-        if self._noticed[item.label] == 1:
+        if self._visible[item.label] == 1:
             names.append(item.label)
         alone = self._colored[item.label, item.color] == 1
-        if item.color is not None and alone and self.color_known(item.label):
+        if item.color is not None and alone and self.colors_named(item.label):
             names.append(f"{item.color} {item.label}")
         return names
 
 
-class Speaker:
-    """Chooses names at random.
+class ObjectNaming:
+    """Names the objects of a clip, at random where several names fit."""
 
-    Args:
-        witness: Whose objects are named.
-        rng: Where choices come from.
-    """
-
-    def __init__(self, witness: Witness, rng: np.random.Generator) -> None:
-        self.witness, self.rng = witness, rng
-        self.named = [s for s in witness.seen if witness.names(s)]
+    def __init__(self, visibility: ClipVisibility, rng: np.random.Generator) -> None:
+        self.visibility, self.rng = visibility, rng
+        self.nameable = [s for s in visibility.seen if visibility.unique_names(s)]
 
     def absent_label(self) -> str:
-        """A label of which nothing was noticed, by the odds of its being there in other clips."""
-        labels = [label for label in LABELS if label not in self.witness.labels]
+        """A label with no visible object, drawn by its odds of being seen in other clips."""
+        labels = [label for label in LABELS if label not in self.visibility.labels]
         rates = np.array([SEEN_RATE[label] for label in labels])
         odds = rates / (1.001 - rates)
         return str(self.rng.choice(labels, p=odds / odds.sum()))
 
     def name(self, item: VisibleObject) -> str:
-        """The bare label mostly; with the colour where it must be, and now and then elsewhere."""
-        names = self.witness.names(item)
+        """Mostly the bare label; with the colour where it is needed, and sometimes elsewhere."""
+        names = self.visibility.unique_names(item)
         return names[-1] if len(names) == 1 or self.rng.random() < 0.25 else names[0]

@@ -1,4 +1,4 @@
-"""The presences above which an object counts as here, chosen on clips that none was trained on."""
+"""The presence thresholds of a model, chosen on clips that it was not trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from vega3d_ros.perception.perceiver import Perceiver
-from vega3d_ros.simulation.visibility import GLIMPSED_PIXELS
+from vega3d_ros.simulation.visibility import visible_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,9 +24,9 @@ _CANDIDATES = np.linspace(0.02, 0.99, 98)
 def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> None:
     """Set the two thresholds of ``settings``.
 
-    ``threshold`` decides about a description that somebody asks for: the largest mean of the two
-    recalls (present ones found, absent ones refused). ``listing_threshold`` decides about every
-    known label in every clip, where most are absent: the largest F1 of the labels found.
+    ``threshold`` applies to a description that is asked for: it maximises the mean of two recalls
+    (present objects found, absent ones refused). ``listing_threshold`` applies to every known
+    label in every clip, where most are absent: it maximises the F1 of the labels found.
     """
     perceiver = Perceiver(modules)
     perceiver.listing_threshold = 0.0  # everything that could be listed
@@ -37,32 +37,28 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
         queries = truth["referring"]
         matches = scene.likeliest_all([query["text"] for query in queries])
         asked += [(m.score, bool(q["objects"])) for m, q in zip(matches, queries, strict=True)]
-        noticed = {
-            item["label"]
-            for item in truth["objects"]
-            if max(item["visible_pixels"]) >= GLIMPSED_PIXELS
-        }
+        visible = {item["label"] for item in visible_objects(truth["objects"])}
         scores: dict[str, float] = {}
         for item in scene.objects:
             scores[item.query] = max(item.score, scores.get(item.query, 0.0))
-        listed += [(scores.get(label, 0.0), label in noticed) for label in perceiver.queries]
-    modules.settings["threshold"] = _best(_balanced_recall, asked)
-    modules.settings["listing_threshold"] = _best(_f1, listed)
+        listed += [(scores.get(label, 0.0), label in visible) for label in perceiver.queries]
+    modules.settings["threshold"] = _best_threshold(_balanced_recall, asked)
+    modules.settings["listing_threshold"] = _best_threshold(_f1, listed)
 
 
-def _best(
+def _best_threshold(
     measure: Callable[[NDArray[np.bool_], NDArray[np.bool_]], float],
     scored: list[tuple[float, bool]],
 ) -> float:
-    """The threshold at which what is said (scores above it) measures best against what is here."""
-    score, here = (np.array(column) for column in zip(*scored, strict=True))
-    measured = [measure(score >= threshold, here) for threshold in _CANDIDATES]
+    """The threshold whose decisions (scores from it on) measure best against presence."""
+    score, present = (np.array(column) for column in zip(*scored, strict=True))
+    measured = [measure(score >= threshold, present) for threshold in _CANDIDATES]
     return round(float(_CANDIDATES[int(np.argmax(measured))]), 3)
 
 
-def _balanced_recall(said: NDArray[np.bool_], here: NDArray[np.bool_]) -> float:
-    return float(said[here].mean() + (~said)[~here].mean()) / 2
+def _balanced_recall(decided: NDArray[np.bool_], present: NDArray[np.bool_]) -> float:
+    return float(decided[present].mean() + (~decided)[~present].mean()) / 2
 
 
-def _f1(said: NDArray[np.bool_], here: NDArray[np.bool_]) -> float:
-    return float(2 * (said & here).sum() / max(1, said.sum() + here.sum()))
+def _f1(decided: NDArray[np.bool_], present: NDArray[np.bool_]) -> float:
+    return float(2 * (decided & present).sum() / max(1, decided.sum() + present.sum()))

@@ -24,6 +24,13 @@ Train a nano in five stages, each resumable (run the same command again):
                         --semantic runs/semantic --language runs/language --prior runs/prior
   vega3d train answers  --data clips --out runs/nano --tokens runs/tokens --model runs/fused/model
 """
+_STAGES = {
+    "prior": "train the autoencoder and the video prior on frames without labels",
+    "semantic": "train the vision tower on names and boxes, frame by frame",
+    "language": "train the language model on questions about true objects, without images",
+    "fused": "train gate, projector, language model and grounding head on answers and boxes",
+    "answers": "train the language model on answers from the objects that the model detects",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,16 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.formatter_class = RawDescriptionHelpFormatter
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for name, about in (
-        ("prior", "autoencoder and video prior, on frames without labels"),
-        ("semantic", "the vision tower learns names and boxes, frame by frame"),
-        ("language", "the language model learns to look things up, in rooms it is told of"),
-        (
-            "fused",
-            "gate, projector, language model and grounding head learn from answers and boxes",
-        ),
-        ("answers", "the language model learns to answer from what the model finds itself"),
-    ):
+    for name, about in _STAGES.items():
         stage = stages.add_parser(name, help=about, description=about)
         stage.add_argument("--data", required=True, help="folder of `vega3d simulate clips`")
         stage.add_argument("--out", required=True, type=Path, help="folder of the run")
@@ -61,12 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 help="control: the transformer of the prior has random weights",
             )
         if name == "fused":
-            stage.add_argument(
-                "--semantic", type=Path, required=True, help="run of `train semantic`"
-            )
-            stage.add_argument(
-                "--language", type=Path, required=True, help="run of `train language`"
-            )
+            for earlier in ("semantic", "language"):
+                described = f"run of `train {earlier}`"
+                stage.add_argument(f"--{earlier}", type=Path, required=True, help=described)
             stage.add_argument(
                 "--prior", type=Path, help="run of `train prior`; without: no prior"
             )
@@ -84,89 +79,82 @@ def run(args: argparse.Namespace) -> int:
     import torch  # noqa: PLC0415 - slow to import
 
     torch.set_num_threads(args.threads)
-    overrides: dict[str, Any] = {"device": args.device} if args.device else {}
-    config = args.config or _shipped(args.stage)
-    train = {
+    {
         "prior": _prior,
-        "semantic": _semantic,
+        "semantic": _vision_tower,
         "language": _language,
-        "fused": _fused,
+        "fused": _fusion,
         "answers": _answers,
-    }[args.stage]
-    train(args, config, overrides)
+    }[args.stage](args)
     return 0
 
 
-def _shipped(stage: str) -> Path:
-    return Path(str(resources.files("vega3d_ros.training"))) / "recipes" / f"{stage}.yaml"
-
-
-def _prior(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
+def _settings(kind: type[Any], args: argparse.Namespace, **overrides: Any) -> Any:
     from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+
+    if args.device:
+        overrides["device"] = args.device
+    recipes = Path(str(resources.files("vega3d_ros.training"))) / "recipes"
+    settings = load_settings(kind, args.config or recipes / f"{args.stage}.yaml", overrides)
+    if args.steps is None or args.stage == "prior":
+        return settings
+    return replace(settings, schedule=replace(settings.schedule, steps=args.steps))
+
+
+def _prior(args: argparse.Namespace) -> None:
     from vega3d_ros.training.train_prior import PriorTrainingConfig, train_prior  # noqa: PLC0415
 
-    settings = load_settings(PriorTrainingConfig, config, {**overrides, "data": args.data})
+    settings = _settings(PriorTrainingConfig, args, data=args.data)
     train_prior(settings, args.out, resume=not args.fresh)
 
 
-def _semantic(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
-    from vega3d_ros.training.train_vision_tower import SemanticTraining, new_tower, train_semantic  # noqa: PLC0415
+def _vision_tower(args: argparse.Namespace) -> None:
+    from vega3d_ros.training import train_vision_tower as stage  # noqa: PLC0415
 
-    settings = load_settings(SemanticTraining, config, {**overrides, "data": args.data})
-    settings = _with_steps(settings, args.steps)
-    train_semantic(new_tower(settings.seed), settings, args.out, resume=not args.fresh)
+    settings = _settings(stage.VisionTowerTraining, args, data=args.data)
+    tower = stage.new_vision_tower(settings.seed)
+    stage.train_vision_tower(tower, settings, args.out, resume=not args.fresh)
 
 
-def _language(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.pipeline import build_language  # noqa: PLC0415
-    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
+def _language(args: argparse.Namespace) -> None:
+    from vega3d_ros.training.pipeline import run_language_stage  # noqa: PLC0415
     from vega3d_ros.training.train_language import LanguageTraining  # noqa: PLC0415
 
-    settings = _with_steps(load_settings(LanguageTraining, config, overrides), args.steps)
-    build_language(settings, data=args.data, out=args.out, resume=not args.fresh)
+    settings = _settings(LanguageTraining, args)
+    run_language_stage(settings, data=args.data, out=args.out, resume=not args.fresh)
 
 
-def _fused(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.pipeline import build_fused  # noqa: PLC0415
-    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
-    from vega3d_ros.training.train_fusion import FusedTraining  # noqa: PLC0415
+def _fusion(args: argparse.Namespace) -> None:
+    from vega3d_ros.training.pipeline import run_fusion_stage  # noqa: PLC0415
+    from vega3d_ros.training.train_fusion import FusionTraining  # noqa: PLC0415
 
-    settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
-    settings = replace(settings, lesson=replace(settings.lesson, blind=args.blind))
-    folder = build_fused(
+    settings = _settings(FusionTraining, args)
+    settings = replace(settings, sampling=replace(settings.sampling, blind=args.blind))
+    folder = run_fusion_stage(
         settings,
-        data=args.data,
-        out=args.out,
-        semantic=args.semantic,
+        vision_tower=args.semantic,
         language=args.language,
         prior=args.prior,
-        random_prior=args.random_prior,
-        stored=args.tokens or args.out / "tokens",
-        resume=not args.fresh,
+        **_shared(args),
     )
     Console().print(f"written to {folder}")
 
 
-def _answers(args: argparse.Namespace, config: Path, overrides: dict[str, Any]) -> None:
-    from vega3d_ros.training.pipeline import build_answers  # noqa: PLC0415
-    from vega3d_ros.training.settings import load_settings  # noqa: PLC0415
-    from vega3d_ros.training.train_fusion import FusedTraining  # noqa: PLC0415
+def _answers(args: argparse.Namespace) -> None:
+    from vega3d_ros.training.pipeline import run_answer_stage  # noqa: PLC0415
+    from vega3d_ros.training.train_fusion import FusionTraining  # noqa: PLC0415
 
-    settings = _with_steps(load_settings(FusedTraining, config, overrides), args.steps)
-    folder = build_answers(
-        settings,
-        data=args.data,
-        out=args.out,
-        model=args.model,
-        random_prior=args.random_prior,
-        stored=args.tokens or args.out / "tokens",
-        resume=not args.fresh,
-    )
+    settings = _settings(FusionTraining, args)
+    folder = run_answer_stage(settings, model=args.model, **_shared(args))
     Console().print(f"written to {folder}")
 
 
-def _with_steps(settings: Any, steps: int | None) -> Any:
-    if steps is None:
-        return settings
-    return replace(settings, schedule=replace(settings.schedule, steps=steps))
+def _shared(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that both stages with stored tokens take."""
+    return {
+        "data": args.data,
+        "out": args.out,
+        "random_prior": args.random_prior,
+        "stored": args.tokens or args.out / "tokens",
+        "resume": not args.fresh,
+    }

@@ -1,4 +1,4 @@
-"""What a model finds in the clips it is trained on, to be told of in the last stage."""
+"""What a model detects in its training clips, stored for the last stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES
 from vega3d_ros.perception.keyframe_encoder import FusedFrame
 from vega3d_ros.perception.object_prompt import describe
 from vega3d_ros.perception.perceiver import Perceiver
-from vega3d_ros.training.object_records import Notes, ObjectRecord
+from vega3d_ros.training.object_records import ObjectRecords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
     from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.simulation.dataset import ClipDataset
-    from vega3d_ros.training.clip_samples import Lesson
+    from vega3d_ros.training.clip_samples import ClipSampling
     from vega3d_ros.training.token_cache import StoredTokens
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
-    """Everything found in some clips; N objects.
+class StoredDetections:
+    """All detections in some clips; N objects.
 
     Attributes:
-        labels: Known labels.
+        labels: Labels that were searched.
         depth: Whether each clip was shown with depth, [clips].
         poses: Whether it was shown with poses, [clips].
         clip: Clip of each object, ascending, [N].
         label: Index of its label, [N].
         values: [N, VALUES].
         tokens: [N, S], tokens that show it, -1 behind the last.
-        weights: [N, S], how much.
+        weights: [N, S], how much each of these tokens shows of it.
         visual_tokens: Visual tokens of a clip.
     """
 
@@ -55,29 +55,26 @@ class Findings:
     weights: NDArray[np.float32]
     visual_tokens: int
 
-    def shown(self, clip: int) -> tuple[bool, bool]:
-        """Whether a clip was shown with depth and with poses."""
-        return bool(self.depth[clip]), bool(self.poses[clip])
+    def of(self, clip: int) -> tuple[ObjectRecords, bool, bool]:
+        """The detections in a clip, and whether it was shown with depth and with poses."""
+        return self._records(clip), bool(self.depth[clip]), bool(self.poses[clip])
 
-    def told(self, clip: int) -> ObjectRecord:
-        """What was found in a clip."""
+    def _records(self, clip: int) -> ObjectRecords:
         first, last = np.searchsorted(self.clip, [clip, clip + 1])
         rows = np.arange(first, last)
-        if not len(rows):
-            return ObjectRecord.nothing(self.visual_tokens)
         shown = np.zeros((len(rows), self.visual_tokens), np.float32)
         at, slot = np.nonzero(self.tokens[rows] >= 0)
         shown[at, self.tokens[rows][at, slot]] = self.weights[rows][at, slot]
         names = [self.labels[i] for i in self.label[rows]]
-        return ObjectRecord(Notes(names, np.full(len(rows), -1), self.values[rows]), shown)
+        return ObjectRecords(names, np.full(len(rows), -1), self.values[rows], shown)
 
     def save(self, file: Path) -> None:
-        """Write everything to an ``.npz``; the file is never half written."""
+        """Write an ``.npz`` file; a reader never sees half of it."""
         with replacing(file) as scratch:
             np.savez(scratch, **vars(self))
 
     @classmethod
-    def load(cls, file: Path) -> Findings:
+    def load(cls, file: Path) -> StoredDetections:
         """Read what ``save`` wrote."""
         with np.load(file, allow_pickle=False) as data:
             arrays: dict[str, Any] = {key: data[key] for key in data.files}
@@ -87,26 +84,21 @@ class Findings:
 
 
 @torch.inference_mode()
-def find(
-    modules: Modules, clips: ClipDataset, tokens: StoredTokens, lesson: Lesson, seed: int
-) -> Findings:
-    """Look for every known label in every clip whose tokens are stored.
+def detect_objects(
+    modules: Modules, clips: ClipDataset, tokens: StoredTokens, sampling: ClipSampling, seed: int
+) -> StoredDetections:
+    """Search every clip whose tokens are stored for every label of the model.
 
-    Args:
-        modules: The model.
-        clips: Simulated clips.
-        tokens: Their tokens.
-        lesson: How many are shown without depth and without poses.
-        seed: Which ones.
+    ``sampling`` gives the shares of clips shown without depth and without poses.
     """
     perceiver = Perceiver(modules)
     labels = list(perceiver.queries)
-    hidden = np.random.default_rng(seed).random((len(tokens), 2)) < lesson.hidden
+    hidden = np.random.default_rng(seed).random((len(tokens), 2)) < sampling.hidden
     rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]] = []
     visual_tokens = 0
-    for i in track(range(len(tokens)), description="find"):
+    for i in track(range(len(tokens)), description="detect"):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
-        clip = _hidden(clips.frames(i), *hidden[i])
+        clip = _without(clips.frames(i), *hidden[i])
         fused = modules.fusion(semantic, generative).tokens
         scene = perceiver.scene_of(clip, [FusedFrame(tokens, None) for tokens in fused])
         values, shown = describe(scene.prompted, clip, ClipTokens.of(clip, fused))
@@ -119,7 +111,7 @@ def find(
     for k, (*_, shown) in enumerate(rows):
         at = np.flatnonzero(shown)
         where[k, : len(at)], weights[k, : len(at)] = at, shown[at]
-    return Findings(
+    return StoredDetections(
         labels,
         ~hidden[:, 0],
         ~hidden[:, 1],
@@ -132,7 +124,7 @@ def find(
     )
 
 
-def _hidden(clip: Clip, no_depth: bool, no_poses: bool) -> Clip:
+def _without(clip: Clip, no_depth: bool, no_poses: bool) -> Clip:
     changes: dict[str, Any] = {"depth_m": None} if no_depth else {}
     if no_poses:
         changes |= {"pose": None, "fixed_frame": ""}

@@ -1,4 +1,4 @@
-"""One training loop for every stage: schedule, progress, log, checkpoints that resume exactly."""
+"""The training loop of all stages: schedule, progress, log, checkpoints that resume exactly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TrainingError(Vega3dError, RuntimeError):
-    """Training cannot start or go on; the message says what to change."""
+    """Training cannot start or continue; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Schedule:
     """AdamW with warm-up and cosine decay.
 
     Attributes:
-        steps: Optimiser steps in all.
-        learning_rate: Its peak.
-        warmup_steps: Linear warm-up.
-        weight_decay: Of matrices; vectors (norms, biases) have none.
+        steps: Number of optimiser steps.
+        learning_rate: The peak rate.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: Weight decay of matrices; vectors (norms, biases) have none.
         checkpoint_s: Seconds between checkpoints.
     """
 
@@ -50,7 +50,7 @@ class Schedule:
 
 
 class _Run:
-    """Modules and optimiser of a run, and the file that both are kept in."""
+    """Modules and optimiser of a run, and the checkpoint file of both."""
 
     def __init__(self, modules: Mapping[str, nn.Module], schedule: Schedule, out: Path) -> None:
         self.modules = modules
@@ -68,7 +68,7 @@ class _Run:
         self.file = out / "state.pt"
 
     def restore(self) -> int:
-        """Go back to where the file says; returns the next step."""
+        """Load the checkpoint; returns the next step."""
         state = torch.load(self.file, map_location="cpu", weights_only=True)
         for key, module in self.modules.items():
             module.load_state_dict(state["modules"][key])
@@ -76,7 +76,7 @@ class _Run:
         return int(state["step"])
 
     def save(self, step: int) -> None:
-        """Keep everything; ``step`` is the next one. The file is never half written."""
+        """Write the checkpoint; ``step`` is the next one."""
         state = {
             "step": step,
             "modules": {key: module.state_dict() for key, module in self.modules.items()},
@@ -85,8 +85,8 @@ class _Run:
         with replacing(self.file) as scratch:
             torch.save(state, scratch)
 
-    def descend(self, losses: Mapping[str, Tensor], rate: float) -> None:
-        """One optimiser step."""
+    def step(self, losses: Mapping[str, Tensor], rate: float) -> None:
+        """Take one optimiser step."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -108,16 +108,16 @@ def optimise(
 ) -> None:
     """Minimise ``loss_at(step)["loss"]`` over the trainable parameters of ``modules``.
 
-    ``loss_at`` must depend on its step number alone (seed its randomness with it), so that a run
-    that was interrupted and resumed sees what an uninterrupted one would.
+    ``loss_at`` must depend on its step number alone (seed its randomness with it), so that a
+    resumed run equals an uninterrupted one.
 
     Args:
-        name: Shown in the progress bar.
+        name: Label of the progress bar.
         modules: Saved and restored by name.
-        loss_at: Gives the losses of a step; all are logged.
+        loss_at: Computes the losses of a step; all are logged.
         schedule: Steps, rates, checkpoints.
-        out: Folder of ``state.pt`` (to resume from) and ``log.jsonl``.
-        resume: Go on from ``state.pt`` if it is there; otherwise start anew.
+        out: Folder of ``state.pt`` (the checkpoint) and ``log.jsonl``.
+        resume: Continue from ``state.pt`` if it exists.
 
     Raises:
         TrainingError: If the gradient is no longer finite.
@@ -133,7 +133,7 @@ def optimise(
         try:
             for step in range(first, schedule.steps):
                 losses = loss_at(step)
-                run.descend(losses, schedule.rate(step))
+                run.step(losses, schedule.rate(step))
                 for key, value in losses.items():
                     now = value.item()
                     means[key] = 0.95 * means.get(key, now) + 0.05 * now

@@ -1,4 +1,4 @@
-"""The sizes of nano: the same classes as the large models, a few million parameters."""
+"""Nano: the classes of the large models with a few million parameters."""
 
 from __future__ import annotations
 
@@ -30,21 +30,17 @@ if TYPE_CHECKING:
 
 IMAGE_SIZE = (224, 168)
 ROWS, COLUMNS = 6, 8
-# Keeps the first scores of the next word small though words are large.
+# Keeps the initial scores of the next token small, although embeddings are large.
 _OUTPUT_GAIN = 0.05
 CARD = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
     "not VEGA-3D's numbers"
 )
+LICENSE = "apache-2.0"
 
 
 def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
-    """Qwen2.5-VL for 224x168 images (48 tokens each).
-
-    Args:
-        vocabulary: Number of tokens.
-        special: Ids by name (``tokenizer.SPECIAL``).
-    """
+    """Qwen2.5-VL for 224x168 images (48 tokens each); ``special`` are ids by name."""
     return Qwen2_5_VLConfig(
         vision_config={
             "depth": 6,
@@ -84,25 +80,25 @@ def mllm_config(vocabulary: int, special: dict[str, int]) -> Qwen2_5_VLConfig:
 
 
 def new_language(tokenizer: PreTrainedTokenizerFast) -> SceneLanguage:
-    """Nano's language model with new weights, and a vision tower that is yet to be filled."""
+    """Nano's language model with initial weights; ``assemble`` loads its vision tower."""
     special = special_ids(tokenizer)
     model = Qwen2_5_VLForConditionalGeneration(mllm_config(len(tokenizer), special))
     text: Any = model.model.language_model
-    # Words as large as visual tokens: small ones drown in what attention brings from hundreds.
-    # They are the output layer's weights, too, so that what is looked up can be said as it is.
+    # Word embeddings as large as visual tokens, so that hundreds of these do not outweigh them in
+    # attention. The output layer shares them, so that it can name a token that is copied.
     torch.nn.init.normal_(text.embed_tokens.weight)
     torch.nn.init.constant_(text.norm.weight, _OUTPUT_GAIN)
     for layer in text.layers:
-        _attend_to_the_like(layer.self_attn)
+        _init_mimetic(layer.self_attn)
     return SceneLanguage(model, tokenizer, PromptFormat(), IMAGE_SIZE)
 
 
 @torch.no_grad()
-def _attend_to_the_like(attention: Any) -> None:
-    """Queries equal keys and outputs undo values, so that attention brings what is alike.
+def _init_mimetic(attention: Any) -> None:
+    """Queries equal keys and outputs invert values: attention copies similar tokens.
 
-    As trained language models have it (mimetic initialisation, arXiv 2305.09828), which a small
-    model is long in finding out from the usual random weights.
+    Trained language models are alike (mimetic initialisation, arXiv 2305.09828); from the usual
+    random weights a small model takes long to get there.
     """
     config, width = attention.config, attention.q_proj.in_features
     groups = config.num_key_value_heads
@@ -123,15 +119,10 @@ def assemble(
     method: str,
     labels: Sequence[str],
 ) -> Modules:
-    """A nano whose projector, gate and head are new.
+    """A nano whose projector, gate and grounding head have initial weights.
 
-    Args:
-        language: The language model; its vision tower is filled.
-        objects: Tells it what was found.
-        tower: Weights of the trained vision tower.
-        prior: The frozen prior, or None for the model without one.
-        method: Fusion method.
-        labels: What the model looks for by default.
+    ``tower`` are the weights of the trained vision tower; ``labels`` are searched by default.
+    Without ``prior`` the model has no fusion.
     """
     language.model.model.visual.load_state_dict(tower)
     language.model.model.visual.requires_grad_(requires_grad=False).eval()
@@ -146,5 +137,5 @@ def assemble(
         PositionEncoding(dim),
         GroundingHead(dim),
         objects,
-        {"labels": list(labels), "colors": list(COLOR_NAMES), "card": CARD},
+        {"labels": list(labels), "colors": list(COLOR_NAMES), "card": CARD, "license": LICENSE},
     )

@@ -1,4 +1,4 @@
-"""The sizes of nano's prior: Wan's classes with a few million parameters."""
+"""Nano's prior: Wan's classes with a few million parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEXT_DIM = 32
 
 
 def nano_prior_config(seed: int = 0) -> WanPriorConfig:
-    """128x96 pixels give 8x6 tokens: one for each of the 48 semantic tokens of a 224x168 frame."""
+    """128x96 pixels make 8x6 tokens, as many as a 224x168 frame has semantic tokens."""
     return WanPriorConfig(block=3, width=128, height=96, seed=seed, text_length=1)
 
 
@@ -42,5 +42,5 @@ def nano_transformer() -> WanTransformer3DModel:
 
 
 def nano_prompt() -> torch.Tensor:
-    """The empty prompt, [1, TEXT_DIM]: nano's prior is trained without text."""
+    """The embedding of the empty prompt, [1, TEXT_DIM]; nano's prior is trained without text."""
     return torch.zeros(1, TEXT_DIM)

@@ -1,9 +1,8 @@
-"""What the language model is told of a clip's objects, and what each mention should bring back.
+"""The objects of a clip as the language model reads them, and the targets of each mention.
 
-In training, wherever a question names a thing, the language model must also recall what it was
-told of it (place, size, colour, when it was seen, how many there are) and, some layers later,
-relate it to the things named before it (how far away, in which direction). That is a denser lesson
-in looking things up than answers alone.
+Wherever a question names an object, the language model must also recall that object's record
+(place, size, colour, when it was seen, how many fit the words) and, some layers later, relate it
+to the objects named before it (distance and direction). These targets are denser than answers.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from vega3d_ros.core.geometry import Box3D, distance_between
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import VALUES, object_values
+from vega3d_ros.simulation.dataset import truth_box
 from vega3d_ros.simulation.object_mentions import mentions
 from vega3d_ros.simulation.primitives import COLORS
 from vega3d_ros.simulation.rooms import LABELS
@@ -28,63 +28,52 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
 COLOR_NAMES = tuple(COLORS)
-RECALLED = VALUES + len(COLOR_NAMES) + 2
-"""Values, colour (one of n + 1), number of things that the words fit; NaN: not asked."""
-RELATED = 10
-"""From the last thing named before, and from the one before that, each: offset [3] / 3 m, distance
-between the boxes / 3 m; then sine and cosine of the direction for someone who stands at the latter
-and faces the former (positive: left). NaN: not asked."""
+RECALL_SIZE = VALUES + len(COLOR_NAMES) + 2
+"""Values, colour (one of n + 1), number of objects that the words fit; NaN: no target."""
+RELATION_SIZE = 10
+"""From the last object named before, and from the one before that, each: offset [3] / 3 m,
+distance between the boxes / 3 m; then sine and cosine of the direction as seen from the latter
+facing the former (positive: left). NaN: no target."""
 _SCALE_M = 3.0
 _FULLY_SEEN_PIXELS = 400
-# How often finding goes wrong: rough guesses, which the last stage replaces by what is found.
+# Rough rates of detection errors; the last stage trains on real detections instead.
 _LARGE, _MISSED, _SMALL_MISSED, _MISNAMED, _DOUBLED = 600, 0.08, 0.35, 0.05, 0.08
 
 
 @dataclass(frozen=True, eq=False)
-class Notes:
-    """What the language model is told of the objects of a clip.
+class ObjectRecords:
+    """K objects of a clip, from which object tokens are made.
 
     Attributes:
         labels: Their names.
-        colors: Index of each colour, ``len(COLOR_NAMES)`` for none with a name, [K].
+        colors: Index of each colour, ``len(COLOR_NAMES)`` for one without a name, -1 for one that
+            is no target, [K].
         values: [K, VALUES], see ``object_values``.
+        shown: [K, tokens], how much each visual token shows of each object; rows sum to 1 or 0.
     """
 
     labels: list[str]
     colors: NDArray[np.int64]
     values: NDArray[np.float32]
+    shown: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-
-@dataclass(frozen=True, eq=False)
-class ObjectRecord:
-    """Notes on a clip that is also seen.
-
-    Attributes:
-        notes: What is told; a colour of -1 is not learned from.
-        shown: [K, tokens], how much each visual token shows of each object; rows sum to 1 or 0.
-    """
-
-    notes: Notes
-    shown: NDArray[np.float32]
-
     @classmethod
-    def nothing(cls, tokens: int) -> ObjectRecord:
-        """Of a clip of which nothing is told."""
-        return cls(true_notes([]), np.zeros((0, tokens), np.float32))
+    def of_truth(cls, objects: Sequence[Mapping[str, Any]], tokens: int = 0) -> ObjectRecords:
+        """Exact records of objects of which no token is known; boxes in the reference frame."""
+        return cls(
+            [str(o["label"]) for o in objects],
+            np.array([color_index(o) for o in objects], np.int64),
+            np.array([true_values(o) for o in objects], np.float32).reshape(-1, VALUES),
+            np.zeros((len(objects), tokens), np.float32),
+        )
 
 
-def noticed(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The objects of a truth record of which anything can be seen."""
-    return [o for o in objects if max(o["visible_pixels"]) >= GLIMPSED_PIXELS]
-
-
-def placed(item: Mapping[str, Any], reference_from_fixed: SE3) -> dict[str, Any]:
+def in_frame(item: Mapping[str, Any], reference_from_fixed: SE3) -> dict[str, Any]:
     """An object of a truth record in another frame with the same vertical."""
-    box = Box3D.upright(item["center"], item["size"], item["yaw"])
-    box = box.transformed(reference_from_fixed)
+    box = truth_box(item).transformed(reference_from_fixed)
     return {**item, "center": box.center, "size": box.size, "yaw": box.yaw}
 
 
@@ -97,29 +86,17 @@ def color_index(item: Mapping[str, Any]) -> int:
 def true_values(item: Mapping[str, Any]) -> NDArray[np.float32]:
     """``object_values`` of an object of a truth record, its box in the reference frame."""
     pixels = np.asarray(item["visible_pixels"], np.float64)
-    box = Box3D.upright(item["center"], item["size"], item["yaw"])
-    return object_values(box, 1.0, np.minimum(1.0, pixels / _FULLY_SEEN_PIXELS))
-
-
-def true_notes(objects: Sequence[Mapping[str, Any]]) -> Notes:
-    """What a perfect eye would tell; boxes in the reference frame."""
-    return Notes(
-        [str(o["label"]) for o in objects],
-        np.array([color_index(o) for o in objects], np.int64),
-        np.stack([true_values(o) for o in objects])
-        if objects
-        else np.zeros((0, VALUES), np.float32),
-    )
+    return object_values(truth_box(item), 1.0, np.minimum(1.0, pixels / _FULLY_SEEN_PIXELS))
 
 
 @dataclass(frozen=True, eq=False)
-class Brought:
-    """What a mention should bring back.
+class MentionTargets:
+    """What the language model must recall at a mention.
 
     Attributes:
         end: Index of the character behind the mention.
-        recalled: [RECALLED]; of words that fit no object or several, only how many is asked.
-        related: [RELATED].
+        recalled: [RECALL_SIZE]; of words that fit no object or several, only their number.
+        related: [RELATION_SIZE].
     """
 
     end: int
@@ -127,14 +104,9 @@ class Brought:
     related: NDArray[np.float32]
 
 
-def brought(text: str, objects: Sequence[Mapping[str, Any]]) -> list[Brought]:
-    """What each mention in a text should bring back.
-
-    Args:
-        text: A question or a description.
-        objects: All objects that can be noticed, boxes in the reference frame.
-    """
-    found: list[Brought] = []
+def mention_targets(text: str, objects: Sequence[Mapping[str, Any]]) -> list[MentionTargets]:
+    """The targets of each mention in a text; ``objects`` are all visible ones, in one frame."""
+    targets: list[MentionTargets] = []
     named: list[Box3D | None] = []
     for mention in mentions(text):
         fit = [
@@ -142,23 +114,22 @@ def brought(text: str, objects: Sequence[Mapping[str, Any]]) -> list[Brought]:
             for o in objects
             if o["label"] == mention.label and mention.color in (None, o["color"])
         ]
-        recalled = np.full(RECALLED, np.nan, np.float32)
+        recalled = np.full(RECALL_SIZE, np.nan, np.float32)
+        related = np.full(RELATION_SIZE, np.nan, np.float32)
         recalled[-1] = len(fit)
+        box = None
         if len(fit) == 1:
             recalled[:VALUES] = true_values(fit[0])
             recalled[VALUES:-1] = 0.0
             recalled[VALUES + color_index(fit[0])] = 1.0
-            box = Box3D.upright(fit[0]["center"], fit[0]["size"], fit[0]["yaw"])
-            found.append(Brought(mention.end, recalled, _related(box, named)))
-            named.append(box)
-        else:
-            found.append(Brought(mention.end, recalled, np.full(RELATED, np.nan, np.float32)))
-            named.append(None)
-    return found
+            box = truth_box(fit[0])
+            _relate(related, box, named)
+        targets.append(MentionTargets(mention.end, recalled, related))
+        named.append(box)
+    return targets
 
 
-def _related(box: Box3D, named: Sequence[Box3D | None]) -> NDArray[np.float32]:
-    related = np.full(RELATED, np.nan, np.float32)
+def _relate(related: NDArray[np.float32], box: Box3D, named: Sequence[Box3D | None]) -> None:
     last = named[-1] if named else None
     before = named[-2] if len(named) > 1 else None
     for place, other in ((0, last), (4, before)):
@@ -170,27 +141,25 @@ def _related(box: Box3D, named: Sequence[Box3D | None]) -> NDArray[np.float32]:
         scale = max(1e-6, float(np.hypot(*ahead) * np.hypot(*aside)))
         related[8] = (ahead[0] * aside[1] - ahead[1] * aside[0]) / scale
         related[9] = ahead @ aside / scale
-    return related
 
 
-def misjudged(
+def augment_detections(
     objects: Sequence[Mapping[str, Any]],
     shown: NDArray[np.float32],
     rng: np.random.Generator,
     *,
     depth: bool,
     poses: bool,
-) -> ObjectRecord:
-    """The truth with the kinds of errors that finding makes.
+) -> ObjectRecords:
+    """Records of true objects with the kinds of errors that detections have.
 
-    Small objects are missed more often, places and sizes are off (more without depth), some things
-    are called by another's name or seen where nothing is. Without poses, only the newest frame
-    counts.
+    Small objects are missed more often, places and sizes are off (more without depth), some
+    objects have a wrong name or are detected twice. Without poses, only the newest frame counts.
 
     Args:
         objects: All objects of the clip, boxes in the reference frame.
         shown: [objects, tokens], share of each token that shows each.
-        rng: Decides.
+        rng: Draws the errors.
         depth: Whether ranges are measured.
         poses: Whether frames can be put together.
     """
@@ -207,21 +176,21 @@ def misjudged(
         wrong = rng.random() < _MISNAMED
         labels.append(str(rng.choice(LABELS)) if wrong else str(item["label"]))
         colors.append(color_index(item))
-        values.append(_blurred(item, pixels, rng, 1.0 if depth else 2.5))
+        values.append(_noisy_values(item, pixels, rng, 1.0 if depth else 2.5))
         tokens.append(shown[k])
         if rng.random() < _DOUBLED:
             labels.append(str(rng.choice(LABELS)))
             colors.append(-1)
-            values.append(_blurred(item, pixels, rng, 2.5))
+            values.append(_noisy_values(item, pixels, rng, 2.5))
             tokens.append(shown[k])
     if not values:
-        return ObjectRecord.nothing(shown.shape[1])
+        return ObjectRecords.of_truth([], shown.shape[1])
     weights = np.stack(tokens)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-6)
-    return ObjectRecord(Notes(labels, np.array(colors), np.stack(values)), weights)
+    return ObjectRecords(labels, np.array(colors), np.stack(values), weights)
 
 
-def _blurred(
+def _noisy_values(
     item: Mapping[str, Any], pixels: NDArray[np.int64], rng: np.random.Generator, scale: float
 ) -> NDArray[np.float32]:
     distance = float(np.linalg.norm(item["center"]))

@@ -1,4 +1,4 @@
-"""Questions and queries as token ids, many of them packed behind the prefixes of some clips."""
+"""Questions and grounding queries as token ids, many of them packed behind the same clip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from vega3d_ros.models.mllms.qwen2_5_vl.packing import OBJECTS, PREFIX, Packed, additive, visible
-from vega3d_ros.training.object_records import COLOR_NAMES, RECALLED, RELATED, brought
+from vega3d_ros.training.object_records import (
+    COLOR_NAMES,
+    RECALL_SIZE,
+    RELATION_SIZE,
+    mention_targets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,105 +26,100 @@ if TYPE_CHECKING:
 
     from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
     from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
-    from vega3d_ros.training.object_records import Notes
+    from vega3d_ros.training.object_records import ObjectRecords
 
 IGNORED = -100
-# Owner of padding; no suffix has it.
+# Owner of padding; no prompt has it.
 _PADDING = 1 << 30
-# Owner of an object token that is not there.
-_NOBODY = _PADDING + 1
+# Owner of the slots of object tokens that a clip leaves empty.
+_EMPTY_SLOT = _PADDING + 1
 
 
 @dataclass(eq=False)
 class PackedPrompts:
-    """What is asked of one clip.
+    """The prompts of one clip: questions with their answers, and grounding queries.
 
     Attributes:
-        ids: Token ids of each question with its answer, and of each grounding query.
-        labels: What each token should be followed by, ``IGNORED`` where nothing is learned.
-        grounds: Indices of the suffixes that are grounding queries.
-        untold: Of these, the ones that are asked before the language model is told of objects.
-        places: For each grounding query, where what it means is: centre in the frame of
-            ``object_values`` and in its unit, [3]; NaN where several things or none are meant.
-        mentions: (suffix, token in it) behind which something named is recalled.
-        brought: What, [RECALLED + RELATED] each.
+        ids: Token ids of each prompt.
+        labels: The token that should follow each token, ``IGNORED`` where none is a target.
+        queries: Indices of the prompts that are grounding queries.
+        without_objects: Of these, the ones that do not attend to object tokens.
+        query_centers: For each query, the centre of the one object it means, in the frame and unit
+            of ``object_values``, [3]; NaN where it means several objects or none.
+        mentions: (prompt, token in it) at which a named object must be recalled.
+        mention_targets: [RECALL_SIZE + RELATION_SIZE] for each mention.
     """
 
     ids: list[list[int]] = field(default_factory=list)
     labels: list[list[int]] = field(default_factory=list)
-    grounds: list[int] = field(default_factory=list)
-    untold: list[int] = field(default_factory=list)
-    places: list[NDArray[np.float32]] = field(default_factory=list)
+    queries: list[int] = field(default_factory=list)
+    without_objects: list[int] = field(default_factory=list)
+    query_centers: list[NDArray[np.float32]] = field(default_factory=list)
     mentions: list[tuple[int, int]] = field(default_factory=list)
-    brought: list[NDArray[np.float32]] = field(default_factory=list)
+    mention_targets: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def question(
+    def add_question(
         self,
         language: SceneLanguage,
         question: str,
         answer: str,
         objects: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Add a question; ``objects`` are all that can be noticed, in the reference frame."""
+        """Add a question; ``objects`` are all visible ones, boxes in the reference frame."""
         end = int(language.model.config.text_config.eos_token_id)
         asked = language.encode(language.prompt.question.format(text=question))
-        said = [*language.encode(answer), end]
-        self._remember(language, question, objects)
-        self.ids.append(asked + said[:-1])
-        self.labels.append([IGNORED] * (len(asked) - 1) + said)
+        answered = [*language.encode(answer), end]
+        self._add_mentions(language, question, objects)
+        self.ids.append(asked + answered[:-1])
+        self.labels.append([IGNORED] * (len(asked) - 1) + answered)
 
-    def query(
+    def add_query(
         self,
         language: SceneLanguage,
         text: str,
         objects: Sequence[Mapping[str, Any]],
-        place: NDArray[np.float32],
+        center: NDArray[np.float32],
         *,
-        told: bool,
+        with_objects: bool,
     ) -> None:
-        """Add a grounding query.
+        """Add a grounding query; ``objects`` as in ``add_question``, ``center``: its centre.
 
-        Args:
-            language: Who reads it.
-            text: The description.
-            objects: As in ``question``.
-            place: See ``places``.
-            told: Whether the language model is told of objects before it is asked.
+        Without ``with_objects`` it does not attend to object tokens and has no mentions.
         """
-        suffix = language.encode(language.prompt.ground.format(text=text))
-        if told:
-            self._remember(language, text, objects)
+        ids = language.encode(language.prompt.ground.format(text=text))
+        if with_objects:
+            self._add_mentions(language, text, objects)
         else:
-            self.untold.append(len(self.ids))
-        self.grounds.append(len(self.ids))
-        self.places.append(place)
-        self.ids.append(suffix)
-        self.labels.append([IGNORED] * len(suffix))
+            self.without_objects.append(len(self.ids))
+        self.queries.append(len(self.ids))
+        self.query_centers.append(center)
+        self.ids.append(ids)
+        self.labels.append([IGNORED] * len(ids))
 
-    def _remember(
+    def _add_mentions(
         self, language: SceneLanguage, text: str, objects: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Note what the mentions in a text, the beginning of a suffix, should bring back."""
-        for wanted in brought(text, objects):
-            token = len(language.encode(text[: wanted.end])) - 1
+        """Add the mentions in a text, with which the next prompt begins."""
+        for target in mention_targets(text, objects):
+            token = len(language.encode(text[: target.end])) - 1
             self.mentions.append((len(self.ids), token))
-            self.brought.append(np.concatenate([wanted.recalled, wanted.related]))
+            self.mention_targets.append(np.concatenate([target.recalled, target.related]))
 
 
 @dataclass(eq=False)
 class PackedBatch:
-    """The suffixes of B clips behind ``length`` visual tokens and K object tokens each.
+    """The prompts of B clips behind ``length`` visual tokens and K object tokens each.
 
     Attributes:
         length: Visual and other prefix tokens.
         objects: K, of the clip that has most.
         ids: [B, S].
-        labels: [B, S], ``IGNORED`` where nothing is learned.
+        labels: [B, S], ``IGNORED`` where no token is a target.
         offsets: [B, K + S], place of each token behind the visual ones.
         mask: [B, 1, length + K + S, length + K + S], what may be attended to.
-        ends: For each clip, index in S of each suffix's last token.
+        ends: For each clip, index in S of each prompt's last token.
         mentions: [M, 2], clip and index in S.
-        brought: [M, RECALLED + RELATED].
+        mention_targets: [M, RECALL_SIZE + RELATION_SIZE].
     """
 
     length: int
@@ -130,36 +130,37 @@ class PackedBatch:
     mask: Tensor
     ends: list[Tensor]
     mentions: Tensor
-    brought: Tensor
+    mention_targets: Tensor
 
     @classmethod
     def of(
-        cls, asked: Sequence[PackedPrompts], told: Sequence[int], length: int, padding: int
+        cls, clips: Sequence[PackedPrompts], counts: Sequence[int], length: int, padding: int
     ) -> PackedBatch:
-        """Pack what is asked of each clip behind ``told`` object tokens."""
-        packs = [Packed.of(one.ids) for one in asked]
-        objects, width = max(told), max(len(pack.ids) for pack in packs)
+        """Pack the prompts of each clip behind its ``counts`` object tokens."""
+        packs = [Packed.of(prompts.ids) for prompts in clips]
+        objects, width = max(counts), max(len(pack.ids) for pack in packs)
         shape = (len(packs), width)
         ids, labels = torch.full(shape, padding), torch.full(shape, IGNORED)
         offsets = torch.arange(objects + width).repeat(len(packs), 1)
         masks, mentions = [], []
-        for row, (pack, one, count) in enumerate(zip(packs, asked, told, strict=True)):
+        for row, (pack, prompts, count) in enumerate(zip(packs, clips, counts, strict=True)):
             n = len(pack.ids)
             ids[row, :n] = pack.ids
-            labels[row, :n] = torch.tensor([label for part in one.labels for label in part])
-            told_of = ~torch.isin(pack.owners, torch.tensor(one.untold, dtype=torch.long))
-            offsets[row, objects : objects + n] = pack.offsets + count * told_of
+            labels[row, :n] = torch.tensor([label for part in prompts.labels for label in part])
+            without = torch.tensor(prompts.without_objects, dtype=torch.long)
+            with_objects = ~torch.isin(pack.owners, without)
+            offsets[row, objects : objects + n] = pack.offsets + count * with_objects
             owners = torch.full((length + objects + width,), _PADDING)
             owners[:length] = PREFIX
-            owners[length : length + objects] = _NOBODY
+            owners[length : length + objects] = _EMPTY_SLOT
             owners[length : length + count] = OBJECTS
             owners[length + objects : length + objects + n] = pack.owners
-            hears = torch.ones(len(owners), dtype=torch.bool)
-            hears[length + objects : length + objects + n] = told_of
-            masks.append(visible(owners, owners, hears))
-            starts = pack.ends - torch.tensor([len(suffix) for suffix in one.ids]) + 1
-            mentions += [(row, int(starts[suffix]) + token) for suffix, token in one.mentions]
-        wanted = [row for one in asked for row in one.brought]
+            attends = torch.ones(len(owners), dtype=torch.bool)
+            attends[length + objects : length + objects + n] = with_objects
+            masks.append(visible(owners, owners, attends))
+            starts = pack.ends - torch.tensor([len(prompt) for prompt in prompts.ids]) + 1
+            mentions += [(row, int(starts[prompt]) + token) for prompt, token in prompts.mentions]
+        targets = [target for prompts in clips for target in prompts.mention_targets]
         return cls(
             length,
             objects,
@@ -169,87 +170,79 @@ class PackedBatch:
             torch.stack(masks)[:, None],
             [pack.ends for pack in packs],
             torch.tensor(mentions, dtype=torch.long).view(-1, 2),
-            torch.from_numpy(np.stack(wanted)) if wanted else torch.zeros(0, RECALLED + RELATED),
+            torch.from_numpy(np.array(targets, np.float32)).view(-1, RECALL_SIZE + RELATION_SIZE),
         )
 
 
 class ObjectRecallHead(nn.Module):
-    """Reads off hidden states what mentions brought back; thrown away after training.
-
-    Args:
-        dim: Width of the language model.
-    """
+    """An auxiliary head that reads objects off hidden states; only training needs it."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.recall = nn.Linear(dim, RECALLED)
-        self.relate = nn.Linear(dim, RELATED)
+        self.recall = nn.Linear(dim, RECALL_SIZE)
+        self.relate = nn.Linear(dim, RELATION_SIZE)
         self.place = nn.Linear(dim, 3)
 
-    def places(self, grounds: Tensor, wanted: Tensor) -> Tensor:
-        """Mean squared error of where the things lie that grounding queries mean.
+    def center_loss(self, queries: Tensor, centers: Tensor) -> Tensor:
+        """Mean squared error of the centres that grounding queries mean.
 
         Args:
-            grounds: Last hidden states of the queries [Q, dim].
-            wanted: [Q, 3], NaN where nothing is asked.
+            queries: Last hidden states of the queries [Q, dim].
+            centers: [Q, 3], NaN where there is no target.
         """
-        return _error(self.place, grounds, wanted)
+        return _error(self.place, queries, centers)
 
-    def forward(self, mentions: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
-        """Sum of both mean squared errors.
+    def forward(self, mentions: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+        """Sum of the mean squared errors of recalled and related values.
 
         Args:
-            mentions: Hidden states [M, dim] off which things are recalled, and related.
-            wanted: [M, RECALLED + RELATED], NaN where nothing is asked.
+            mentions: Hidden states [M, dim] to recall from, and to relate from.
+            targets: [M, RECALL_SIZE + RELATION_SIZE], NaN where there is no target.
         """
-        recalled, related = wanted[:, :RECALLED], wanted[:, RECALLED:]
+        recalled, related = targets[:, :RECALL_SIZE], targets[:, RECALL_SIZE:]
         return _error(self.recall, mentions[0], recalled) + _error(
             self.relate, mentions[1], related
         )
 
 
-def _error(reader: nn.Module, hidden: Tensor, wanted: Tensor) -> Tensor:
-    asked = wanted.isfinite()
-    if not asked.any():
+def _error(layer: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    known = targets.isfinite()
+    if not known.any():
         return hidden.new_zeros((), dtype=torch.float32)
-    said = reader(functional.rms_norm(hidden.float(), hidden.shape[-1:]))
-    return functional.mse_loss(said[asked], wanted.to(said)[asked])
+    predicted = layer(functional.rms_norm(hidden.float(), hidden.shape[-1:]))
+    return functional.mse_loss(predicted[known], targets.to(predicted)[known])
 
 
 def object_tokens(
     module: ObjectTokens,
     language: SceneLanguage,
-    notes: Sequence[Notes],
+    clips: Sequence[ObjectRecords],
     colors: Sequence[Tensor],
 ) -> Tensor:
-    """Object tokens [B, K, D] of what is told of each clip, zeros behind the last.
+    """Object tokens [B, K, D] of each clip's records, zeros behind the last.
 
-    Args:
-        module: Makes them.
-        language: Who hears them.
-        notes: Of each clip.
-        colors: Of each clip, the colours' probabilities [objects, colours + 1].
+    ``colors`` holds for each clip the colours' probabilities [objects, colours + 1].
     """
     device = language.model.device
-    known = sorted({label for note in notes for label in note.labels})
-    heard = language.words([*COLOR_NAMES, *known])
-    words, names = heard[: len(COLOR_NAMES)], heard[len(COLOR_NAMES) :]
-    out = heard.new_zeros(len(notes), max(len(note) for note in notes), heard.shape[-1])
-    for row, (note, color) in enumerate(zip(notes, colors, strict=True)):
-        if len(note):
-            which = torch.tensor([known.index(label) for label in note.labels], device=device)
-            values = torch.from_numpy(note.values).to(device)
+    known = sorted({label for records in clips for label in records.labels})
+    embedded = language.embed_names([*COLOR_NAMES, *known])
+    words, names = embedded[: len(COLOR_NAMES)], embedded[len(COLOR_NAMES) :]
+    out = embedded.new_zeros(len(clips), max(map(len, clips)), embedded.shape[-1])
+    for row, (records, color) in enumerate(zip(clips, colors, strict=True)):
+        if len(records):
+            which = torch.tensor([known.index(label) for label in records.labels], device=device)
+            values = torch.from_numpy(records.values).to(device)
             tokens = module(names[which], color, words, values)
-            out[row, : len(note)] = tokens.to(out.dtype)
+            out[row, : len(records)] = tokens.to(out.dtype)
     return out
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectContext:
-    """What the language model made of a batch.
+    """Hidden states of a batch.
 
     Attributes:
-        hidden: [B, S, D], last hidden states of the suffixes.
+        hidden: [B, S, D], last hidden states of the prompts.
         mentions: Hidden states at mentions after a third and after two thirds of the layers, each
             [M, D].
     """
@@ -258,7 +251,7 @@ class ObjectContext:
     mentions: tuple[Tensor, Tensor]
 
 
-def read(
+def run_batch(
     language: SceneLanguage,
     visual: Tensor | None,
     positions: Tensor | None,
@@ -272,7 +265,7 @@ def read(
         visual: Embedded prefix [B, length, D], or None where there is none.
         positions: Its rotary positions [3, 1, length].
         objects: [B, K, D].
-        batch: What follows.
+        batch: The prompts.
     """
     model: Any = language.model.model.language_model
     device = language.model.device
@@ -303,9 +296,9 @@ def answer_losses(
     language: SceneLanguage, hidden: Tensor, batch: PackedBatch
 ) -> dict[str, Tensor]:
     """Cross-entropy of the answers' tokens, and the share of them that is right."""
-    told = batch.labels != IGNORED
-    wanted = batch.labels[told].to(hidden.device)
-    scores = language.model.lm_head(hidden[told.to(hidden.device)]).float()
-    answer = functional.cross_entropy(scores, wanted)
-    right = (scores.detach().argmax(-1) == wanted).float().mean()
+    target = batch.labels != IGNORED
+    labels = batch.labels[target].to(hidden.device)
+    scores = language.model.lm_head(hidden[target.to(hidden.device)]).float()
+    answer = functional.cross_entropy(scores, labels)
+    right = (scores.detach().argmax(-1) == labels).float().mean()
     return {"answer": answer, "answer_accuracy": right}

@@ -1,4 +1,4 @@
-"""From the runs of the first two stages to a model folder."""
+"""The stages that build on the runs of earlier ones, up to a model folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.models.priors import load_prior
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.calibrate import calibrate
-from vega3d_ros.training.detection_cache import Findings, find
+from vega3d_ros.training.detection_cache import StoredDetections, detect_objects
 from vega3d_ros.training.loop import TrainingError
 from vega3d_ros.training.nano import assemble, new_language
-from vega3d_ros.training.token_cache import StoredTokens, store
+from vega3d_ros.training.token_cache import StoredTokens, store_tokens
 from vega3d_ros.training.tokenizer import train_tokenizer
-from vega3d_ros.training.train_fusion import train_fused
+from vega3d_ros.training.train_fusion import train_fusion
 from vega3d_ros.training.train_language import LANGUAGE_FILE, load_language, train_language
 from vega3d_ros.training.train_vision_tower import TOWER_FILE, read_labels
 
@@ -26,22 +26,16 @@ if TYPE_CHECKING:
 
     from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.priors.base import Prior
-    from vega3d_ros.training.train_fusion import FusedTraining
+    from vega3d_ros.training.train_fusion import FusionTraining
     from vega3d_ros.training.train_language import LanguageTraining
 
-# The last clips of the training split choose the threshold; nothing is trained on them.
+# The last clips of the training split choose the thresholds; no stage trains on them.
 CALIBRATION_CLIPS = 100
 _RANDOM_PRIOR_SEED = 1
 
 
-def build_language(settings: LanguageTraining, *, data: str, out: Path, resume: bool) -> None:
-    """Train the language stage: tokenizer and language model, from the truth of clips alone.
-
-    Args:
-        settings: What to train.
-        data: Simulated clips.
-        out: Folder of the run.
-        resume: Go on where an earlier run stopped.
+def run_language_stage(settings: LanguageTraining, *, data: str, out: Path, resume: bool) -> None:
+    """Train tokenizer and language model on the truth of clips alone.
 
     Raises:
         TrainingError: If there are too few clips.
@@ -63,50 +57,45 @@ def build_language(settings: LanguageTraining, *, data: str, out: Path, resume: 
 
 
 def training_truths(clips: ClipDataset) -> list[dict[str, Any]]:
-    """The truths of all clips that may be trained on.
+    """The truths of the clips that stages train on.
 
     Raises:
         TrainingError: If there are too few clips.
     """
     if len(clips) <= CALIBRATION_CLIPS:
-        msg = f"there are {len(clips)} training clips; more than {CALIBRATION_CLIPS} are needed"
+        msg = (
+            f"there are {len(clips)} training clips; more than {CALIBRATION_CLIPS} are needed: "
+            "raise --count of `vega3d simulate clips`"
+        )
         raise TrainingError(msg)
     return clips.truths[:-CALIBRATION_CLIPS]
 
 
-def build_fused(
-    settings: FusedTraining,
+def run_fusion_stage(
+    settings: FusionTraining,
     *,
     data: str,
     out: Path,
-    semantic: Path,
+    vision_tower: Path,
     language: Path,
     prior: Path | None,
     random_prior: bool,
     stored: Path,
     resume: bool,
 ) -> Path:
-    """Train the fused stage and write a model folder.
+    """Train the fusion stage on the runs of earlier stages.
 
-    Args:
-        settings: What to train.
-        data: Simulated clips.
-        out: Folder of the run; the model goes to ``out/model``.
-        semantic: Run of the semantic stage.
-        language: Run of the language stage.
-        prior: Run of the prior stage, or None for a model without prior.
-        random_prior: Replace the prior's transformer by an untrained one.
-        stored: Folder of stored tokens; runs on the same data may share it.
-        resume: Go on where an earlier run stopped.
+    Without ``prior`` the model has none; with ``random_prior`` its transformer is untrained. Runs
+    on the same data may share the folder ``stored`` of tokens.
 
     Returns:
-        The model folder.
+        The model folder, ``out/model``.
 
     Raises:
         TrainingError: If an earlier stage is missing.
     """
     for stage, folder, file in (
-        ("semantic", semantic, TOWER_FILE),
+        ("semantic", vision_tower, TOWER_FILE),
         ("language", language, LANGUAGE_FILE),
     ):
         if not (folder / file).exists():
@@ -116,22 +105,22 @@ def build_fused(
     torch.manual_seed(settings.seed)
     modules = assemble(
         *load_language(language),
-        load_file(semantic / TOWER_FILE),
+        load_file(vision_tower / TOWER_FILE),
         _prior(prior, random_prior=random_prior),
         settings.method,
-        read_labels(semantic),
+        read_labels(vision_tower),
     ).to(settings.device)
     tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
-    train_fused(modules, clips, tokens, settings, out, resume=resume)
-    if settings.lesson.blind:
+    train_fusion(modules, clips, tokens, settings, out, resume=resume)
+    if settings.sampling.blind:
         modules.settings["blind"] = True
         save_modules(modules.eval(), out / "model")
         return out / "model"
     return _finish(modules, clips, out)
 
 
-def build_answers(
-    settings: FusedTraining,
+def run_answer_stage(
+    settings: FusionTraining,
     *,
     data: str,
     out: Path,
@@ -140,29 +129,28 @@ def build_answers(
     stored: Path,
     resume: bool,
 ) -> Path:
-    """Train on what the model of the fused stage finds, and write a model folder.
-
-    Args:
-        settings: What to train.
-        data: Simulated clips.
-        out: Folder of the run; the model goes to ``out/model``.
-        model: Model folder of the fused stage.
-        random_prior: Whether its prior is the untrained one (its tokens are stored apart).
-        stored: Folder of stored tokens.
-        resume: Go on where an earlier run stopped.
+    """Train the fusion stage's ``model`` on its own detections; arguments as for that stage.
 
     Returns:
-        The model folder.
+        The model folder, ``out/model``.
     """
     clips = ClipDataset(data, "train")
     modules = load_modules(model, device=settings.device)
     tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
     out.mkdir(parents=True, exist_ok=True)
-    file = out / "findings.npz"
+    file = out / "detections.npz"
     if not (resume and file.exists()):
-        find(modules, clips, tokens, settings.lesson, settings.seed).save(file)
+        detect_objects(modules, clips, tokens, settings.sampling, settings.seed).save(file)
     modules.train()
-    train_fused(modules, clips, tokens, settings, out, found=Findings.load(file), resume=resume)
+    train_fusion(
+        modules,
+        clips,
+        tokens,
+        settings,
+        out,
+        detections=StoredDetections.load(file),
+        resume=resume,
+    )
     return _finish(modules, clips, out)
 
 
@@ -182,18 +170,19 @@ def _prior(folder: Path | None, *, random_prior: bool) -> Prior | None:
 def _stored_tokens(
     modules: Modules,
     clips: ClipDataset,
-    settings: FusedTraining,
+    settings: FusionTraining,
     folder: Path,
     *,
     random_prior: bool,
 ) -> StoredTokens:
     count, device = min(settings.clips, len(training_truths(clips))), settings.device
     folder.mkdir(parents=True, exist_ok=True)
-    semantic = folder / "semantic.npy"
-    language = modules.language
-    store(lambda images, _: language.semantic_tokens(images), clips, count, semantic, device)
+    semantic, language = folder / "semantic.npy", modules.language
+    store_tokens(
+        lambda images, _: language.semantic_tokens(images), clips, count, semantic, device
+    )
     if modules.prior is None:
         return StoredTokens(semantic, None, count)
     generative = folder / ("random_prior.npy" if random_prior else "prior.npy")
-    store(modules.prior.encode, clips, count, generative, device)
+    store_tokens(modules.prior.encode, clips, count, generative, device)
     return StoredTokens(semantic, generative, count)

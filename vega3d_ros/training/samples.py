@@ -1,4 +1,4 @@
-"""From simulated clips to what a network is shown and what it should say."""
+"""The truth about the visual tokens of a simulated clip's frames."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from vega3d_ros.core.frames import Camera
-from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.core.token_grid import TokenGeometry, level, surface_percentiles
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.core.token_grid import camera_token_geometry, level_pose
 from vega3d_ros.models.grounders.token_head.losses import SHOWN
+from vega3d_ros.simulation.dataset import truth_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.core.token_grid import TokenGeometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +30,7 @@ class FrameTruth:
     """The truth about one frame's visual tokens.
 
     Attributes:
-        geometry: Where the tokens look.
+        geometry: Rays and depth of the tokens.
         coverage: [objects, rows, columns], the share of a token that an object covers.
         boxes: The objects' boxes in the levelled camera frame.
     """
@@ -57,7 +63,13 @@ def coverage(
 
 def truth_boxes(objects: Sequence[Mapping[str, Any]]) -> list[Box3D]:
     """Boxes of a truth's objects in the fixed frame."""
-    return [Box3D.upright(o["center"], o["size"], o["yaw"]) for o in objects]
+    return [truth_box(item) for item in objects]
+
+
+def image_tensor(rgb: NDArray[np.uint8], device: str) -> Tensor:
+    """Images [N, H, W, 3] uint8 as [N, 3, H, W] float32 in [0, 1]."""
+    # A copy: clips are mapped from disk, read-only.
+    return torch.from_numpy(rgb.copy()).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def frame_truth(
@@ -71,33 +83,15 @@ def frame_truth(
 ) -> FrameTruth:
     """The truth about frame ``index`` of a simulated clip.
 
-    Args:
-        truth: The clip's truth (see the simulator's ground truth format).
-        index: Frame in the clip.
-        depth_m: Its depth [H, W], metres, 0 or NaN where unknown.
-        instance: Its instance map [H, W].
-        rows: Token rows.
-        columns: Token columns.
-        boxes: ``truth_boxes`` of the clip, where they are at hand.
+    ``depth_m`` [H, W] is 0 or NaN where unknown, ``instance`` is [H, W]; ``boxes`` are the clip's
+    ``truth_boxes`` if already computed.
     """
-    camera = Camera(**truth["camera"])
-    attitude, fixed_from_level = level(SE3.from_matrix(truth["poses"][index]))
-    u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
-    v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
-    pixels = np.stack(np.meshgrid(u, v), axis=-1)
-    geometry = TokenGeometry(
-        camera=camera,
-        level_from_optical=attitude,
-        fixed_from_level=fixed_from_level,
-        pixels=pixels,
-        rays=camera.rays(pixels),
-        surface_m=surface_percentiles(np.asarray(depth_m, np.float32), rows, columns),
-    )
-    objects = truth["objects"]
-    level_from_fixed = fixed_from_level.inverse() if fixed_from_level else SE3.identity()
-    fixed = truth_boxes(objects) if boxes is None else boxes
+    pose = SE3.from_matrix(truth["poses"][index])
+    depth_m = np.asarray(depth_m, np.float32)
+    fixed = truth_boxes(truth["objects"]) if boxes is None else boxes
+    level_from_fixed = level_pose(pose).inverse()
     return FrameTruth(
-        geometry,
-        coverage(instance, len(objects), rows, columns),
+        camera_token_geometry(Camera(**truth["camera"]), pose, depth_m, rows, columns),
+        coverage(instance, len(fixed), rows, columns),
         tuple(box.transformed(level_from_fixed) for box in fixed),
     )

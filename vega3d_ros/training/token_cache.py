@@ -1,4 +1,4 @@
-"""Tokens of the frozen encoders, computed once per clip and kept on disk."""
+"""Tokens of the frozen encoders, computed once per clip and stored on disk."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from vega3d_ros.training.samples import image_tensor
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from vega3d_ros.simulation.dataset import ClipDataset
@@ -24,7 +25,7 @@ class StoredTokens:
     Args:
         semantic: File of [clips, frames, rows, columns, D].
         generative: File of [clips, frames, rows, columns, C], or None for a model without prior.
-        count: Clips to use, of those stored.
+        count: Clips to use of those stored.
     """
 
     def __init__(self, semantic: Path, generative: Path | None, count: int) -> None:
@@ -48,25 +49,20 @@ class StoredTokens:
         return semantic.flatten(0, 1), generative.flatten(0, 1)
 
 
-def _images(rgb: NDArray[np.uint8], device: str) -> Tensor:
-    # A copy: clips are mapped from disk, read-only.
-    return torch.from_numpy(rgb.copy()).to(device).permute(0, 3, 1, 2).float() / 255
-
-
-def store(
+def store_tokens(
     encode: Callable[[Tensor, list[int]], Tensor],
     clips: ClipDataset,
     count: int,
     file: Path,
     device: str,
 ) -> None:
-    """Compute the tokens of ``count`` clips; goes on where an earlier call stopped.
+    """Compute the tokens of ``count`` clips, beginning where an earlier call stopped.
 
     Args:
-        encode: Gives the tokens [N, rows, columns, dim] of images [N, 3, H, W] and their stamps.
+        encode: Makes tokens [N, rows, columns, dim] from images [N, 3, H, W] and their stamps.
         clips: Simulated clips.
-        count: How many, from the first.
-        file: Written as ``.npy``; ``.progress`` beside it says how far it is.
+        count: Clips to encode, from the first.
+        file: The ``.npy`` file; ``.progress`` beside it holds the number of encoded clips.
         device: "cpu" or "cuda".
     """
     progress = file.with_suffix(".progress")
@@ -76,7 +72,7 @@ def store(
         done, out = 0, None
     for i in track(range(done, count), description=f"tokens {file.stem}"):
         clip = clips[i]
-        images = _images(clip.rgb, device)
+        images = image_tensor(clip.rgb, device)
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             tokens = encode(images, clip.truth["stamps_ns"])
         values = tokens.float().cpu().numpy().astype(np.float16)

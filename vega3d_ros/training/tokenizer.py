@@ -1,4 +1,4 @@
-"""A small byte-level tokenizer for nano, learned from the questions of simulated rooms."""
+"""A small byte-level tokenizer for nano, trained on the questions of simulated rooms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPECIAL = {
 
 
 def train_tokenizer(texts: Iterable[str], size: int = 768) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; any text can be written in it, digits are single tokens (as in Qwen)."""
+    """Byte-level BPE: it encodes any text; digits are single tokens (as in Qwen)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -1,8 +1,8 @@
-"""The language model learns to look things up: questions about rooms that it is only told of.
+"""Trains the language model to answer questions from object tokens alone.
 
-Nothing is rendered or seen. The objects of a clip's truth stand as object tokens before its
-questions, turned, mirrored, renamed and recoloured at random, so that nothing but looking answers
-them. Later stages put found objects in their place.
+Nothing is rendered. The true objects of a clip precede its questions as object tokens, turned,
+mirrored, renamed and recoloured at random, so that only the tokens give the answers. In later
+stages detected objects take their place.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.core.token_grid import level
+from vega3d_ros.core.token_grid import level_pose
 from vega3d_ros.models.mllms.qwen2_5_vl.object_tokens import ObjectTokens
 from vega3d_ros.simulation.questions import make_questions
 from vega3d_ros.simulation.rooms import LABELS
+from vega3d_ros.simulation.visibility import visible_objects
 from vega3d_ros.training.loop import Schedule, optimise
 from vega3d_ros.training.nano import new_language
-from vega3d_ros.training.object_records import COLOR_NAMES, noticed, placed, true_notes
+from vega3d_ros.training.object_records import COLOR_NAMES, ObjectRecords, in_frame
 from vega3d_ros.training.packed_prompts import (
     ObjectRecallHead,
     PackedBatch,
     PackedPrompts,
     answer_losses,
     object_tokens,
-    read,
+    run_batch,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.models.mllms.qwen2_5_vl.language import SceneLanguage
-    from vega3d_ros.training.object_records import Notes
 
 LANGUAGE_FILE = "language.safetensors"
 OBJECTS_FILE = "objects.safetensors"
@@ -50,17 +50,7 @@ _FEWEST_OBJECTS = 3
 
 @dataclass(frozen=True)
 class LanguageTraining:
-    """Settings of the stage.
-
-    Attributes:
-        batch: Rooms per step.
-        questions: Questions per room.
-        renamed: Share of rooms whose labels are swapped at random.
-        recall_weight: Of recalling what is named, beside answering.
-        seed: Of rooms, questions and new weights.
-        device: "cpu" or "cuda".
-        schedule: Steps and rates.
-    """
+    """Settings of the stage, explained in ``recipes/language.yaml``."""
 
     batch: int = 8
     questions: int = 14
@@ -71,17 +61,17 @@ class LanguageTraining:
     schedule: Schedule = field(default_factory=lambda: Schedule(4500, 1e-3))
 
 
-def retold(
+def augment_room(
     truth: Mapping[str, Any], renamed: float, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """The noticed objects of a clip, seen from a random frame, some left out, in random order.
+    """The visible objects of a clip, some left out, in random order, in a random levelled camera.
 
-    Half of the rooms are mirrored. Colours are always swapped at random, labels in a share
-    ``renamed`` of the rooms. Boxes are in the frame's levelled camera.
+    Half of the rooms are mirrored. Colours are always permuted, labels in a share ``renamed`` of
+    the rooms.
     """
     pose = SE3.from_matrix(truth["poses"][rng.integers(len(truth["poses"]))])
-    fixed_from_level = level(pose)[1] or SE3.identity()
-    objects = [placed(item, fixed_from_level.inverse()) for item in noticed(truth["objects"])]
+    level_from_fixed = level_pose(pose).inverse()
+    objects = [in_frame(item, level_from_fixed) for item in visible_objects(truth["objects"])]
     side = -1.0 if rng.random() < 0.5 else 1.0
     labels = {label: label for label in LABELS}
     if rng.random() < renamed:
@@ -97,15 +87,7 @@ def retold(
 
 
 class LanguageObjective:
-    """The losses of a step.
-
-    Args:
-        language: The language model, trained in place.
-        objects: Makes object tokens, trained in place.
-        recall: Reads what mentions bring back, trained in place.
-        truths: Truth records of clips.
-        settings: What to ask.
-    """
+    """The losses of a step; trains language model, object tokens and auxiliary head."""
 
     def __init__(
         self,
@@ -120,32 +102,32 @@ class LanguageObjective:
         self._padding = int(language.model.config.text_config.pad_token_id)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """Losses of a step; rooms and questions depend on nothing but its number."""
+        """Losses of a step; its number alone determines rooms and questions."""
         settings, language = self.settings, self.language
         rng = np.random.default_rng([settings.seed, step])
-        rooms: list[Notes] = []
-        asked: list[PackedPrompts] = []
+        rooms: list[ObjectRecords] = []
+        prompts: list[PackedPrompts] = []
         while len(rooms) < settings.batch:
             truth = self.truths[int(rng.integers(len(self.truths)))]
-            room = retold(truth, settings.renamed, rng)
+            room = augment_room(truth, settings.renamed, rng)
             count = settings.questions
-            suffixes = PackedPrompts()
+            packed = PackedPrompts()
             for q in make_questions(room, rng, (count, count)) if room else ():
-                suffixes.question(language, q.question, q.answer, room)
-            if suffixes.ids:
-                rooms.append(true_notes(room))
-                asked.append(suffixes)
-        batch = PackedBatch.of(asked, [len(notes) for notes in rooms], 0, self._padding)
+                packed.add_question(language, q.question, q.answer, room)
+            if packed.ids:
+                rooms.append(ObjectRecords.of_truth(room))
+                prompts.append(packed)
+        batch = PackedBatch.of(prompts, [len(records) for records in rooms], 0, self._padding)
         device = settings.device
         with torch.autocast(device, torch.bfloat16):
             colors = [
-                functional.one_hot(torch.from_numpy(n.colors).to(device), len(COLOR_NAMES) + 1)
-                for n in rooms
+                functional.one_hot(torch.from_numpy(r.colors).to(device), len(COLOR_NAMES) + 1)
+                for r in rooms
             ]
             tokens = object_tokens(self.objects, language, rooms, [c.float() for c in colors])
-            heard = read(language, None, None, tokens, batch)
-            losses = answer_losses(language, heard.hidden, batch)
-            losses["recall"] = self.recall(heard.mentions, batch.brought.to(device))
+            context = run_batch(language, None, None, tokens, batch)
+            losses = answer_losses(language, context.hidden, batch)
+            losses["recall"] = self.recall(context.mentions, batch.mention_targets.to(device))
         losses["loss"] = losses["answer"] + settings.recall_weight * losses["recall"]
         return losses
 
@@ -158,13 +140,13 @@ def train_language(
     *,
     resume: bool,
 ) -> None:
-    """Train a new language model in place; its weights and its tokenizer go to ``out``."""
+    """Train a new language model in place; write its weights and its tokenizer to ``out``."""
     torch.manual_seed(settings.seed)
     model: nn.Module = language.model.model.language_model
     dim = language.model.config.text_config.hidden_size
     objects = ObjectTokens(dim, len(COLOR_NAMES)).to(settings.device)
     recall = ObjectRecallHead(dim).to(settings.device)
-    # Nothing is seen in this stage, so that no colour is read off visual tokens.
+    # Without visual tokens there is nothing to read a colour off.
     objects.color.requires_grad_(requires_grad=False)
     modules = {"language": model, "objects": objects, "recall": recall}
     objective = LanguageObjective(language, objects, recall, truths, settings)

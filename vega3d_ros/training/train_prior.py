@@ -1,8 +1,7 @@
-"""The prior learns video: first an autoencoder of frames, then flow matching of its latents.
+"""Trains nano's prior: an autoencoder of frames, then a transformer by flow matching of latents.
 
-Neither stage reads a label. Frames are trained alone, as one-frame videos, because that is how the
-official code uses its video model; the autoencoder is trained through its exact 2-D view of single
-frames.
+Neither reads a label. Both see frames as one-frame videos, as the official code shows them to its
+video model; the autoencoder is trained as its exact 2-D equivalent for single frames.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from vega3d_ros.training.nano_prior import (
     nano_transformer,
     nano_vae,
 )
+from vega3d_ros.training.samples import image_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,29 +45,7 @@ _START_LOG_VARIANCE = -6.0
 
 @dataclass(frozen=True)
 class PriorTrainingConfig:
-    """Settings of both stages.
-
-    Attributes:
-        data: Folder of simulated clips.
-        split: Which of its splits.
-        vae: Steps and rates of the autoencoder.
-        vae_batch: Crops per step.
-        crop: Side of a square crop, pixels of the working size, a multiple of 8.
-        whole_frames: Share of the autoencoder's steps, at the end, that see whole frames instead
-            of crops (as many as have the pixels of a batch of crops), so that its attention knows
-            their size.
-        kl_weight: Weight of the Kullback-Leibler term.
-        flow: Steps and rates of the transformer.
-        flow_batch: Frames per step.
-        flow_frames: Latents of so many frames are computed once and kept in memory.
-        flow_shift: Shift of the noise levels trained on; 1 spreads them evenly, more prefers
-            noise.
-        heldout_frames: Frames, of the last clips, never trained on and used for the final figures.
-        prior: Settings of the prior that is made.
-        seed: Of weights, order and noise.
-        device: "cpu" or "cuda".
-        bf16: Compute in bfloat16 where autocast allows it.
-    """
+    """Settings of both stages, explained in ``recipes/prior.yaml``."""
 
     data: str
     split: str = "train"
@@ -88,16 +66,10 @@ class PriorTrainingConfig:
 
 
 def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path:
-    """Train autoencoder and transformer and write them as a prior.
+    """Train autoencoder and transformer and write them for ``priors.load_prior``.
 
-    Args:
-        config: Settings.
-        out: Becomes the prior's folder; beside its files it holds ``autoencoder/`` and ``flow/``
-            (state to resume from, ``log.jsonl``) and ``report.json`` (figures on held-out frames).
-        resume: Go on where an earlier run in ``out`` stopped.
-
-    Returns:
-        ``out``, for :func:`vega3d_ros.models.priors.load_prior`.
+    ``out`` becomes the prior's folder; it also gets ``autoencoder/`` and ``flow/`` (checkpoint and
+    log, from which ``resume`` continues) and ``report.json`` (figures on held-out frames).
 
     Raises:
         DatasetError: If there are no clips.
@@ -131,12 +103,7 @@ def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path
 
 
 class FrameSource:
-    """Single frames of a data set at the prior's working size, in [-1, 1].
-
-    Args:
-        clips: The clips.
-        config: Working size and how many frames, counted from the end, are held out.
-    """
+    """Frames of a data set at the prior's working size, in [-1, 1]; the last are held out."""
 
     def __init__(self, clips: ClipDataset, config: PriorTrainingConfig) -> None:
         self.clips = clips
@@ -148,7 +115,7 @@ class FrameSource:
         self.heldout = range(self.trained, total)
 
     def first(self, count: int) -> range:
-        """Evenly spread frames that are trained on, at most ``count``."""
+        """At most ``count`` training frames, evenly spread."""
         return range(0, self.trained, -(-self.trained // count))
 
     def load(self, numbers: Sequence[int]) -> Tensor:
@@ -156,17 +123,17 @@ class FrameSource:
         images = []
         for number in numbers:
             clip, frame = divmod(int(number), self.per_clip)
-            images.append(np.array(self.clips[clip].rgb[frame]))
-        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+            images.append(self.clips[clip].rgb[frame])
         prior = self.config.prior
-        return fit_images(stacked, prior.width, prior.height, prior.align) * 2 - 1
+        frames = image_tensor(np.stack(images), "cpu")
+        return fit_images(frames, prior.width, prior.height, prior.align) * 2 - 1
 
 
 class FrameCodec(nn.Module):
-    """An autoencoder's exact 2-D view of single frames, with a start that soon leaves grey.
+    """An autoencoder's exact 2-D equivalent for single frames, with weights that train fast.
 
-    Residual branches start at zero and everything else at gains of one, so that the untrained
-    network is close to linear: nano's passed the grey level within 60 steps of 16 crops.
+    Residual branches start at zero and all other layers at a gain of one, so that the untrained
+    network is close to linear: nano's was better than plain grey within 60 steps of 16 crops.
     """
 
     def __init__(self, vae: AutoencoderKLWan) -> None:
@@ -198,7 +165,7 @@ class FrameCodec(nn.Module):
         return mean, log_variance.clamp(-20, 10)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of latents."""
+        """Frames [N, 3, H, W] of latents [N, z, h, w]."""
         frames: Tensor = self.decoder(self.post_quant_conv(latents.unsqueeze(2)))
         return frames.squeeze(2)
 
@@ -217,7 +184,7 @@ class CodecLoss:
         self.codec, self.frames, self.config = codec, frames, config
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """Losses of one step; the step number alone determines what is drawn."""
+        """Losses of a step; its number alone determines the frames."""
         config = self.config
         rng = np.random.default_rng([config.seed, 0, step])
         images = self._batch(rng, whole=step >= (1 - config.whole_frames) * config.vae.steps)
@@ -267,7 +234,7 @@ class FlowLoss:
         self.transformer, self.latents, self.config = transformer, latents, config
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """Loss of one step; the step number alone determines what is drawn."""
+        """Loss of a step; its number alone determines frames and noise."""
         config = self.config
         rng = np.random.default_rng([config.seed, 1, step])
         numbers = torch.from_numpy(rng.integers(len(self.latents), size=config.flow_batch))
@@ -312,21 +279,21 @@ def codec_report(
 ) -> dict[str, float]:
     """Mean PSNR over held-out whole frames, beside that of each frame's mean colour."""
     latents = frame_latents(codec, frames, frames.heldout, config)
-    found, grey = [], []
+    predicted, grey = [], []
     for i, number in enumerate(frames.heldout):
         image = frames.load([number])
         with autocast(config):
             decoded = codec.decode(latents[i : i + 1].to(config.device)).float().cpu()
-        found.append(float(psnr(decoded, image)))
+        predicted.append(float(psnr(decoded, image)))
         grey.append(float(psnr(image.mean((2, 3), keepdim=True), image)))
-    return {"psnr": float(np.mean(found)), "psnr_grey": float(np.mean(grey))}
+    return {"psnr": float(np.mean(predicted)), "psnr_grey": float(np.mean(grey))}
 
 
 @torch.no_grad()
 def flow_report(
     transformer: nn.Module, latents: Tensor, config: PriorTrainingConfig
 ) -> dict[str, float]:
-    """Velocity error on held-out latents by noise level; a model that says 0 gets about 2."""
+    """Velocity error on held-out latents by noise level; a prediction of 0 has about 2."""
     eps = normal(np.random.default_rng([config.seed, 2]), latents.shape)
     return {
         f"flow_{sigma}": float(
@@ -338,9 +305,9 @@ def flow_report(
     }
 
 
-def psnr(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean PSNR, dB, of images in [-1, 1], each by itself."""
-    error = ((found - wanted) / 2).square().mean((1, 2, 3)).clamp(min=1e-10)
+def psnr(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean over images in [-1, 1] of their PSNR, dB."""
+    error = ((predicted - target) / 2).square().mean((1, 2, 3)).clamp(min=1e-10)
     return -10 * error.log10().mean()
 
 

@@ -1,7 +1,7 @@
-"""The semantic encoder learns names: every visual token says what it shows and where that stands.
+"""Trains the vision tower to tell from each visual token what object it shows, and where.
 
-The Qwen2.5-VL vision tower is trained alone, frame by frame, through a throw-away head that reads
-label, colour and box off each token. It is then frozen, as the official recipe freezes its own.
+The Qwen2.5-VL vision tower is trained alone, frame by frame, through an auxiliary head that reads
+label, colour and box off each token. It is then frozen, as in the official recipe.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 
 from vega3d_ros.core.json_io import read_json, write_json
 from vega3d_ros.core.token_grid import features
-from vega3d_ros.models.grounders.token_head import box_coding as encoding
+from vega3d_ros.models.grounders.token_head import box_coding
 from vega3d_ros.models.grounders.token_head.losses import box_loss
 from vega3d_ros.models.mllms.qwen2_5_vl.patches import patchify
 from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.loop import Schedule, optimise
 from vega3d_ros.training.nano import COLUMNS, ROWS, mllm_config
 from vega3d_ros.training.object_records import COLOR_NAMES
-from vega3d_ros.training.samples import FrameTruth, frame_truth
+from vega3d_ros.training.samples import FrameTruth, frame_truth, image_tensor
 from vega3d_ros.training.tokenizer import SPECIAL
 
 if TYPE_CHECKING:
@@ -37,21 +37,13 @@ if TYPE_CHECKING:
 
 TOWER_FILE = "tower.safetensors"
 _LABELS_FILE = "labels.json"
-# Of the token features, those that no depth sensor is needed for: ray and camera height.
-_POSED = [0, 1, 2, 3, 11, 12]
+# The token features that need no depth: ray and camera height.
+_DEPTHLESS = [0, 1, 2, 3, 11, 12]
 
 
 @dataclass(frozen=True)
-class SemanticTraining:
-    """Settings of the stage.
-
-    Attributes:
-        data: Folder of simulated clips.
-        batch: Frames per step.
-        seed: Of the order of frames and the initial weights.
-        device: "cpu" or "cuda".
-        schedule: Steps and rates.
-    """
+class VisionTowerTraining:
+    """Settings of the stage, explained in ``recipes/semantic.yaml``."""
 
     data: str
     batch: int = 16
@@ -61,60 +53,55 @@ class SemanticTraining:
 
 
 class TokenReader(nn.Module):
-    """The throw-away head: label, colour and box of each token.
-
-    Args:
-        dim: Width of a visual token.
-        labels: Number of labels; one more output means "nothing".
-    """
+    """The auxiliary head: label (or, last, none), colour and box of each token [N, dim]."""
 
     def __init__(self, dim: int, labels: int) -> None:
         super().__init__()
         self.labels = labels
-        outputs = labels + 1 + len(COLOR_NAMES) + encoding.OUTPUTS
+        outputs = labels + 1 + len(COLOR_NAMES) + box_coding.OUTPUTS
         self.network = nn.Sequential(
-            nn.Linear(dim + len(_POSED), 384), nn.GELU(), nn.Linear(384, outputs)
+            nn.Linear(dim + len(_DEPTHLESS), 384), nn.GELU(), nn.Linear(384, outputs)
         )
 
-    def forward(self, tokens: Tensor, posed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, tokens: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [N, dim] and features [N, 6] to label, colour and box outputs."""
-        out = self.network(torch.cat([tokens, posed], dim=-1)).float()
-        label, colour, box = out.split(
-            [self.labels + 1, len(COLOR_NAMES), encoding.OUTPUTS], dim=-1
+        out = self.network(torch.cat([tokens, geometry], dim=-1)).float()
+        label, color, box = out.split(
+            [self.labels + 1, len(COLOR_NAMES), box_coding.OUTPUTS], dim=-1
         )
-        return label, colour, box
+        return label, color, box
 
 
 @dataclass(eq=False)
 class DenseTargets:
-    """Targets of the tokens of some frames, flattened; ``boxed`` lists tokens that have a box."""
+    """Targets of the tokens of some frames, flattened; ``boxed`` lists the tokens with a box."""
 
     labels: list[int]
-    colours: list[int]
+    colors: list[int]
     boxed: list[int]
-    boxes: list[encoding.Targets]
+    boxes: list[box_coding.Targets]
 
     @classmethod
     def of(
         cls, frames: list[FrameTruth], objects: list[list[dict[str, str]]], index: dict[str, int]
     ) -> DenseTargets:
-        """Read the targets off the truth; labels that are not in ``index`` count as nothing."""
+        """The targets of frames; a label that is not in ``index`` counts as nothing."""
         targets = cls([], [], [], [])
-        for truth, named in zip(frames, objects, strict=True):
+        for truth, items in zip(frames, objects, strict=True):
             for (row, column), owner in np.ndenumerate(truth.owners):
-                label = index.get(named[owner]["label"], len(index)) if owner >= 0 else len(index)
+                label = index.get(items[owner]["label"], len(index)) if owner >= 0 else len(index)
                 if label < len(index):
-                    box = encoding.encode(truth.geometry, row, column, truth.boxes[owner])
+                    box = box_coding.encode(truth.geometry, row, column, truth.boxes[owner])
                     if box is not None:
                         targets.boxed.append(len(targets.labels))
                         targets.boxes.append(box)
                 targets.labels.append(label)
-                colour = named[owner]["color"] if owner >= 0 else None
-                targets.colours.append(COLOR_NAMES.index(colour) if colour else -1)
+                color = items[owner]["color"] if owner >= 0 else None
+                targets.colors.append(COLOR_NAMES.index(color) if color else -1)
         return targets
 
 
-def box_tensors(targets: list[encoding.Targets], device: str) -> tuple[Tensor, ...]:
+def box_tensors(targets: list[box_coding.Targets], device: str) -> tuple[Tensor, ...]:
     """Values [N, 7], heading, elongation and behind, each [N], for ``box_loss``."""
     return (
         torch.from_numpy(np.stack([t.values for t in targets])).to(device),
@@ -124,16 +111,16 @@ def box_tensors(targets: list[encoding.Targets], device: str) -> tuple[Tensor, .
     )
 
 
-def train_semantic(
+def train_vision_tower(
     tower: Qwen2_5_VisionTransformerPretrainedModel,
-    settings: SemanticTraining,
+    settings: VisionTowerTraining,
     out: Path,
     *,
     resume: bool,
 ) -> None:
     """Train the vision tower in place on all labels of the clips.
 
-    Checkpoints and log go to ``out``, at the end also the tower's weights and the labels.
+    Writes checkpoints, log, the tower's weights and the labels to ``out``.
     """
     clips = ClipDataset(settings.data, "train")
     device = settings.device
@@ -157,20 +144,20 @@ def train_semantic(
             )
             objects.append(clip.truth["objects"])
         targets = DenseTargets.of(frames, objects, index)
-        posed = torch.from_numpy(
+        geometry = torch.from_numpy(
             np.concatenate([features(f.geometry, None, (ROWS, COLUMNS)) for f in frames])
-        )[:, _POSED]
-        pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+        )[:, _DEPTHLESS]
+        pixels = image_tensor(np.stack(images), device)
         pixels = (pixels * float(rng.uniform(0.8, 1.25))).clamp(0, 1)
         patches, grid = patchify(pixels, tower.config)
         with torch.autocast(device, torch.bfloat16):
             tokens = tower(patches, grid_thw=grid).pooler_output
-            label, colour, box = reader(tokens, posed.to(device))
+            label, color, box = reader(tokens, geometry.to(device))
         wanted = torch.tensor(targets.labels, device=device)
         losses = {
             "label": functional.cross_entropy(label, wanted, class_weight),
             "colour": functional.cross_entropy(
-                colour, torch.tensor(targets.colours, device=device), ignore_index=-1
+                color, torch.tensor(targets.colors, device=device), ignore_index=-1
             ),
             "box": box_loss(box[targets.boxed], *box_tensors(targets.boxes, device)),
         }
@@ -190,7 +177,7 @@ def train_semantic(
     write_json(out / _LABELS_FILE, labels)
 
 
-def new_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
+def new_vision_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
     """Nano's vision tower with new weights."""
     torch.manual_seed(seed)
     config = mllm_config(len(SPECIAL), {name: i for i, name in enumerate(SPECIAL)}).vision_config
@@ -200,6 +187,6 @@ def new_tower(seed: int) -> Qwen2_5_VisionTransformerPretrainedModel:
 
 
 def read_labels(out: Path) -> list[str]:
-    """The labels that a finished run learned."""
+    """The labels of a finished run."""
     labels: list[str] = read_json(out / _LABELS_FILE)
     return labels

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -169,7 +170,8 @@ def test_the_prior_is_asked_once(tmp_path):
     images = torch.rand(2, 3, 32, 32)
     fresh = prior.encode(images, [1, 2])
     assert torch.equal(kept.encode(images, [1, 2]), fresh)
-    asleep = SimpleNamespace(encode=None, dim=prior.dim)
+    asleep = copy(prior)
+    asleep.encode = None
     again = StoredPrior(asleep, digest, tmp_path, torch.float32)
     assert torch.equal(again.encode(images, [1, 2]), fresh)
     assert again.dim == prior.dim

@@ -1,4 +1,4 @@
-"""What all benchmarks share: questions, tasks, and files that are found or named."""
+"""The common parts of all benchmarks: questions, tasks and files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SceneReader(Protocol):
 
 
 class Baseline(Protocol):
-    """Whoever answers without looking; it never sees the truth of the question's own scene."""
+    """A baseline without images, fitted without the annotations of the question's scene."""
 
     def __call__(self, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
         """Predicted fields of each question."""

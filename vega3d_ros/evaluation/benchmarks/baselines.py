@@ -1,4 +1,4 @@
-"""Answers without looking, from the annotations of the other scenes.
+"""Baselines without images, fitted on the annotations of the other scenes.
 
 What can be had from habits alone (constant) and from the words of a question (blind). A model that
 sees must beat both. No truth of a question's own scene is used, so that no answer leaks.

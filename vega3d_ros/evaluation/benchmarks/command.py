@@ -1,4 +1,4 @@
-"""``vega3d benchmark``: a model on a published benchmark, beside answers without looking."""
+"""``vega3d benchmark``: a model on a published benchmark, beside baselines without images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Asks a model the questions of a published benchmark with the official prompts and frames, writes
 its predictions as the official evaluator reads them, and scores them. Interrupt and repeat it
-freely: it goes on where it stopped. Data is never downloaded; what is missing is named.
+freely: it continues where it stopped. Data is never downloaded; missing files are named.
 
   vsi-bench       FOLDER is the downloaded data set: test.jsonl and SOURCE/SCENE.mp4
   scanrefer, multi3drefer, scan2cap, scanqa, sqa3d

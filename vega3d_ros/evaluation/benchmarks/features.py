@@ -1,4 +1,4 @@
-"""The prior's tokens kept on disk: a scene is encoded once, however often it is asked about.
+"""The prior's tokens on disk: a scene is encoded once for all of its questions.
 
 A file holds the tokens of one scene's frames. Its name is a digest of the prior's weights and
 settings, the images and their stamps: whatever changes the tokens changes the name.
@@ -37,7 +37,7 @@ def _bytes(tensor: torch.Tensor) -> bytes:
 
 
 class StoredPrior(Prior):
-    """A prior that looks into a folder before it works.
+    """A prior that reads its tokens from a folder if they are there.
 
     Args:
         prior: Encodes what is not there.

@@ -60,7 +60,7 @@ class PlainPickleError(Vega3dError, ValueError):
 
 
 class _Name:
-    """What a pickle names; never looked up."""
+    """A name in a pickle, which is never imported."""
 
     def __init__(self, name: str) -> None:
         if name not in _NAMES:

@@ -21,7 +21,7 @@ _CAPTION = "per cent (CIDEr x 100); ± is half the 95 % interval over scenes"
 
 
 def table(figures: Figures, title: str, headline: Sequence[str]) -> Table:
-    """One row per figure, those of ``headline`` first; one column per candidate."""
+    """One row per figure, those of ``headline`` first; one column per model or baseline."""
     shown = Table(title=title, caption=_CAPTION)
     shown.add_column("")
     for name in figures:
@@ -59,7 +59,7 @@ def write(
 
 
 def _names(figures: Figures, headline: Sequence[str]) -> list[str]:
-    """Figures that are headlines, or known of someone."""
+    """Headline figures, and figures that any column has."""
     known = [name for found in figures.values() for name in found if found[name].count]
     return list(dict.fromkeys([*headline, *known]))
 

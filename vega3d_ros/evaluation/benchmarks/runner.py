@@ -134,7 +134,7 @@ class Predictions:
         self.path = folder / shard.file
         rows = read_predictions(self.path) if self.path.exists() else []
         self.done = {str(row.get(key)) for row in rows}
-        # A line that was cut short by an interruption goes.
+        # An incomplete last line is removed.
         with replacing(self.path) as scratch:
             scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The benchmarks: what is asked, what is written down, and how it is scored."""
+"""The benchmarks: their prompts, prediction fields and scores."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _say(
 
 
 def _point_at_one(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
-    """The best box whether or not it is thought to be here: officially, one is always given."""
+    """The best box, even of an absent object: officially there is always one."""
     rows = []
     proposals = reader.proposals(questions[0].scene)
     for best in scene.likeliest_all([question.known["description"] for question in questions]):

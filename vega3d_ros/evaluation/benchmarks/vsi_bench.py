@@ -12,6 +12,7 @@ from vega3d_ros.evaluation.benchmarks.base import (
     unique,
 )
 from vega3d_ros.evaluation.metrics.vsi_bench import CHOICES, NUMBERS
+from vega3d_ros.models.checkpoints.official.language import LETTER, ONE_WORD, OPENING
 from vega3d_ros.sensing.video import clip_from_video
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 _SOURCE = (
     "download the data set nyu-visionx/VSI-Bench from Hugging Face, and unpack its zip files there"
 )
-_BEFORE = "These are frames of a video."
-_AFTER_CHOICE = "Answer with the option's letter from the given choices directly."
-_AFTER_NUMBER = "Please answer the question using a single word or phrase."
 
 
 def read_questions(data: Path) -> list[Question]:
@@ -62,13 +60,13 @@ def prompt(doc: dict[str, object]) -> str:
     """
     question = str(doc["question"])
     if doc["question_type"] in NUMBERS:
-        return f"{_BEFORE}\n{question}\n{_AFTER_NUMBER}"
+        return f"{OPENING}\n{question}\n{ONE_WORD}"
     if doc["question_type"] in CHOICES:
         options = doc["options"]
         if not isinstance(options, list):
             msg = f"question {doc['id']} is a choice and has no options; {_SOURCE}"
             raise BenchmarkError(msg)
-        return "\n".join([_BEFORE, question, "Options:", *options, _AFTER_CHOICE])
+        return "\n".join([OPENING, question, "Options:", *options, LETTER])
     msg = f"question {doc['id']} has the unknown type {doc['question_type']!r}; {_SOURCE}"
     raise BenchmarkError(msg)
 

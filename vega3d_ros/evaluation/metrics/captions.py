@@ -90,7 +90,7 @@ def corpus_scores(
         try:
             total, values = meteor.compute_score(_lines(true), _lines(said))
         except (OSError, ValueError) as error:
-            meteor.lock.release()  # which it still holds, and would wait for at its own end
+            meteor.lock.release()  # held by METEOR, which would wait for it at its end
             _LOGGER.warning("METEOR is n/a, its Java program failed: %s", error)
         else:
             items["METEOR"] = np.asarray(values, np.float64)
@@ -99,7 +99,7 @@ def corpus_scores(
 
 
 def _lines(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Each text on a line of its own, as METEOR's program reads them: it would answer twice."""
+    """Texts without line breaks, because METEOR's program scores line by line."""
     return {key: [re.sub(r"[\r\n]+", " ", text) for text in found] for key, found in texts.items()}
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean, a median or a corpus score is: scenes are resampled, not measurements.
+"""Intervals of means, medians and corpus scores; scenes are resampled, not measurements.
 
 Questions about one scene go together, so that a thousand questions about ten scenes are worth ten.
 A scene is whatever is filmed once: a simulated clip, a room, a recording.
@@ -45,7 +45,7 @@ class Estimate:
 
 
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
-"""Of what was not measured."""
+"""The estimate of no measurements."""
 
 
 def mean_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:

@@ -70,7 +70,7 @@ def unique_or_multiple(
         found = nyu40.get(item["object_name"].replace("_", " "), _OTHER)
         return found if found in _KEPT else _OTHER
 
-    # The first annotation of an object says what it is.
+    # The first annotation of an object determines its type.
     objects: dict[tuple[str, str], int] = {}
     for item in annotations:
         objects.setdefault((item["scene_id"], item["object_id"]), label(item))

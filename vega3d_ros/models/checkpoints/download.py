@@ -13,6 +13,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from rich.console import Console
 
+from vega3d_ros.models.checkpoints.hub import hub_folder, is_hub_id
 from vega3d_ros.models.checkpoints.model_paths import downloads
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
 
@@ -69,9 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Download a released model and what it needs. Afterwards its name can be given wherever a "
         "model is asked for. No other command touches the network."
     )
-    parser.add_argument("name", choices=sorted(MODELS), help="what to download")
+    known = ", ".join(sorted(MODELS))
+    parser.add_argument("name", help=f"{known}, or a model of the hub, organisation/name")
+    parser.add_argument("--revision", help="of a model of the hub: branch, tag or commit")
     parser.add_argument(
-        "--to", type=Path, help=f"folder (default: NAME below {downloads()}, where it is found)"
+        "--to",
+        type=Path,
+        help=f"folder (default: NAME below {downloads()}, or the hub's cache, where it is found)",
     )
 
 
@@ -79,9 +84,19 @@ def run(args: argparse.Namespace) -> int:
     """Download.
 
     Raises:
-        OfficialError: If a file cannot be had or is not the one that is meant.
+        CheckpointError: If a model of the hub cannot be downloaded.
+        OfficialError: If the name is unknown, or a file cannot be had or is not the one meant.
     """
-    folder = download(args.name, args.to)
+    if args.name in MODELS:
+        folder = download(args.name, args.to)
+    elif is_hub_id(args.name):
+        folder = hub_folder(args.name, revision=args.revision, download=True, to=args.to)
+    else:
+        msg = (
+            f"unknown model {args.name!r}; known: {', '.join(sorted(MODELS))}, and models of the "
+            "hub as organisation/name"
+        )
+        raise OfficialError(msg)
     Console().print(f"{args.name} is in {folder}; `vega3d inspect {folder}` says what it is")
     return 0
 

@@ -43,6 +43,7 @@ from vega3d_ros.models.checkpoints.official.wan import (
 )
 from vega3d_ros.models.checkpoints.save import FUSION_FILE, GROUNDER_FILE
 from vega3d_ros.models.memory import GIB
+from vega3d_ros.models.priors import PRIORS
 from vega3d_ros.models.priors.wan.files import block_index
 from vega3d_ros.models.priors.wan.noise import noise_level
 from vega3d_ros.models.priors.wan.official_layout import official_sizes
@@ -298,8 +299,8 @@ def _model(folder: Path) -> Report:
     if old or description.get("grounder") is not None:
         files.append(GROUNDER_FILE)
     if prior is not None:
-        files += ["prior/transformer/config.json", "prior/vae/config.json"]
-        files += ["prior/prompt.safetensors"]
+        family = PRIORS.get(prior.get("type", "wan"))  # format 1 names none
+        files += [f"prior/{name}" for name in family.files]
     report.missing = [name for name in files if not (folder / name).is_file()]
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     report.facts["weights on disk"] = _gib(size)

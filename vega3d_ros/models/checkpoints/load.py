@@ -18,6 +18,7 @@ from torch import nn
 
 from vega3d_ros.core.settings import SettingsError
 from vega3d_ros.models.checkpoints.device_memory import require
+from vega3d_ros.models.checkpoints.hub import hub_folder, is_hub_id
 from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, estimate
 from vega3d_ros.models.checkpoints.model_config import (
     ModelConfig,
@@ -56,8 +57,13 @@ _OLD_FUSION_FILE = "bridge.safetensors"
 _OLD_KEYS = {"bridge.projector.": "projector.", "bridge.fusion.": "gate."}
 
 
-def locate(name: str | Path) -> Path:
-    """The folder of a path, or of the name of a shipped or downloaded model.
+def locate(name: str | Path, *, revision: str | None = None, download: bool = False) -> Path:
+    """The folder of a path, of a shipped or downloaded model's name, or of an id on the hub.
+
+    Args:
+        name: The path, name or id.
+        revision: Of a model on the hub: branch, tag or commit.
+        download: Whether a model on the hub may be downloaded.
 
     Raises:
         CheckpointError: If there is no such folder.
@@ -65,6 +71,8 @@ def locate(name: str | Path) -> Path:
     for folder in places(name):
         if (folder / "model.json").is_file() or is_official(folder):
             return folder
+    if is_hub_id(name) and not Path(name).exists():
+        return hub_folder(str(name), revision=revision, download=download)
     names = sorted(p.name for p in shipped().iterdir()) if shipped().is_dir() else []
     what = "is no model" if Path(name).is_dir() else "is no folder"
     msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
@@ -80,25 +88,29 @@ def load_modules(
     reference: bool = False,
     inference_only: bool = False,
     workload: Workload | None = None,
+    revision: str | None = None,
+    download: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Modules:
     """Read a model folder, or an official checkpoint.
 
     Args:
-        name: A shipped or downloaded model's name, or a folder.
+        name: A shipped or downloaded model's name, a folder, or an id on the Hugging Face hub.
         device: Where the weights go.
         dtype: Of the weights in memory.
         prior: Settings of the prior instead of the model's own, as in its family's ``Config``.
         reference: Run the prior by the official protocol, to compare with.
         inference_only: Do not keep what is needed to save the model again.
         workload: What it must have memory for.
+        revision: Of a model on the hub: branch, tag or commit.
+        download: Whether a model on the hub may be downloaded.
         progress: Told what is being loaded.
 
     Raises:
         DeviceError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
-    folder = locate(name)
+    folder = locate(name, revision=revision, download=download)
     _check_memory(folder, device, dtype, workload, prior)
     if not (folder / "model.json").is_file():
         modules = _load_official(
@@ -172,7 +184,7 @@ def _with_heads(
         file = folder / GROUNDER_FILE
         head = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
         modules.grounding = head.to(dtype)
-    # A model that names no colours reads no objects, nor does one that sees nothing.
+    # A model that names no colours reads no objects, and one that is shown nothing neither.
     if settings.get("colors") is not None and not settings.get("blind"):
         file = folder / OBJECTS_FILE
         modules.objects = _filled(

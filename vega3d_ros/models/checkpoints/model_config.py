@@ -68,10 +68,10 @@ class _Settings:
     colors: tuple[Word, ...] = ()
     threshold: Share = 0.5
     listing_threshold: Share = 0.5
+    measured_answers: bool = False
     card: str = ""
     license: str = ""
     blind: bool = False
-    measured_answers: bool = False
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> Mod
         raise ModelConfigError(msg) from error
 
 
-def prior_config(values: Any, instead: Mapping[str, Any]) -> PriorConfig:
+def _prior_config(values: Any, instead: Mapping[str, Any]) -> PriorConfig:
     """Settings of a prior by their ``type``.
 
     Args:
@@ -172,7 +172,7 @@ def _parse(values: dict[str, Any], instead: Mapping[str, Any]) -> ModelConfig:
         raise SettingsError(msg)
     return ModelConfig(
         format=values["format"],
-        prior=None if prior is None else prior_config(prior, instead),
+        prior=None if prior is None else _prior_config(prior, instead),
         fusion=read_settings(FusionConfig, values["fusion"], "fusion"),
         language=language,
         grounder=None if grounder is None else read_settings(GrounderConfig, grounder, "grounder"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
 
 from vega3d_ros import __version__
+from vega3d_ros.models.checkpoints.model_card import model_card
 from vega3d_ros.models.checkpoints.model_config import FORMAT, GrounderConfig, LanguageConfig
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 
@@ -24,13 +25,16 @@ GROUNDER_FILE = "grounding.safetensors"
 OBJECTS_FILE = "objects.safetensors"
 
 
-def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a model folder.
+def save_modules(
+    modules: Modules, folder: Path, dtype: torch.dtype = torch.bfloat16, *, name: str = ""
+) -> None:
+    """Write a model folder, with a card for people (``README.md``).
 
     Args:
         modules: The model.
         folder: Created where missing.
         dtype: Of the weights on disk.
+        name: As its card calls it; by default as the folder is called.
 
     Raises:
         CheckpointError: If it is an official checkpoint.
@@ -40,7 +44,7 @@ def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bflo
         raise CheckpointError(msg)
     folder.mkdir(parents=True, exist_ok=True)
     language = modules.language
-    description = {
+    description: dict[str, Any] = {
         "format": FORMAT,
         "package": __version__,
         "prior": modules.prior.config.to_dict() if modules.prior is not None else None,
@@ -50,6 +54,8 @@ def save_modules(modules: Modules, folder: Path, dtype: torch.dtype = torch.bflo
         **modules.settings,
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    card = model_card(name or folder.name, description)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     if modules.prior is not None:
         modules.prior.save(folder / "prior", dtype)
     deepcopy(language.model).to(dtype).save_pretrained(folder / "mllm")

@@ -109,7 +109,7 @@ class Fusion(nn.Module, ABC):
         Args:
             semantic: a, [N, rows, cols, D].
             generative: b, of the same shape.
-            context: [D] or [N, D], the question; only the instruction gate listens to it.
+            context: [D] or [N, D], the question; only the instruction gate uses it.
 
         Raises:
             FusionError: If the shapes differ.
@@ -124,22 +124,20 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def fuse(self, semantic: Tensor, generative: Tensor, context: Tensor | None) -> Fused:
-        """The method's formula."""
+        """Tokens and gate of streams whose shapes ``forward`` has checked."""
 
 
 class Add(Fusion):
     """a + b."""
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         return Fused(semantic + generative, None)
 
 
 class Only(Fusion):
-    """b alone: the model sees through the generator only."""
+    """b alone: the language model gets generative tokens only."""
 
     def fuse(self, _semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         return Fused(generative, None)
 
 
@@ -156,7 +154,6 @@ class Weighted(Fusion):
         self.register_load_state_dict_pre_hook(_rename_weight_3d)  # type: ignore[no-untyped-call]
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         mixed = self.weight_2d * semantic + self.weight_gen * generative
         return Fused(mixed / (self.weight_2d + self.weight_gen), None)
 
@@ -176,7 +173,6 @@ class Concat(Fusion):
         self.projection = nn.Linear(2 * dim, dim)
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         both = torch.cat([self.norm1(semantic), self.norm2(generative)], dim=-1)
         return Fused(self.projection(both), None)
 
@@ -195,7 +191,6 @@ class Gated(Fusion):
         self.gate_projection = nn.Sequential(nn.Linear(2 * dim, channels), nn.Sigmoid())
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         first, second = self.norm1(semantic), self.norm2(generative)
         gate = self.gate_projection(torch.cat([first, second], dim=-1))
         return Fused(gate * first + (1 - gate) * second, (1 - gate).mean(-1))
@@ -213,7 +208,6 @@ class TokenGatedResidual(Gated):
         self.residual_scale = nn.Parameter(torch.tensor(0.2))
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         normalised = torch.cat([self.norm1(semantic), self.norm2(generative)], dim=-1)
         share = 1 - self.gate_projection(normalised)
         tokens = semantic + self.residual_scale * share * (generative - semantic)
@@ -221,7 +215,7 @@ class TokenGatedResidual(Gated):
 
 
 class InstructionTokenGated(Fusion):
-    """``token_gated`` whose gate also hears the question.
+    """``token_gated`` whose gate also depends on the question.
 
     logit = W [n1(a); n2(b)] + gate_bias + context_scale MLP(LN(context)).
     """
@@ -239,14 +233,13 @@ class InstructionTokenGated(Fusion):
         self.context_scale = nn.Parameter(torch.tensor(1.0))
 
     def fuse(self, semantic: Tensor, generative: Tensor, context: Tensor | None) -> Fused:
-        """The method's formula."""
         if context is None:
             msg = "instruction_token_gated needs the question's context vector, [D] or [N, D]"
             raise FusionError(msg)
         first, second = self.norm1(semantic), self.norm2(generative)
         logit = self.gate_projection(torch.cat([first, second], dim=-1)) + self.gate_bias
-        heard = self.ctx_projection(self.norm_ctx(context))
-        logit = logit + self.context_scale * heard.reshape(-1, 1, 1, 1)
+        shift = self.ctx_projection(self.norm_ctx(context))
+        logit = logit + self.context_scale * shift.reshape(-1, 1, 1, 1)
         gate = logit.sigmoid()
         return Fused(gate * first + (1 - gate) * second, (1 - gate).squeeze(-1))
 
@@ -264,7 +257,6 @@ class CrossAttention(Fusion):
         self.cross_attn_blocks = nn.ModuleList(_CrossBlock(dim, heads) for _ in range(layers))
 
     def fuse(self, semantic: Tensor, generative: Tensor, _context: Tensor | None) -> Fused:
-        """The method's formula."""
         rows, cols, dim = semantic.shape[1:]
         position = sincos_position(rows, cols, dim).to(semantic)
         tokens, other = semantic.flatten(1, 2), generative.flatten(1, 2)

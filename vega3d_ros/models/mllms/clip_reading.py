@@ -47,7 +47,7 @@ class ClipReading:
     @torch.inference_mode()
     def add_objects(self, objects: Tensor) -> None:
         """Read object tokens [K, D] behind the clip; all that is asked later is asked of both."""
-        self.prefix = self.language.tell(self.prefix, objects)
+        self.prefix = self.language.read_objects(self.prefix, objects)
 
     @torch.inference_mode()
     def ground_states(self, texts: Sequence[str]) -> Tensor:

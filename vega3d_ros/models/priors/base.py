@@ -71,6 +71,7 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         Config: Type of the settings.
+        files: What a folder of it must hold beside its weights.
         config: Settings.
         dim: Channels of a token.
         grid: Rows and columns of a frame's tokens.
@@ -81,6 +82,7 @@ class Prior(nn.Module, ABC):
     """
 
     Config: ClassVar[type[PriorConfig]]
+    files: ClassVar[tuple[str, ...]] = ()
     config: PriorConfig
     dim: int
     grid: tuple[int, int]

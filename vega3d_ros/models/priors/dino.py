@@ -61,6 +61,7 @@ class DinoPrior(FrameNetwork):
     """
 
     Config = DinoPriorConfig
+    files = (f"{_FOLDER}/config.json",)
     config: DinoPriorConfig
 
     def __init__(self, tower: Any, config: DinoPriorConfig) -> None:

@@ -61,6 +61,7 @@ class VaePrior(FrameNetwork):
     """
 
     Config = VaePriorConfig
+    files = ("vae/config.json",)
     config: VaePriorConfig
     mean: Tensor
     std: Tensor

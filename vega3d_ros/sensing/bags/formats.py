@@ -1,6 +1,6 @@
-"""Files of recordings, opened through ``rosbags``: of ROS 2, of ROS 1, and those cut off.
+"""Files of recordings, opened by ``rosbags``: of ROS 2, of ROS 1, and those that are cut off.
 
-Whatever lies in the file, messages come out as CDR of ROS 2 types.
+All messages are given as CDR of ROS 2 types.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosbags import rosbag1, rosbag2
-from rosbags.convert.converter import (
-    STATIC_MSGTYPE_RENAMES,
-    is_same_wireformat,
-    migrate_bytes,
-)
+from rosbags.convert.converter import STATIC_MSGTYPE_RENAMES, is_same_wireformat, migrate_bytes
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2.errors import ReaderError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -36,8 +32,8 @@ class Source:
     """A rosbag2 recording.
 
     Attributes:
-        connections: What lies in it, with the ROS 2 type of each.
-        notes: For people: how it had to be opened.
+        connections: Its topics, with the ROS 2 type of each.
+        notes: What was special in opening it.
     """
 
     def __init__(self, path: Path, notes: Sequence[str] = ()) -> None:
@@ -61,7 +57,7 @@ class Source:
         return int(self._reader.message_count)
 
     def register_types(self, store: Typestore) -> None:
-        """Teach a store the types that ROS does not bring from the definitions in the file."""
+        """Register the types of the file that are not part of ROS."""
         for connection in self.connections:
             kind, text = connection.msgdef
             if connection.msgtype in store.types or kind != MessageDefinitionFormat.MSG:
@@ -79,28 +75,28 @@ class Source:
 
 
 class Ros1Source(Source):
-    """A recording of ROS 1, whose messages are turned into those of ROS 2."""
+    """A recording of ROS 1, whose messages are converted to ROS 2."""
 
     def __init__(self, path: Path) -> None:
         self.notes = ["a ROS 1 recording: its messages are converted while it is read"]
         self._reader = rosbag1.Reader(path)
         self._reader.open()
-        self._theirs = list(self._reader.connections)
+        self._ros1_connections = list(self._reader.connections)
         self.connections = [
             c._replace(msgtype=STATIC_MSGTYPE_RENAMES.get(c.msgtype, c.msgtype))
-            for c in self._theirs
+            for c in self._ros1_connections
         ]
         self._converters: dict[str, Callable[[bytes], memoryview]] = {}
 
     def register_types(self, store: Typestore) -> None:
-        """As ``Source.register_types``; what ROS 2 has under the same name stays as it has it."""
+        """As ``Source.register_types``; types that ROS 2 has under the same name are its own."""
         old = get_typestore(Stores.EMPTY)
         types: dict[str, Any] = {}
-        for connection in self._theirs:
+        for connection in self._ros1_connections:
             types |= get_types_from_msg(connection.msgdef.data, connection.msgtype)
         old.register(types)
         cache: dict[str, object] = {}
-        for connection in self._theirs:
+        for connection in self._ros1_connections:
             name = connection.msgtype
             new = STATIC_MSGTYPE_RENAMES.get(name, name)
             if new not in store.types:
@@ -110,11 +106,11 @@ class Ros1Source(Source):
             self._converters[name] = _converter(old, store, name, new, cache)
 
     def messages(self, wanted: Sequence[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
-        ours = {id_: connection for connection in wanted for id_ in [connection.id]}
-        theirs = [connection for connection in self._theirs if connection.id in ours]
-        for connection, stamp_ns, data in self._reader.messages(theirs):
+        by_id = {connection.id: connection for connection in wanted}
+        chosen = [one for one in self._ros1_connections if one.id in by_id]
+        for connection, stamp_ns, data in self._reader.messages(chosen):
             converted = self._converters[connection.msgtype](data)
-            yield ours[connection.id], stamp_ns, bytes(converted)
+            yield by_id[connection.id], stamp_ns, bytes(converted)
 
 
 def _converter(
@@ -128,7 +124,7 @@ def _converter(
 
 
 class SalvagedSource(Source):
-    """What can still be read of an mcap file without its end; works on a copy that has one."""
+    """The readable part of an mcap file that is cut off; reads a copy with a proper end."""
 
     def __init__(self, path: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="vega3d-salvage-")
@@ -210,7 +206,7 @@ def _end_of_data(file: BinaryIO, size: int) -> int:
 
 
 def listing(topics: Mapping[str, str], counts: Mapping[str, int]) -> str:
-    """Topics and types in a sentence, for messages, and which of them hold nothing."""
+    """Topics and types as a sentence for error messages; empty topics are marked."""
     listed = ", ".join(
         f"{name} ({kind}{'' if counts[name] else ', without a message'})"
         for name, kind in sorted(topics.items())

@@ -42,13 +42,13 @@ class BagError(Vega3dError, ValueError):
 
 
 class RawMessage(NamedTuple):
-    """One message as it lies in the bag.
+    """One message of a bag, not decoded.
 
     Attributes:
         topic: Its topic.
         type: For example ``sensor_msgs/msg/Image``.
         stamp_ns: When it was recorded, nanoseconds.
-        data: CDR, with its 4 byte header; ready for a raw publisher.
+        data: CDR with its header of 4 bytes, as raw publishers take it.
     """
 
     topic: str
@@ -59,7 +59,7 @@ class RawMessage(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CameraTopics:
-    """The topics of one camera drive; an empty name means that the bag has none.
+    """The topics of one camera; an empty name means that the bag has none.
 
     Attributes:
         image: Colour or grey images, Image or CompressedImage.
@@ -67,8 +67,8 @@ class CameraTopics:
         depth: Depth registered to them.
         tf: Topics of transforms.
         frame_id: The camera's optical frame, as the images name it.
-        fixed_frame: The root of the transforms above ``frame_id``; empty where none lead there.
-        notes: For people: what was chosen among several, or left out, and why.
+        fixed_frame: The root of the transforms above ``frame_id``; empty where there are none.
+        notes: What was chosen among several topics, or left out, and why.
     """
 
     image: str
@@ -94,7 +94,7 @@ class Bag:
         counts: Messages of every topic.
         start_ns: Recording time of the first message, nanoseconds.
         duration_s: From the first to the last message.
-        notes: For people: how it had to be opened.
+        notes: What was special in opening it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,7 +127,7 @@ class Bag:
         self._source.close()
 
     def raw_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """Messages of the topics as they lie in the bag, in the order of recording.
+        """Messages of the topics, not decoded, in the order of recording.
 
         Raises:
             BagError: If a topic is not in the bag, or where the file turns out to be damaged.
@@ -229,15 +229,15 @@ class Bag:
         return calibrated, self.topics[name] == IMAGE, self.counts[name], name
 
     def _nearest(self, names: Sequence[str], image: str) -> str:
-        """The topic most likely an image's own: of its frame, then the most alike in name."""
+        """The topic that fits an image best: first by frame, then by the start of its name."""
         frame_id = self._frame_id(image)
 
-        def kinship(name: str) -> tuple[bool, int]:
-            same = zip(name.split("/"), image.split("/"), strict=False)
-            alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], same))
-            return self._frame_id(name) == frame_id, alike
+        def likeness(name: str) -> tuple[bool, int]:
+            pairs = zip(name.split("/"), image.split("/"), strict=False)
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            return self._frame_id(name) == frame_id, shared
 
-        return max(names, key=kinship, default="")
+        return max(names, key=likeness, default="")
 
     def _frame_id(self, topic: str) -> str:
         message = self.first(topic)
@@ -258,7 +258,7 @@ class Bag:
 def open_bag(path: str | Path) -> Bag:
     """Open a rosbag2 folder, a single .mcap or .db3 file, or a .bag of ROS 1.
 
-    What is cut off is opened as far as it goes; ``Bag.notes`` says so.
+    A file that is cut off is read up to there; ``Bag.notes`` says so.
 
     Raises:
         BagError: If it is missing, damaged, empty or of an unknown kind.
@@ -283,15 +283,14 @@ def open_bag(path: str | Path) -> Bag:
 def read_frames(
     bag: Bag, topics: CameraTopics, wanted: Callable[[int], bool] | None = None
 ) -> Iterator[Frame]:
-    """Every usable frame of a drive, decoded, with calibration, depth and pose where known.
+    """Every usable frame of a camera, decoded, with calibration, depth and pose where known.
 
-    Pairing and transforms are the node's own, so what is read here is what the node sees; only
-    waiting is measured in the recording's time instead of a steady clock.
+    Uses the node's pairing and transforms; waiting is measured in the recording's time.
 
     Args:
         bag: The recording.
         topics: Of its camera.
-        wanted: Asked with the stamp of every image; those it refuses are not decoded. None: all.
+        wanted: Called with the stamp of every image; False skips it, undecoded. None: all.
 
     Raises:
         BagError: Where the file turns out to be damaged.
@@ -318,7 +317,7 @@ def read_frames(
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever damaged bytes set off in parsers and decompressors into one error."""
+    """Raise one kind of error for all that parsers and decompressors raise."""
     try:
         yield
     except BagError:

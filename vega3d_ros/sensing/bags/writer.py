@@ -43,8 +43,8 @@ class BagWriter:
 
     Args:
         path: Folder to make; it must not exist yet.
-        definitions: ``.msg`` texts of types that ROS itself does not bring, by type name. Types
-            that they hold must be among them or be ROS's.
+        definitions: ``.msg`` texts of types that are not part of ROS, by type name. The types of
+            their fields must be among them or part of ROS.
     """
 
     def __init__(self, path: Path, definitions: Mapping[str, str] | None = None) -> None:

@@ -183,7 +183,7 @@ def test_the_main_branch_form_pools_to_14_by_14_and_gates_each_token():
     fusion = FusionModule(main_branch_fusion(8, 6))
     assert set(fusion.state_dict()) == {
         *(f"projector.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")),
-        *(f"fusion.{part}.{kind}" for part in ("norm1", "norm2", "gate_projection.0")
+        *(f"gate.{part}.{kind}" for part in ("norm1", "norm2", "gate_projection.0")
           for kind in ("weight", "bias")),
     }  # fmt: skip
     semantic, tower = torch.randn(2, 14, 14, 8), torch.randn(2, 45, 80, 6)

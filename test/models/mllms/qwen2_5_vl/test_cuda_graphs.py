@@ -1,4 +1,4 @@
-"""The fixed shapes that are recorded as CUDA graphs, run kernel by kernel on the CPU."""
+"""The fixed shapes that become CUDA graphs, run kernel by kernel on the CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from support.closeness import SAME_CONFIDENCE
 from support.tiny_models import WORDS, random_modules
 
-from vega3d_ros.models.mllms.qwen2_5_vl import cuda_graphs as recorded
+from vega3d_ros.models.mllms.qwen2_5_vl import cuda_graphs
 
 pytestmark = pytest.mark.numeric
 
@@ -29,13 +29,13 @@ def prefixes(language):
         ]
 
 
-def test_recorded_answers_are_those_of_the_kept_prefix(language, prefixes, monkeypatch):
+def test_answers_of_graphs_are_those_of_the_kept_prefix(language, prefixes, monkeypatch):
     expected = [[language.answers(p, [text], 6)[0] for text in WORDS] for p in prefixes]
-    language.record(3, graphs=False)
+    language.capture_graphs(3, graphs=False)
     used = []
-    answer = language._recorded.answer
+    answer = language._graph_reader.answer
     monkeypatch.setattr(
-        language._recorded, "answer", lambda *args: used.append(args) or answer(*args)
+        language._graph_reader, "answer", lambda *args: used.append(args) or answer(*args)
     )
     for _ in range(2):  # from one prefix to the other and back
         for prefix, answers in zip(prefixes, expected, strict=True):
@@ -52,10 +52,10 @@ def test_object_tokens_are_heard(language, prefixes):
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         clip = language.read(prefixes[1].visual)
-        told = language.tell(clip, torch.randn(40, 256, generator=generator))
-    language._recorded = None
+        told = language.read_objects(clip, torch.randn(40, 256, generator=generator))
+    language._graph_reader = None
     expected = language.answers(told, [WORDS[0]], 6)[0]
-    language.record(3, graphs=False)
+    language.capture_graphs(3, graphs=False)
     found = language.answers(told, [WORDS[0]], 6)[0]
     assert found[0] == expected[0]
     assert found[1] == pytest.approx(expected[1], rel=SAME_CONFIDENCE)
@@ -64,25 +64,27 @@ def test_object_tokens_are_heard(language, prefixes):
 
 
 def test_what_does_not_fit_is_answered_as_before(language, prefixes):
-    language.record(2, graphs=False)
-    reader = language._recorded
-    assert not reader.fits(replace(prefixes[0], objects=recorded.TOLD), [1], 6)  # three frames
-    assert reader.fits(prefixes[1], [1] * recorded.SUFFIX, recorded.ANSWER)
-    assert not reader.fits(prefixes[1], [1] * (recorded.SUFFIX + 1), 6)
-    assert not reader.fits(prefixes[1], [1], recorded.ANSWER + 1)
+    language.capture_graphs(2, graphs=False)
+    reader = language._graph_reader
+    assert not reader.fits(
+        replace(prefixes[0], objects=cuda_graphs.MAX_OBJECTS), [1], 6
+    )  # three frames
+    assert reader.fits(prefixes[1], [1] * cuda_graphs.SUFFIX, cuda_graphs.ANSWER)
+    assert not reader.fits(prefixes[1], [1] * (cuda_graphs.SUFFIX + 1), 6)
+    assert not reader.fits(prefixes[1], [1], cuda_graphs.ANSWER + 1)
     long = " ".join(WORDS * 3)
-    assert len(language.encode(long)) > recorded.SUFFIX
+    assert len(language.encode(long)) > cuda_graphs.SUFFIX
     alone = language.answers(prefixes[1], [long], 3)
-    language._recorded = None
+    language._graph_reader = None
     assert language.answers(prefixes[1], [long], 3) == alone
 
 
 def test_the_end_of_an_answer_ends_it(language, prefixes, monkeypatch):
-    language.record(3, graphs=False)
+    language.capture_graphs(3, graphs=False)
     suffix = language.encode(WORDS[0])
-    tokens, _ = language._recorded.answer(prefixes[0], suffix, 5, -1)
+    tokens, _ = language._graph_reader.answer(prefixes[0], suffix, 5, -1)
     assert len(tokens) == 5
     end = tokens[2]
-    shorter, logs = language._recorded.answer(prefixes[0], suffix, 5, end)
+    shorter, logs = language._graph_reader.answer(prefixes[0], suffix, 5, end)
     assert shorter == tokens[: tokens.index(end) + 1]
     assert len(logs) == len(shorter)

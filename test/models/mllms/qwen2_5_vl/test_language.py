@@ -115,7 +115,7 @@ def test_questions_hear_of_objects_as_of_tokens_in_one_sequence(language, visual
     suffix = language.encode(WORDS[0])
     text = language.model.model.language_model
     with torch.no_grad():
-        told = language.tell(language.read(visual), objects)
+        told = language.read_objects(language.read(visual), objects)
         hidden = Branches(language, told, 1).extend([suffix])[0]
         embedded = text.embed_tokens(ids)
         embedded[types.bool()] = visual.flatten(0, 2)
@@ -133,7 +133,7 @@ def test_questions_hear_of_objects_as_of_tokens_in_one_sequence(language, visual
 def test_grounding_hears_of_objects_too(language, visual, objects):
     suffix = language.encode(language.prompt.ground.format(text="the bed"))
     with torch.no_grad():
-        told = language.tell(language.read(visual), objects)
+        told = language.read_objects(language.read(visual), objects)
         state = language.ground_states(told, ["the bed"])
         alone = Branches(language, told, 1)
         assert torch.equal(state, alone.extend([suffix]))
@@ -146,7 +146,7 @@ def test_grounding_hears_of_objects_too(language, visual, objects):
 def test_words_are_the_mean_of_their_tokens(language):
     embed = language.model.model.language_model.embed_tokens
     with torch.no_grad():
-        heard = language.words(["chair", "red chair"])
+        heard = language.embed_names(["chair", "red chair"])
         ids = torch.tensor(language.encode(" red chair"))
         assert_close_to_magnitude(heard[1], embed(ids).mean(0), "elementwise")
     assert heard.shape == (2, 256)

@@ -43,7 +43,7 @@ def official_question(question: str) -> str:
     """A question in the words of the official evaluation (VSI-Bench).
 
     Choices are lines behind a line ``Options:``. A question that begins with the official opening
-    is taken to be worded already.
+    is taken as it is.
     """
     if question.startswith(OPENING):
         return question
@@ -103,7 +103,7 @@ class OfficialLanguage(SceneLanguage):
         # Until `on_grid` says how frames lie, they are taken to be 4:3.
         super().__init__(model, tokenizer, chat_format(tokenizer), FRAME_SIZE)
 
-    def prepared(self, images: Tensor) -> Tensor:
+    def prepare(self, images: Tensor) -> Tensor:
         """Frames as they are loaded; tower and vision tower see the result."""
         return load_frames(images)
 
@@ -111,7 +111,9 @@ class OfficialLanguage(SceneLanguage):
         """Visual tokens [N, rows, columns, D] of loaded frames [N, 3, H, W] in [0, 1]."""
         given = self.processor(list(images.cpu()), return_tensors="pt", do_rescale=False)
         device = self.model.device
-        return self.see(given["pixel_values"].to(device), given["image_grid_thw"].to(device))
+        return self.encode_patches(
+            given["pixel_values"].to(device), given["image_grid_thw"].to(device)
+        )
 
     def on_grid(self, rows: int, columns: int) -> OfficialLanguage:
         """The same model for frames of another grid."""
@@ -137,6 +139,6 @@ class OfficialLanguage(SceneLanguage):
             raise OfficialError(msg)
         return []
 
-    def worded(self, question: str) -> str:
+    def question_prompt(self, question: str) -> str:
         """A question with everything around it."""
         return self.prompt.question.format(text=official_question(question))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import Box3D
-from vega3d_ros.models.grounders.merging import BoxPrediction
+from vega3d_ros.models.grounders.token_head.merging import BoxPrediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ import torch
 
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.models.grounders.base import Detection, GrounderError, PointedToken
-from vega3d_ros.models.grounders.merging import Candidate, group, merge, promising
 from vega3d_ros.models.grounders.token_head.box_coding import decode
 from vega3d_ros.models.grounders.token_head.head import presence
+from vega3d_ros.models.grounders.token_head.merging import Candidate, group, merge, promising
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """One text after a prefix at fixed shapes, so that a GPU need not wait for its CPU.
 
 A question's own tokens are few, and a language model spends its time on them in launching kernels.
-Here they are read, and the answer's tokens after them, by two recorded CUDA graphs: one of
+Here they are read, and the answer's tokens after them, by two CUDA graphs: one of
 ``SUFFIX`` tokens, of which those beyond the text are overwritten by what follows, and one of a
 single token. Keys and values of the prefix are copied to where the graphs look for them.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SUFFIX = 64
 ANSWER = 64
-TOLD = 64
+MAX_OBJECTS = 64
 _WARM_UP_RUNS = 3
 
 
@@ -35,8 +35,9 @@ class GraphReader:
 
     Args:
         model: The language model, on the device where it stays.
-        prefix_length: Tokens of the longest clip; up to ``TOLD`` object tokens come behind them.
-        graphs: Record CUDA graphs; without, the same runs kernel by kernel on any device.
+        prefix_length: Tokens of the longest clip; up to ``MAX_OBJECTS`` object
+            tokens come behind them.
+        graphs: Capture CUDA graphs; without, the same runs kernel by kernel on any device.
     """
 
     @torch.inference_mode()
@@ -44,7 +45,7 @@ class GraphReader:
         self, model: Qwen2_5_VLForConditionalGeneration, prefix_length: int, *, graphs: bool
     ) -> None:
         self._model: Any = model
-        self.capacity = prefix_length + TOLD + SUFFIX + ANSWER
+        self.capacity = prefix_length + MAX_OBJECTS + SUFFIX + ANSWER
         config = model.config.text_config
         self._cache = StaticCache(config=config, max_cache_len=self.capacity)
         head_dim = config.hidden_size // config.num_attention_heads
@@ -56,9 +57,9 @@ class GraphReader:
         self._passes = {count: _Pass(self, count, graphs, pool) for count in (SUFFIX, 1)}
 
     def fits(self, prefix: Prefix, suffix: Sequence[int], max_tokens: int) -> bool:
-        """Whether a question is of the shapes that were recorded."""
+        """Whether a question is of the shapes that the graphs have."""
         room = self.capacity - SUFFIX - ANSWER
-        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and prefix.told[0] <= room
+        return len(suffix) <= SUFFIX and max_tokens <= ANSWER and prefix.end[0] <= room
 
     @torch.inference_mode()
     def answer(
@@ -70,7 +71,7 @@ class GraphReader:
         said: list[int] = []
         logs: list[float] = []
         ids, count = padded, len(suffix)
-        length, position = prefix.told
+        length, position = prefix.end
         while True:
             token, log_probability = self._passes[len(ids)](ids, count - 1, length, position)
             said.append(token)
@@ -83,7 +84,7 @@ class GraphReader:
     def _load(self, prefix: Prefix) -> None:
         if self._loaded is not None and self._loaded() is prefix:
             return
-        length, _ = prefix.told
+        length, _ = prefix.end
         for place, layer in zip(self._cache.layers, prefix.cache.layers, strict=True):
             place.keys[:, :, :length].copy_(layer.keys[:, :, :length])
             place.values[:, :, :length].copy_(layer.values[:, :, :length])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,10 +36,6 @@ class PromptFormat:
     question: str = "{text}<|answer|>"
     ground: str = "{text}<ground>"
 
-    def to_dict(self) -> dict[str, str]:
-        """The words by name, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
@@ -62,7 +58,7 @@ class Prefix:
     objects: int = 0
 
     @property
-    def told(self) -> tuple[int, int]:
+    def end(self) -> tuple[int, int]:
         """Tokens in the cache, and rotary position behind the object tokens."""
         return self.length + self.objects, self.position + self.objects
 
@@ -88,15 +84,15 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
-        self._recorded: GraphReader | None = None
+        self._graph_reader: GraphReader | None = None
 
-    def record(self, frames: int, *, graphs: bool = True) -> None:
+    def capture_graphs(self, frames: int, *, graphs: bool = True) -> None:
         """Answer single questions about clips of up to ``frames`` frames by CUDA graphs.
 
         Call it once, on the device where the model stays; see ``cuda_graphs``.
         """
         length = self.prefix_ids(frames)[0].shape[1]
-        self._recorded = GraphReader(self.model, length, graphs=graphs)
+        self._graph_reader = GraphReader(self.model, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -109,17 +105,17 @@ class SceneLanguage:
         """The same model for tokens on another grid, where it is not bound to one size."""
         return self
 
-    def prepared(self, images: Tensor) -> Tensor:
-        """Images [N, 3, H, W] in [0, 1] as vision tower and prior are both to see them."""
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] in [0, 1] as vision tower and prior are shown them."""
         return images
 
     def semantic_tokens(self, images: Tensor) -> Tensor:
         """Visual tokens [N, rows, columns, D] of prepared images [N, 3, H, W] in [0, 1]."""
-        return self.see(
+        return self.encode_patches(
             *patchify(resize(images, *self.image_size), self.model.config.vision_config)
         )
 
-    def see(self, patches: Tensor, grid: Tensor) -> Tensor:
+    def encode_patches(self, patches: Tensor, grid: Tensor) -> Tensor:
         """Visual tokens [N, rows, columns, D] of images of one size that are patches already.
 
         Args:
@@ -131,7 +127,7 @@ class SceneLanguage:
         tokens: Tensor = tower(patches.to(tower.dtype), grid_thw=grid).pooler_output
         return tokens.view(len(grid), int(grid[0, 1]) // merge, int(grid[0, 2]) // merge, -1)
 
-    def worded(self, question: str) -> str:
+    def question_prompt(self, question: str) -> str:
         """A question with everything around it; the answer follows."""
         return self.prompt.question.format(text=" ".join(question.split()))
 
@@ -210,15 +206,15 @@ class SceneLanguage:
         ).logits
         return scores
 
-    def words(self, texts: Sequence[str]) -> Tensor:
-        """What the language model hears in names, [texts, D]: the mean of their tokens."""
+    def embed_names(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of names, [texts, D]: the mean of those of their tokens."""
         embed = self.model.model.language_model.embed_tokens
         ids = [self.encode(f" {text}") for text in texts]
         tokens = embed(torch.tensor([i for text in ids for i in text], device=self.model.device))
         parts = tokens.split([len(text) for text in ids])
         return torch.stack([part.mean(dim=0) for part in parts])
 
-    def tell(self, prefix: Prefix, objects: Tensor) -> Prefix:
+    def read_objects(self, prefix: Prefix, objects: Tensor) -> Prefix:
         """Read object tokens [K, D] behind a clip; returns the longer prefix.
 
         It takes the place of ``prefix``, whose keys and values it shares.
@@ -255,10 +251,10 @@ class SceneLanguage:
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
         end = self.model.config.text_config.eos_token_id
-        suffixes = [self.encode(self.worded(text)) for text in questions]
-        recorded = self._recorded
-        if recorded and len(suffixes) == 1 and recorded.fits(prefix, suffixes[0], max_tokens):
-            spoken, logs = recorded.answer(prefix, suffixes[0], max_tokens, end)
+        suffixes = [self.encode(self.question_prompt(text)) for text in questions]
+        reader = self._graph_reader
+        if reader and len(suffixes) == 1 and reader.fits(prefix, suffixes[0], max_tokens):
+            spoken, logs = reader.answer(prefix, suffixes[0], max_tokens, end)
             text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
             return [(text, math.exp(sum(logs) / len(logs)))]
         branches = Branches(self, prefix, len(questions))
@@ -319,7 +315,7 @@ class Branches:
         self._prefix = prefix
         device = language.model.device
         self._owners = _owned(prefix, device)
-        self._positions = torch.full((count,), prefix.told[1], device=device)
+        self._positions = torch.full((count,), prefix.end[1], device=device)
 
     def extend(
         self, suffixes: Sequence[Sequence[int]], which: Sequence[int] | None = None
@@ -356,14 +352,14 @@ class Branches:
 
 def _cut(prefix: Prefix) -> None:
     """Forget what lies behind a prefix in its cache."""
-    kept, _ = prefix.told
+    kept, _ = prefix.end
     for layer in prefix.cache.layers:
         layer.crop(min(0, kept - int(layer.get_seq_length())))
 
 
 def _owned(prefix: Prefix, device: torch.device) -> Tensor:
     """Owners of all tokens of a prefix."""
-    owners = torch.full((prefix.told[0],), PREFIX, device=device)
+    owners = torch.full((prefix.end[0],), PREFIX, device=device)
     owners[prefix.length :] = OBJECTS
     return owners
 

@@ -47,7 +47,7 @@ def memory(
     return {
         "language model": size * weights,
         "kept keyframes": size * workload.keyframes * tokens * dim,
-        # The newest, the one before while it is read, and where recorded graphs continue it.
+        # The newest, the one before while it is read, and where CUDA graphs continue it.
         "kept clips": 3 * size * read * pair,
         "language model at work": size * at_work,
     }

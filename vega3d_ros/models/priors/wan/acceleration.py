@@ -1,4 +1,4 @@
-"""Towers of fixed shapes: compiled, and recorded as CUDA graphs."""
+"""Towers of fixed shapes: compiled, and captured as CUDA graphs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StaticTower:
             raise PriorError(msg)
         self.tower = tower
         self.sizes = tuple(sizes)
-        self._recorded: dict[int, _Recorded] = {}
+        self._captured: dict[int, _Captured] = {}
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # shapes are fixed: look for the best once
         if compiled and isinstance(tower, FastTower):
@@ -68,7 +68,7 @@ class StaticTower:
                 pictures = torch.zeros((size, *picture), dtype=tower.picture_dtype, device=device)
                 noise = torch.zeros((size, *latent), device=device)
                 if graphs:
-                    self._recorded[size] = _Recorded(tower, pictures, noise, pool)
+                    self._captured[size] = _Captured(tower, pictures, noise, pool)
                 else:
                     _warm_up(tower, pictures, noise)
 
@@ -77,13 +77,13 @@ class StaticTower:
         if len(pictures) not in self.sizes:
             msg = f"{len(pictures)} frames at once were not prepared, only {self.sizes}"
             raise PriorError(msg)
-        recorded = self._recorded.get(len(pictures))
-        return (recorded or self.tower).moments(pictures)
+        captured = self._captured.get(len(pictures))
+        return (captured or self.tower).moments(pictures)
 
     def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
         """As the tower does; ``moments`` are those that were computed last."""
-        recorded = self._recorded.get(len(noise))
-        return (recorded or self.tower).tokens(moments, noise)
+        captured = self._captured.get(len(noise))
+        return (captured or self.tower).tokens(moments, noise)
 
 
 def _warm_up(tower: Tower, pictures: Tensor, noise: Tensor) -> None:
@@ -92,7 +92,7 @@ def _warm_up(tower: Tower, pictures: Tensor, noise: Tensor) -> None:
         tower(pictures, noise)
 
 
-class _Recorded:
+class _Captured:
     """A tower's two halves as CUDA graphs, with their places for input and output.
 
     Two, so that the noise can be drawn while the autoencoder runs.

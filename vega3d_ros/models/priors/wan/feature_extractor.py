@@ -111,13 +111,11 @@ class FastTower(Tower):
         return next(self.encoder.parameters()).dtype
 
     def moments(self, pictures: Tensor) -> Tensor:
-        """See :meth:`Tower.moments`."""
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         moments: Tensor = self.encoder(pictures[:, :, None])
         return moments
 
     def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
-        """See :meth:`Tower.tokens`."""
         tokens: Tensor = self.transformer(self.noisy(moments, noise))
         return tokens[:, 0]
 
@@ -161,7 +159,6 @@ class ReferenceTower(Tower):
         self._hooked = output
 
     def moments(self, pictures: Tensor) -> Tensor:
-        """See :meth:`Tower.moments`."""
         return torch.cat(
             [
                 self.vae.encode(picture[:, :, None]).latent_dist.parameters
@@ -170,7 +167,6 @@ class ReferenceTower(Tower):
         )
 
     def tokens(self, moments: Tensor, noise: Tensor) -> Tensor:
-        """See :meth:`Tower.tokens`."""
         dtype = self.transformer.patch_embedding.weight.dtype
         patch = self.transformer.config.patch_size[1]
         grid = (noise.shape[3] // patch, noise.shape[4] // patch)

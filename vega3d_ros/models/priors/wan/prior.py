@@ -73,6 +73,7 @@ class WanPrior(Prior):
     """
 
     Config = WanPriorConfig
+    files = ("transformer/config.json", "vae/config.json", "prompt.safetensors")
     config: WanPriorConfig
     prompt: Tensor
 
@@ -141,7 +142,7 @@ class WanPrior(Prior):
         self._sources = None
 
     def accelerate(self, how: Acceleration) -> None:
-        """Compile the networks or record them as CUDA graphs, for ``frames_at_once`` and for one.
+        """Compile the networks or capture them as CUDA graphs, for ``frames_at_once`` and for one.
 
         Call it once, on the device where the prior stays. Returns when everything is compiled;
         nothing is compiled afterwards.

@@ -137,23 +137,6 @@ def _evidence(candidates: Sequence[Candidate]) -> float:
     return sum(candidate.score**2 for candidate in candidates)
 
 
-def distinct(detections: Sequence[Detection]) -> list[Detection]:
-    """Of those that fill the same space, the one with the best score: one thing, one name.
-
-    Returns:
-        Those to keep, best first.
-    """
-    kept: list[Detection] = []
-    for found in sorted(detections, key=lambda found: -found.score):
-        for other in kept:
-            apart = np.linalg.norm(found.box.center - other.box.center)
-            if apart < 0.3 * np.linalg.norm(np.minimum(found.box.size, other.box.size)):
-                break
-        else:
-            kept.append(found)
-    return kept
-
-
 def merge(group: Sequence[Candidate], query: str, output_from_working: SE3) -> Detection:
     """The detection of a group of candidates, called as it was asked for.
 

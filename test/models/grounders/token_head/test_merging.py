@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.models.grounders.merging import (
-    UNKNOWN_ROTATION_VARIANCE,
+from vega3d_ros.models.grounders.base import UNKNOWN_ROTATION_VARIANCE
+from vega3d_ros.models.grounders.distinct import distinct
+from vega3d_ros.models.grounders.token_head.merging import (
     BoxPrediction,
     Candidate,
-    distinct,
     group,
     merge,
     promising,
