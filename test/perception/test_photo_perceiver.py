@@ -7,6 +7,8 @@ from support.tiny_models import make_clip, shared_modules
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_oriented
+from vega3d_ros.models.grounders.lifted import LiftedGrounder
+from vega3d_ros.perception.loading import warm_up
 from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 
@@ -169,6 +171,25 @@ def test_without_poses_the_newest_view_is_used():
     assert scene.objects
     assert {item.frame_id for item in scene.objects} == {"camera"}
     assert scene.ask("How many sofas are there?").source == "measured"
+
+
+def test_it_is_warmed_up_like_a_model():
+    class Nothing:
+        vocabulary = ("sofa",)
+        images = 0
+
+        def known(self, text):
+            return text
+
+        def detect(self, images, texts):
+            self.images += len(images)
+            return [[] for _ in images]
+
+    detector = Nothing()
+    perceiver = Perceiver(grounder=LiftedGrounder(detector))
+    warm_up(perceiver, 2)
+    assert detector.images == 2
+    assert len(perceiver._looked) == 0
 
 
 def test_neither_model_nor_grounder_is_refused(perceiver):

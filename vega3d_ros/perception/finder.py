@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.out_of_memory import OutOfMemory
     from vega3d_ros.perception.stage_timer import StageTimer
 
-# A thing whose name is known may be here from this score on; the language model is told of it, and
-# of its score.
+# A thing whose name is known may be here from this score on; the language model reads it together
+# with its score.
 POSSIBLE = 0.3
 # Words of a vocabulary that a message names.
 _NAMED = 12
@@ -37,7 +37,7 @@ class Finder:
         evidence: What the grounder kept of each frame.
         reading: What the language model has read of the clip; None without one.
         queries: What somebody looks for. A description is called by the longest that it contains.
-        labels: Other names to look for, of which the language model is told.
+        labels: Other names to look for; the language model reads what is found.
         out_of_memory: Halves batches of texts.
         timer: Times the stage "ground".
     """

@@ -84,12 +84,13 @@ def warm_up(perceiver: Perceiver, frames: int) -> None:
     scene = perceiver.observe(_grey_clip(perceiver, frames))
     if perceiver.grounds:
         scene.ground_all(perceiver.queries or ("object",))
-    scene.ask("What is here?")
+    if perceiver.has_language:
+        scene.ask("What is here?")
     perceiver.reset()
 
 
 def _grey_clip(perceiver: Perceiver, frames: int) -> Clip:
-    width, height = perceiver.modules.language.image_size
+    width, height = perceiver.image_size
     grey = np.full((height, width, 3), 128, np.uint8)
     camera = Camera(
         width=width, height=height, fx=float(width), fy=float(width), cx=width / 2, cy=height / 2

@@ -172,6 +172,16 @@ class Perceiver:
         """Whether it can find objects; official checkpoints cannot by themselves."""
         return self.grounder is not None
 
+    @property
+    def has_language(self) -> bool:
+        """Whether a language model answers what cannot be measured."""
+        return self._modules is not None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of its input; those of a common camera without a model."""
+        return (640, 480) if self._modules is None else self._modules.language.image_size
+
     def reset(self) -> None:
         """Forget all keyframes."""
         self._fused.clear()
@@ -193,7 +203,7 @@ class Perceiver:
                 With either, every frame is encoded and none is kept.
         """
         timer = StageTimer()
-        if self._modules is None:
+        if not self.has_language:
             return self._scene(clip, None, None, 0, timer)
         with timer.stage("encode"):
             if noise is not None or patches is not None:

@@ -130,7 +130,7 @@ class Scene:
 
     @cached_property
     def prompted(self) -> list[Detection]:
-        """All that may be here, best first, as far as the language model is told of it."""
+        """What may be here, best first: what the language model reads beside the clip."""
         possible = [found for found in self._finder.known if found.score >= POSSIBLE]
         return distinct(possible)[:_MOST_IN_PROMPT]
 

@@ -36,7 +36,7 @@ class WorkError(Vega3dError, RuntimeError):
 
 
 class WorkItem:
-    """One request on its way: settled once, by whoever comes first.
+    """One request on its way; the first to settle it wins.
 
     Args:
         run: Called with the newest scene, in the worker's thread.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # does not, and what lies between is neither right nor wrong.
 SHOWN = 0.08
 GLIMPSE = 0.02
-# Which of the four spreads (lateral, range, behind, size) each of the seven values is told with.
+# Which of the four spreads (lateral, range, behind, size) each of the seven values belongs to.
 _SPREAD_OF = (0, 0, 1, 2, 3, 3, 3)
 _VALUE_WEIGHT = (1.0, 1.0, 1.5, 1.5, 1.0, 1.0, 1.0)
 
@@ -50,9 +50,10 @@ def box_loss(
     target = raw.new_zeros(len(raw), HEADINGS)
     target.scatter_add_(1, (low.long() % HEADINGS)[:, None], (1 - share)[:, None])
     target.scatter_add_(1, ((low.long() + 1) % HEADINGS)[:, None], share[:, None])
-    told = (elongation / 0.2).clamp(0, 1)
+    elongated = (elongation / 0.2).clamp(0, 1)
     heading_loss = functional.cross_entropy(raw[:, REGRESSED:], target, reduction="none")
-    return value_loss + 0.4 * (heading_loss * told).sum() / told.sum().clamp(min=1)
+    mean_heading_loss = (heading_loss * elongated).sum() / elongated.sum().clamp(min=1)
+    return value_loss + 0.4 * mean_heading_loss
 
 
 def ground_loss(scores: Tensor, wanted: Tensor) -> dict[str, Tensor]:
@@ -75,7 +76,7 @@ def ground_loss(scores: Tensor, wanted: Tensor) -> dict[str, Tensor]:
     balance = (each * right).sum(1) / right.sum(1).clamp(min=1) + (each * wrong).sum(
         1
     ) / wrong.sum(1).clamp(min=1)
-    # Most tokens are easily wrong; the hardest decides whether "not here" is told.
+    # Most tokens are easily wrong; the hardest decides between here and "not here".
     hardest = (each * wrong).amax(dim=1)
     chosen = scores[:, :-1].argmax(1, keepdim=True)
     hit = (wanted.gather(1, chosen) >= GLIMPSE)[~absent[:, 0]]
