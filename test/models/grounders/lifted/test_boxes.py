@@ -38,8 +38,9 @@ def test_the_box_of_a_block_is_found_at_any_heading(yaw, length, width, height, 
     fit = fitted(surface(box), eyes=EYES + np.array([x, 1.0, 0.0]))
     assert iou_oriented(fit.box, box) > 0.8
     assert fit.orientation_estimated
-    assert fit.box.size[0] >= fit.box.size[1]
-    assert -np.pi / 2 <= fit.box.yaw < np.pi / 2
+    # Of a square, either side may be the longer one by rounding.
+    assert fit.box.size[0] >= fit.box.size[1] * (1 - 1e-12)
+    assert -np.pi / 2 - 1e-12 <= fit.box.yaw <= np.pi / 2
 
 
 def test_two_walls_of_a_block_tell_its_heading():
