@@ -5,10 +5,12 @@ The public names are imported when they are first used, so that ``import vega3d_
 """
 
 from pkgutil import extend_path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # The generated msg, srv and action modules are installed elsewhere when this runs from a checkout.
 __path__ = extend_path(__path__, __name__)
+from vega3d_ros.core.lazy_names import lazily
+
 __version__ = "0.1.0"
 __all__ = [
     "SE3",
@@ -33,25 +35,19 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.relations import Relation
     from vega3d_ros.perception.scene import Scene
 else:
-    _MODULES = {
-        "core.errors": ("Vega3dError",),
-        "core.frames": ("Camera", "Clip", "Frame"),
-        "core.geometry": ("SE3", "Box3D"),
-        "core.objects": ("Answer", "SceneObject"),
-        "perception.perceiver": ("Perceiver",),
-        "perception.relations": ("Relation",),
-        "perception.scene": ("Scene",),
-    }
+    __getattr__ = lazily(
+        __name__,
+        {
+            "core.errors": ("Vega3dError",),
+            "core.frames": ("Camera", "Clip", "Frame"),
+            "core.geometry": ("SE3", "Box3D"),
+            "core.objects": ("Answer", "SceneObject"),
+            "perception.perceiver": ("Perceiver",),
+            "perception.relations": ("Relation",),
+            "perception.scene": ("Scene",),
+        },
+    )
 
-    def __getattr__(name: str) -> Any:
-        for module, names in _MODULES.items():
-            if name in names:
-                from importlib import import_module  # noqa: PLC0415 - only once a name is used
 
-                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-                return value
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

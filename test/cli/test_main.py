@@ -65,7 +65,7 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     ("typed", "hint"),
-    [("simulat", "did you mean 'simulate'?"), ("quux", "choose from demo, simulate")],
+    [("simulat", "did you mean 'simulate'?"), ("quux", "choose from demo, ask")],
 )
 def test_a_mistyped_command_gets_a_suggestion(typed, hint, capsys):
     with pytest.raises(SystemExit) as exit_:

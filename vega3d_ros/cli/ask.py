@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NODE = "/perception"
 _VIDEO_HZ = 4.0
+_PICTURES = (".png", ".jpg", ".mp4")
 
 
 class AskError(Vega3dError, RuntimeError):
@@ -46,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
     """Asks, and prints answers with their source and objects."""
     if args.out is not None and args.node is not None:
         msg = "--out draws into frames, which a node does not hand out; ask a --bag instead"
+        raise AskError(msg)
+    if args.out is not None and args.out.suffix not in _PICTURES:
+        msg = f"{args.out} must end in one of {', '.join(_PICTURES)}"
         raise AskError(msg)
     for answer in _ask_node(args.node, args.question) if args.node else _ask_clip(args):
         print(answer.question)
@@ -110,7 +114,7 @@ def _draw(scene: Scene, path: Path) -> None:
         sheet = contact_sheet(pictures, min(len(pictures), 4))
         written = cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     if not written:
-        msg = f"{path} cannot be written; give a .png or .mp4 in a folder that may be written"
+        msg = f"{path} cannot be written; give a folder that may be written, with room on its disk"
         raise AskError(msg)
 
 

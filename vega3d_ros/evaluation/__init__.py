@@ -9,3 +9,23 @@ the same form (``run_log``); ``truth``, ``results``, ``summary`` and ``figures``
 recording, ``workers`` and ``ray_workers`` for many at once. ``command`` is ``vega3d evaluate``,
 ``compare`` is ``vega3d compare``.
 """
+
+from typing import TYPE_CHECKING
+
+from vega3d_ros.core.lazy_names import lazily
+
+__all__ = ["OfflineRun", "RunLog", "answer_score"]
+
+if TYPE_CHECKING:
+    from vega3d_ros.evaluation.metrics.simulated import answer_score
+    from vega3d_ros.evaluation.offline import OfflineRun
+    from vega3d_ros.evaluation.run_log import RunLog
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "metrics.simulated": ("answer_score",),
+            "offline": ("OfflineRun",),
+            "run_log": ("RunLog",),
+        },
+    )

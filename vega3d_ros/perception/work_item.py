@@ -42,7 +42,7 @@ class WorkItem:
         run: Called with the newest scene, in the worker's thread.
         deadline_ns: When it must be settled, steady clock.
         ready: Asked with the newest scene (None before the first): whether ``run`` may be called,
-            or the request has to wait for a newer scene. It may raise RequestError.
+            or the request has to wait for a newer scene. It may raise WorkError.
     """
 
     def __init__(
