@@ -11,7 +11,7 @@ from support.tiny_models import make_clip
 
 from vega3d_ros.cli import main as cli
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.models.checkpoints.auto_model import automatic
+from vega3d_ros.models.checkpoints.auto_model import automatic, resolve
 from vega3d_ros.models.checkpoints.load import load_modules, locate
 from vega3d_ros.models.checkpoints.model_paths import shipped
 from vega3d_ros.models.checkpoints.modules import CheckpointError
@@ -115,9 +115,15 @@ def test_a_result_tells_which_detector_it_rests_on(detector):
 def test_auto_is_the_photo_model_where_it_is_complete(nothing_is_here):
     assert automatic() == "nano"
     assert locate("auto").name == "nano"
+    name, note = resolve("auto")
+    assert name == "nano"
+    assert "simulation only" in note
+    assert "vega3d download photo-cpu" in note
     write_detector(nothing_is_here)
     assert automatic() == "photo-cpu"
     assert locate("auto").name == "photo-cpu"
+    assert resolve("auto") == ("photo-cpu", "")
+    assert resolve("nano") == ("nano", "")  # asked for by name, nothing is to be told
 
 
 @pytest.mark.parametrize(

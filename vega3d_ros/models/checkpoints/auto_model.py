@@ -10,10 +10,18 @@ PHOTO_MODELS = ("photo-cpu",)
 """Models for real cameras, the best first; what they need beside the package may be missing."""
 SIMULATION_MODEL = "nano"
 SIMULATION_NOTE = (
-    "model nano is right in simulation only: it knows nothing but its simulated rooms. For a real "
-    "camera run `vega3d download photo-cpu`, or set VEGA3D_MODELS=FOLDER to where "
+    "model nano was chosen, which is right in simulation only: it knows nothing but its simulated "
+    "rooms. For a real camera run `vega3d download photo-cpu`, or set VEGA3D_MODELS=FOLDER to where "
     "nanodet-plus-m_416.onnx or yolox_nano.onnx lies"
 )
+
+
+def resolve(model: str) -> tuple[str, str]:
+    """A model's name with "auto" replaced, and what to tell of the choice; mostly nothing."""
+    if model != AUTO:
+        return model, ""
+    chosen = automatic()
+    return chosen, SIMULATION_NOTE if chosen == SIMULATION_MODEL else ""
 
 
 def automatic() -> str:
