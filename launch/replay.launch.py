@@ -21,7 +21,7 @@ from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
 from vega3d_ros.sensing.bags.reader import open_bag
 
 ARGUMENTS = {
-    "model": ("nano", "name of a shipped model, or a model folder"),
+    "model": ("auto", "name of a shipped model, or a model folder; auto: as the node chooses"),
     "device": ("auto", "auto (CUDA where present), cpu, cuda, cuda:1, ..."),
     "threads": ("", "threads of the processor for the model, 0 and empty: measured"),
     "log_level": ("", "debug, info, warn, error or fatal; empty: that of ROS"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from vega3d_ros.models.checkpoints.auto_model import SIMULATION_NOTE
 from vega3d_ros.perception.worker import Status
 from vega3d_ros.ros.diagnostics import (
     ERROR,
@@ -84,6 +85,12 @@ def test_all_is_well():
             {"status": Status.LOADING, "loading": "language model"},
             WARN,
             ["now: language model"],
+        ),
+        (
+            "model",
+            {"model_note": SIMULATION_NOTE},
+            WARN,
+            ["simulation only", "photo-cpu"],
         ),
         ("model", {"status": Status.FAILED, "failure": "no folder"}, ERROR, ["no folder"]),
         ("inference", {"busy_s": 42.0}, WARN, ["42 s"]),

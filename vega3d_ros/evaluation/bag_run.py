@@ -15,6 +15,7 @@ from vega3d_ros import __version__
 from vega3d_ros.core.json_io import read_json, read_object, write_json
 from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
+from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
 from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
 from vega3d_ros.evaluation.question_file import Plan, RunError, default_plan, load_plan
 from vega3d_ros.evaluation.results import ResultRows, score_run
@@ -191,6 +192,7 @@ def finish_run(
     """Score and draw a run, offline or live; returns the fields of its record."""
     rows = score_run(name, bag.start_ns, log, truth)
     write_json(folder / ROWS, rows.json())
+    write_objects(folder / OBJECTS, mapped_objects, fixed_frame, bag.start_ns)
     placed = [item for item in mapped_objects if item.frame_id == fixed_frame]
     cases = draw_run(folder, bag, topics, log, rows, truth, placed, fixed_frame)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -32,6 +32,7 @@ from vega3d_ros.evaluation.workers import (
     run_here,
     run_in_workers,
 )
+from vega3d_ros.models.checkpoints.auto_model import SIMULATION_MODEL, resolve
 from vega3d_ros.perception.settings import load_parameters
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
@@ -58,11 +59,15 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     console = Console()
     parameters = load_parameters(
         args.params,
-        model=args.model,
+        model=args.model or (SIMULATION_MODEL if args.params is None else None),
         device=args.device,
         min_score=args.min_score,
         threads=args.threads,
     )
+    model, note = resolve(parameters.model)
+    parameters = replace(parameters, model=model)
+    if note:
+        console.print(note, style="yellow", highlight=False)
     # The machines of a cluster may have another device than this one.
     device = parameters.device if args.ray else pick_device(parameters.device)
     made_with = provenance(parameters.model, locate(parameters.model), device)

@@ -12,6 +12,7 @@ from typing import Any
 
 from vega3d_ros import __version__
 from vega3d_ros.core.json_io import read_object
+from vega3d_ros.models.checkpoints.model_paths import detector_file
 from vega3d_ros.models.checkpoints.official.layout import card, is_official
 
 _PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
@@ -19,17 +20,23 @@ _WHOLE_BYTES = 64 << 20
 _PART_BYTES = 1 << 20
 
 
-def model_hash(folder: Path) -> str:
+def model_hash(folder: Path, beside: Path | None = None) -> str:
     """SHA-256 of the names, sizes and contents of a model folder's files.
 
     Of a file above 64 MiB it reads only the first and the last MiB, so that large models start
     fast.
+
+    Args:
+        folder: The folder, or the one file.
+        beside: The model's detector, where it is kept elsewhere.
     """
     digest = hashlib.sha256()
-    files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else [folder]
-    for file in files:
+    files = [(file, str(file.relative_to(folder))) for file in _files(folder)]
+    if beside is not None:
+        files += [(file, str(file.relative_to(beside.parent))) for file in _files(beside)]
+    for file, name in files:
         size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder)}:{size}:".encode())
+        digest.update(f"{name}:{size}:".encode())
         with file.open("rb") as data:
             if size <= _WHOLE_BYTES:
                 while block := data.read(_PART_BYTES):
@@ -41,9 +48,14 @@ def model_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _files(place: Path) -> list[Path]:
+    return sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+
+
 def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
     """All that is needed to reproduce a result; no ``folder``: another process has the model."""
     settings = {} if folder is None else _description(folder)
+    detector = None if folder is None else detector_file(settings, folder)
     return {
         "versions": {
             "vega3d_ros": __version__,
@@ -52,7 +64,8 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         },
         "model": {
             "name": model,
-            "sha256": "" if folder is None else model_hash(folder),
+            "sha256": "" if folder is None else model_hash(folder, detector),
+            "detector": "" if detector is None else detector.name,
             "card": str(settings.get("card", "")),
         },
         "command": sys.argv,

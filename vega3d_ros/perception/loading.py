@@ -10,7 +10,8 @@ import numpy as np
 from vega3d_ros.core import threads as pool
 from vega3d_ros.core.frames import Camera, Clip, Frame
 from vega3d_ros.models.checkpoints.device_memory import pick_device, pick_dtype
-from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.load import locate
+from vega3d_ros.models.checkpoints.load_model import load_model
 from vega3d_ros.models.checkpoints.memory_estimate import fitting
 from vega3d_ros.perception.perceiver import Perceiver
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from vega3d_ros.models.checkpoints.modules import Modules
+    from vega3d_ros.models.memory import Workload
     from vega3d_ros.models.priors.base import Acceleration
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,14 +59,30 @@ def load_ready(
     kind = pick_dtype(dtype, device)
     folder = locate(model)
     workload = fitting(folder, device, kind, frames)
-    modules = load_modules(
+    loaded = load_model(
         folder,
         device=device,
         dtype=kind,
         inference_only=True,
         workload=workload,
+        threads=pool.asked_for(threads) or 1,
         progress=progress,
     )
+    perceiver = Perceiver.of(loaded, keyframes=workload.keyframes)
+    if loaded.modules is not None:
+        _accelerate(loaded.modules, acceleration, workload, progress)
+    progress(f"threads: {_settle_threads(perceiver, threads)}")
+    progress("warm-up")
+    warm_up(perceiver, frames)
+    return perceiver
+
+
+def _accelerate(
+    modules: Modules,
+    acceleration: Acceleration,
+    workload: Workload,
+    progress: Callable[[str], None],
+) -> None:
     if modules.prior is not None:
         modules.prior.frames_at_once = workload.frames_at_once
         if acceleration != "none":
@@ -71,12 +90,7 @@ def load_ready(
             modules.prior.accelerate(acceleration)
     if acceleration.endswith("graphs"):
         progress("CUDA graphs of the language model")
-        modules.language.capture_graphs(frames)
-    perceiver = Perceiver(modules, keyframes=workload.keyframes)
-    progress(f"threads: {_settle_threads(perceiver, threads)}")
-    progress("warm-up")
-    warm_up(perceiver, frames)
-    return perceiver
+        modules.language.capture_graphs(workload.frames)
 
 
 def warm_up(perceiver: Perceiver, frames: int) -> None:
@@ -104,6 +118,9 @@ def _settle_threads(perceiver: Perceiver, threads: int) -> str:
     if asked is not None:
         pool.set_threads(asked)
         return f"{asked}, as asked for"
+    if not perceiver.has_language:
+        pool.set_threads(1)
+        return "1, a detector needs no more"
     if perceiver.modules.language.model.device.type != "cpu":
         pool.set_threads(1)
         return "1, the GPU computes"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vega3d_ros.models.checkpoints.hub import push_to_hub
-from vega3d_ros.models.checkpoints.load import load_modules
+from vega3d_ros.models.checkpoints.load_model import load_model
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.checkpoints.load_model import Model
     from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.grounders.base import Grounder
     from vega3d_ros.perception.keyframe_encoder import Encoded, Patches
@@ -46,6 +47,8 @@ class Perceiver:
     Args:
         modules: The model; None for a grounder that needs none, such as one of a 2D detector.
         grounder: What finds things, instead of the model's own token head.
+        settings: Labels, thresholds and card, where there is no model to have them; see
+            ``checkpoints.modules.Modules``.
         keyframes: Keyframes of which something is kept, at most.
 
     Attributes:
@@ -65,6 +68,7 @@ class Perceiver:
         modules: Modules | None = None,
         *,
         grounder: Grounder[Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         keyframes: int = 64,
     ) -> None:
         self._newest: weakref.ref[ClipReading] | None = None
@@ -73,12 +77,13 @@ class Perceiver:
         if modules is None and grounder is None:
             msg = "a perceiver needs a model or a grounder"
             raise PerceiverError(msg)
-        settings = self._settings
+        self._settings_alone = dict(settings or {})
+        chosen = self._settings
         names = grounder.vocabulary if grounder is not None else None
-        self.queries: tuple[str, ...] = tuple(settings.get("labels", names or ()))
-        self.threshold = float(settings.get("threshold", 0.5))
-        self.listing_threshold = float(settings.get("listing_threshold", self.threshold))
-        self.measured_answers = bool(settings.get("measured_answers", modules is None))
+        self.queries: tuple[str, ...] = tuple(chosen.get("labels", names or ()))
+        self.threshold = float(chosen.get("threshold", 0.5))
+        self.listing_threshold = float(chosen.get("listing_threshold", self.threshold))
+        self.measured_answers = bool(chosen.get("measured_answers", modules is None))
         self.recall = 0.5
         self.out_of_memory = OutOfMemory(self.reset)
         self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
@@ -112,16 +117,22 @@ class Perceiver:
             DeviceError: If it does not fit the device.
             CheckpointError: If it cannot be loaded.
         """
+        model = load_model(
+            name,
+            device=device,
+            dtype=dtype,
+            prior=prior,
+            reference=reference,
+            revision=revision,
+            download=download,
+        )
+        return cls.of(model)
+
+    @classmethod
+    def of(cls, model: Model, *, keyframes: int = 64) -> Perceiver:
+        """A perceiver of a model that is loaded; ``keyframes`` as for the class."""
         return cls(
-            load_modules(
-                name,
-                device=device,
-                dtype=dtype,
-                prior=prior,
-                reference=reference,
-                revision=revision,
-                download=download,
-            )
+            model.modules, grounder=model.grounder, settings=model.settings, keyframes=keyframes
         )
 
     def save_pretrained(self, folder: Path) -> None:
@@ -142,7 +153,7 @@ class Perceiver:
             PerceiverError: If there is none.
         """
         if self._modules is None:
-            msg = "there is no model here, only a grounder"
+            msg = "there are no networks here, only a grounder: give a model that has them"
             raise PerceiverError(msg)
         return self._modules
 
@@ -153,7 +164,7 @@ class Perceiver:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return self._modules.settings if self._modules is not None else {}
+        return self._modules.settings if self._modules is not None else self._settings_alone
 
     @property
     def card(self) -> str:

@@ -43,7 +43,9 @@ class Parameters:
     """Every parameter with its default. Changes take effect with the next ``configure``."""
 
     model: str = _parameter(
-        "nano", "name of a shipped model, or a model folder, or a downloaded one's name"
+        "auto",
+        "name of a shipped model, or a model folder, or a downloaded one's name; auto: the one "
+        "for real cameras where its detector is installed, else nano, which knows simulation only",
     )
     device: str = _parameter(
         "auto", "where the model runs: auto (CUDA where present), cpu, cuda, cuda:1, ..."
@@ -118,8 +120,8 @@ class Parameters:
     def __post_init__(self) -> None:
         if not self.model:
             msg = (
-                "parameter `model` is empty; set a shipped model (nano), a model folder or a "
-                "the name of a downloaded one"
+                "parameter `model` is empty; set auto, a shipped model (nano, photo-cpu), a "
+                "model folder or the name of a downloaded one"
             )
             raise ParameterError(msg)
         for name, known in _CHOICES.items():

@@ -163,6 +163,7 @@ class Facts:
     failure: str = ""
     clip_failure: str = ""  # why the newest clip was not understood
     model: str = ""
+    model_note: str = ""  # what to tell of its choice
     device: str = ""
     loading: str = ""
     loading_s: float = 0.0
@@ -269,6 +270,8 @@ def _model(facts: Facts) -> Diagnosis:
     if facts.status is Status.FAILED:
         text = f"{facts.model} could not be loaded: {facts.failure}"
         return Diagnosis("model", ERROR, text, values)
+    if facts.status is Status.READY and facts.model_note:
+        return Diagnosis("model", WARN, facts.model_note, values)
     if facts.status is Status.READY:
         return Diagnosis("model", OK, f"{facts.model} is loaded", values)
     return Diagnosis("model", OK, "not configured", values)

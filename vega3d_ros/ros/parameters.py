@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
+from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.perception.settings import Parameters
 
 if TYPE_CHECKING:
@@ -38,3 +39,16 @@ def read_parameters(node: Node) -> Parameters:
     values = {item.name: node.get_parameter(item.name).value for item in fields(Parameters)}
     values["queries"] = tuple(query.strip() for query in values["queries"] if query.strip())
     return Parameters(**values)
+
+
+def settle_model(node: Node, parameters: Parameters) -> tuple[Parameters, str]:
+    """The parameters with the model that "auto" stands for here.
+
+    Returns:
+        The parameters, and a sentence, which is also logged, where that model is not meant for
+        real cameras; else an empty one.
+    """
+    model, note = resolve(parameters.model)
+    if note:
+        node.get_logger().warning(note)
+    return replace(parameters, model=model), note

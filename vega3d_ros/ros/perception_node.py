@@ -33,7 +33,7 @@ from vega3d_ros.ros.camera_input import CameraInput
 from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics, diagnose
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
 from vega3d_ros.ros.messages import diagnostics_message
-from vega3d_ros.ros.parameters import declare_parameters, read_parameters
+from vega3d_ros.ros.parameters import declare_parameters, read_parameters, settle_model
 from vega3d_ros.ros.publishers import Publishers
 from vega3d_ros.ros.services import Services
 from vega3d_ros.ros.worker_futures import Session
@@ -129,7 +129,7 @@ class PerceptionNode(LifecycleNode):
     @transition
     def on_configure(self, state: Any) -> Any:
         """Check the parameters and begin to load the model."""
-        parameters = read_parameters(self)
+        parameters, note = settle_model(self, read_parameters(self))
         model, min_score = parameters.model_name, parameters.min_score
         publishers = Publishers(self, self._statistics, model, min_score)
         worker = Worker(
@@ -141,7 +141,7 @@ class PerceptionNode(LifecycleNode):
             self.report_failure,
             parameters.max_waiting_queries,
         )
-        self._configured = Session(parameters, worker, publishers, None)
+        self._configured = Session(parameters, worker, publishers, None, note)
         self._since_ns = time.monotonic_ns()
         self.get_logger().info(f"loading model {parameters.model!r} on {parameters.device}")
         worker.start()
@@ -326,6 +326,7 @@ class PerceptionNode(LifecycleNode):
             failure=worker.failure,
             clip_failure=worker.clip_failure,
             model=parameters.model,
+            model_note=session.model_note,
             device=parameters.device,
             loading=self._loading,
             loading_s=since_s,

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """The parts of a configured node."""
+    """The parts of a configured node, and what to tell of its choice of a model."""
 
     parameters: Parameters
     worker: Worker
     publishers: Publishers
     transforms: Transforms | None
+    model_note: str = ""
 
 
 class _Signal:

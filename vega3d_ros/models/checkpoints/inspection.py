@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from vega3d_ros.models.checkpoints.detector_files import find_detector
 from vega3d_ros.models.checkpoints.device_memory import (
     DeviceError,
     available,
@@ -19,7 +20,9 @@ from vega3d_ros.models.checkpoints.device_memory import (
     require,
 )
 from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, estimate, fitting
+from vega3d_ros.models.checkpoints.model_config import ModelConfigError, read_model_config
 from vega3d_ros.models.checkpoints.model_paths import places
+from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.official.images import FRAMES
 from vega3d_ros.models.checkpoints.official.layout import (
     FUSION,
@@ -286,6 +289,8 @@ def _model(folder: Path) -> Report:
     description = read_json(folder / "model.json")
     prior = description.get("prior")
     old = description.get("format") == 1
+    if not old and description.get("language") is None:
+        return _without_networks(folder, description)
     fusion = description.get("bridge" if old else "fusion", {})
     report.facts = {
         "written by": f"vega3d_ros {description.get('package', '?')}",
@@ -304,6 +309,31 @@ def _model(folder: Path) -> Report:
     report.missing = [name for name in files if not (folder / name).is_file()]
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     report.facts["weights on disk"] = _gib(size)
+    return report
+
+
+def _without_networks(folder: Path, description: Any) -> Report:
+    """Of a model of a detector and geometry alone."""
+    report = Report("a model of this package, without networks of its own")
+    try:
+        config = read_model_config(folder / "model.json")
+    except ModelConfigError as error:
+        raise OfficialError(str(error)) from error
+    report.facts = {
+        "written by": f"vega3d_ros {description.get('package', '?')}",
+        "answers": "what can be measured; there is no language model",
+        "card": str(description.get("card", "")),
+    }
+    if config.grounder is not None:
+        report.facts["grounder"] = config.grounder.type
+        if config.grounder.detector is not None:
+            try:
+                found = find_detector(config.grounder.detector, folder)
+            except CheckpointError as error:
+                report.missing.append(str(error))
+                report.loadable = False
+            else:
+                report.facts["detector"] = str(found)
     return report
 
 

@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vega3d_ros.core.settings import SettingsError
+from vega3d_ros.models.checkpoints.auto_model import AUTO, automatic
 from vega3d_ros.models.checkpoints.device_memory import require
 from vega3d_ros.models.checkpoints.hub import hub_folder, is_hub_id
 from vega3d_ros.models.checkpoints.memory_estimate import UNKNOWN, estimate
 from vega3d_ros.models.checkpoints.model_config import (
+    TOKEN_HEAD,
     ModelConfig,
     ModelConfigError,
     read_model_config,
@@ -48,6 +50,7 @@ from vega3d_ros.models.priors.base import PriorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from vega3d_ros.models.fusion.fusion_module import FusionConfig
     from vega3d_ros.models.priors.base import Prior
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -61,13 +64,14 @@ def locate(name: str | Path, *, revision: str | None = None, download: bool = Fa
     """The folder of a path, of a shipped or downloaded model's name, or of an id on the hub.
 
     Args:
-        name: The path, name or id.
+        name: The path, name or id; "auto" for what ``auto_model.automatic`` chooses.
         revision: Of a model on the hub: branch, tag or commit.
         download: Whether a model on the hub may be downloaded.
 
     Raises:
         CheckpointError: If there is no such folder.
     """
+    name = automatic() if name == AUTO else name
     for folder in places(name):
         if (folder / "model.json").is_file() or is_official(folder):
             return folder
@@ -127,6 +131,12 @@ def load_modules(
         config = read_model_config(folder / "model.json", prior)
     except ModelConfigError as error:
         raise CheckpointError(str(error)) from error
+    if config.language is None or config.fusion is None:
+        msg = (
+            f"model {folder} has no networks of this package, only a grounder; load it with "
+            "Perceiver.from_pretrained"
+        )
+        raise CheckpointError(msg)
     loaded = None
     try:
         if config.prior is not None:
@@ -147,7 +157,7 @@ def load_modules(
     except (PriorError, WeightsError) as error:
         msg = f"model {folder}: {error}"
         raise CheckpointError(msg) from error
-    modules = _with_heads(folder, config, loaded, language, dtype)
+    modules = _with_heads(folder, config, config.fusion, loaded, language, dtype)
     _require_finite(modules, folder)
     progress(f"weights to {device}")
     return modules.to(device).eval()
@@ -156,15 +166,16 @@ def load_modules(
 def _with_heads(
     folder: Path,
     config: ModelConfig,
+    fusion: FusionConfig,
     prior: Prior | None,
     language: SceneLanguage,
     dtype: torch.dtype,
 ) -> Modules:
     """The whole model, with what the package itself adds to prior and language model."""
-    dim, settings = config.fusion.dim, config.settings
-    if prior is not None and prior.dim != config.fusion.prior_dim:
+    dim, settings = fusion.dim, config.settings
+    if prior is not None and prior.dim != fusion.prior_dim:
         msg = (
-            f"{folder / 'model.json'}: fusion.prior_dim is {config.fusion.prior_dim}, but the "
+            f"{folder / 'model.json'}: fusion.prior_dim is {fusion.prior_dim}, but the "
             f"prior's tokens have {prior.dim} channels; this gate was not trained on this prior"
         )
         raise CheckpointError(msg)
@@ -174,13 +185,13 @@ def _with_heads(
     modules = Modules(
         prior,
         language,
-        _filled(lambda: FusionModule(config.fusion), state, file).to(dtype),
+        _filled(lambda: FusionModule(fusion), state, file).to(dtype),
         _filled(lambda: PositionEncoding(dim), positions, file).to(dtype),
         None,
         None,
         settings,
     )
-    if config.grounder is not None:
+    if config.grounder is not None and config.grounder.type == TOKEN_HEAD:
         file = folder / GROUNDER_FILE
         head = _filled(lambda: GroundingHead(dim), _read_tensors(file), file)
         modules.grounding = head.to(dtype)
@@ -239,7 +250,7 @@ def _check_memory(
     except UNKNOWN:
         return  # something is missing or damaged; reading it says what
     require(needed, device, f"model {folder.name}")
-    if torch.device(device).type != "cpu":
+    if torch.device(device).type != "cpu" and "language model" in needed.parts:
         weights = {"language model": needed.parts["language model"]}
         require(MemoryEstimate(weights), "cpu", f"loading model {folder.name}")
 

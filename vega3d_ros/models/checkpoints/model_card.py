@@ -25,10 +25,11 @@ def model_card(name: str, description: Mapping[str, Any]) -> str:
         front["license"] = license_id
     prior, grounder = description["prior"], description["grounder"]
     size = "" if prior is None else f", {prior['width']}x{prior['height']}"
+    fusion, language = description["fusion"], description["language"]
     parts = {
         "Prior": "none" if prior is None else prior["type"] + size,
-        "Fusion": description["fusion"]["method"],
-        "Language model": description["language"]["type"],
+        "Fusion": "none" if fusion is None else fusion["method"],
+        "Language model": "none" if language is None else language["type"],
         "Grounder": "none" if grounder is None else grounder["type"],
         "Labels": ", ".join(description.get("labels", ())) or "none",
     }

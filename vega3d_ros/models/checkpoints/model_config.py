@@ -1,13 +1,15 @@
 """What a ``model.json`` says, checked as a whole before anything of the model is built.
 
-Format 2 names the ``type`` of each part; ``prior`` and ``grounder`` may be null. Format 1, which
+Format 2 names the ``type`` of each part. ``prior`` and ``grounder`` may be null; ``fusion`` and
+``language`` may both be, which leaves a model of a detector and geometry alone. Format 1, which
 had one kind of each part, is read too.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import fields
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -17,7 +19,9 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.core.registry import RegistryError
 from vega3d_ros.core.settings import STRICT, SettingsError, read_settings
+from vega3d_ros.models.detectors.loading import DETECTORS
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
+from vega3d_ros.models.grounders import GROUNDERS
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat  # noqa: TC001  (read by type)
 from vega3d_ros.models.priors import PRIORS
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from vega3d_ros.models.priors.base import PriorConfig
 
 FORMAT = 2
+TOKEN_HEAD = "token_head"  # noqa: S105 - a type of grounder
 
 Side = Annotated[int, Field(gt=0, le=8192)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -54,10 +59,58 @@ class LanguageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GrounderConfig:
-    """What finds objects."""
+class DetectorConfig:
+    """A 2D detector that is kept beside models, not in them.
 
-    type: Literal["token_head"] = "token_head"
+    Attributes:
+        type: Of ``detectors.DETECTORS``.
+        files: Its file or folder by name; the first that is found is taken.
+        threshold: Lowest score given; None: the detector's own.
+    """
+
+    type: str
+    files: Annotated[tuple[Word, ...], Field(min_length=1)]
+    threshold: Share | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown types, and names that lead out of the folders looked in."""
+        if self.type not in DETECTORS:
+            msg = f"unknown detector {self.type!r}; known: {', '.join(sorted(DETECTORS))}"
+            raise ValueError(msg)
+        for name in self.files:
+            if PurePath(name).name != name:
+                msg = f"grounder.detector.files must be names without folders, not {name!r}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GrounderConfig:
+    """What finds objects.
+
+    Attributes:
+        type: Of ``grounders.GROUNDERS``.
+        detector: What it finds them with; None for a grounder without a 2D detector.
+    """
+
+    type: str = TOKEN_HEAD
+    detector: DetectorConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be made.
+
+        Raises:
+            RegistryError: If the type is unknown.
+        """
+        if self.type not in GROUNDERS.names:
+            GROUNDERS.get(self.type)
+        if self.type == "lifted" and self.detector is None:
+            msg = "grounder.detector is missing: a lifted grounder needs one"
+            raise ValueError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``model.json`` holds it."""
+        values = asdict(self)
+        return values if self.detector is not None else {"type": self.type}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -81,16 +134,16 @@ class ModelConfig:
     Attributes:
         format: Of the folder: how its files and their tensors are called.
         prior: Settings of the prior; None for a model without one.
-        fusion: Shape of projector and gate.
-        language: Vision tower and language model.
+        fusion: Shape of projector and gate; None where there is no language model.
+        language: Vision tower and language model; None where answers are measured alone.
         grounder: What finds objects; None for a model that answers only.
         settings: Everything else, as in ``modules.Modules``.
     """
 
     format: int
     prior: PriorConfig | None
-    fusion: FusionConfig
-    language: LanguageConfig
+    fusion: FusionConfig | None
+    language: LanguageConfig | None
     grounder: GrounderConfig | None
     settings: dict[str, Any]
 
@@ -166,15 +219,41 @@ def _parse(values: dict[str, Any], instead: Mapping[str, Any]) -> ModelConfig:
     settings = {name: value for name, value in values.items() if name not in known}
     read_settings(_Settings, settings)
     prior, grounder = values["prior"], values["grounder"]
-    language = read_settings(LanguageConfig, values["language"], "language")
-    if not all("{text}" in text for text in (language.prompt.question, language.prompt.ground)):
-        msg = "language.prompt.question and language.prompt.ground must hold {text}"
-        raise SettingsError(msg)
-    return ModelConfig(
+    fusion, language = values["fusion"], values["language"]
+    config = ModelConfig(
         format=values["format"],
         prior=None if prior is None else _prior_config(prior, instead),
-        fusion=read_settings(FusionConfig, values["fusion"], "fusion"),
-        language=language,
+        fusion=None if fusion is None else read_settings(FusionConfig, fusion, "fusion"),
+        language=None if language is None else _language_config(language),
         grounder=None if grounder is None else read_settings(GrounderConfig, grounder, "grounder"),
         settings=settings,
     )
+    _refuse_incomplete(config)
+    return config
+
+
+def _language_config(values: Any) -> LanguageConfig:
+    language = read_settings(LanguageConfig, values, "language")
+    if not all("{text}" in text for text in (language.prompt.question, language.prompt.ground)):
+        msg = "language.prompt.question and language.prompt.ground must hold {text}"
+        raise SettingsError(msg)
+    return language
+
+
+def _refuse_incomplete(config: ModelConfig) -> None:
+    """Refuse parts that need another part.
+
+    Raises:
+        SettingsError: If one is missing.
+    """
+    if (config.fusion is None) != (config.language is None):
+        msg = "fusion and language must both be there, or both be null"
+        raise SettingsError(msg)
+    if config.language is not None:
+        return
+    if config.prior is not None:
+        msg = "prior must be null where language is: nothing would read its tokens"
+        raise SettingsError(msg)
+    if config.grounder is None or config.grounder.type == TOKEN_HEAD:
+        msg = "without a language model, grounder must be one that needs none, such as lifted"
+        raise SettingsError(msg)

@@ -1,10 +1,17 @@
-"""Where models that have a name are kept."""
+"""Where models that have a name are kept, and the files that models share."""
 
 from __future__ import annotations
 
 import os
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VARIABLE = "VEGA3D_MODELS"
+"""Environment variable: folders to look for models and detectors in, as in ``PATH``."""
 
 
 def downloads() -> Path:
@@ -18,6 +25,45 @@ def shipped() -> Path:
     return Path(str(resources.files("vega3d_ros"))) / "weights"
 
 
+def user_folders() -> tuple[Path, ...]:
+    """The folders that ``VEGA3D_MODELS`` names."""
+    return tuple(
+        Path(folder).expanduser()
+        for folder in os.environ.get(VARIABLE, "").split(os.pathsep)
+        if folder
+    )
+
+
 def places(name: str | Path) -> tuple[Path, ...]:
-    """Where a model may lie: at this path, or by this name among the shipped or downloaded."""
-    return Path(name), shipped() / name, downloads() / name
+    """Where a model may lie: at this path, or by this name where models are kept."""
+    return tuple(
+        Path(name) if folder is None else folder / name
+        for folder in (None, shipped(), *user_folders(), downloads())
+    )
+
+
+def detector_folders(model: Path) -> tuple[Path, ...]:
+    """Where the detector of a model folder may lie, in the order in which it is looked for."""
+    return model, *user_folders(), downloads() / "detectors"
+
+
+def first_found(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
+    """The first name that is in any of the folders, or None."""
+    for name in names:
+        for folder in folders:
+            if (folder / name).exists():
+                return folder / name
+    return None
+
+
+def detector_file(description: Mapping[str, Any], model: Path) -> Path | None:
+    """The detector of a model folder; None where it names none, or where none is here.
+
+    Args:
+        description: Of its ``model.json``.
+        model: The folder.
+    """
+    grounder = description.get("grounder")
+    detector = grounder.get("detector") if isinstance(grounder, dict) else None
+    names = detector.get("files", ()) if isinstance(detector, dict) else ()
+    return first_found(names, detector_folders(model))

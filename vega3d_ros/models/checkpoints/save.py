@@ -50,7 +50,7 @@ def save_modules(
         "prior": modules.prior.config.to_dict() if modules.prior is not None else None,
         "fusion": modules.fusion.config.to_dict(),
         "language": asdict(LanguageConfig(prompt=language.prompt, image_size=language.image_size)),
-        "grounder": asdict(GrounderConfig()) if modules.grounding is not None else None,
+        "grounder": GrounderConfig().to_dict() if modules.grounding is not None else None,
         **modules.settings,
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,146 @@
+"""Models without networks of this package: where their detector is found, and what they do."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.onnx_graphs import write_constant
+from support.tiny_models import make_clip
+
+from vega3d_ros.cli import main as cli
+from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.models.checkpoints.auto_model import automatic, resolve
+from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.model_paths import shipped
+from vega3d_ros.models.checkpoints.modules import CheckpointError
+from vega3d_ros.perception.errors import PerceiverError
+from vega3d_ros.perception.loading import load_ready
+from vega3d_ros.perception.perceiver import Perceiver
+
+NANODET, YOLOX = "nanodet-plus-m_416.onnx", "yolox_nano.onnx"
+SHAPES = {NANODET: (1, 3598, 112), YOLOX: (1, 3549, 85)}
+
+
+def write_detector(folder, name=NANODET):
+    """A file of the right form that detects nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_constant(folder / name, np.zeros(SHAPES[name]), [1, 3, 416, 416])
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_here(monkeypatch, tmp_path):
+    """A machine without detectors; returns the folder of its downloads."""
+    monkeypatch.delenv("VEGA3D_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vega3d_ros" / "detectors"
+
+
+@pytest.fixture
+def detector(nothing_is_here):
+    return write_detector(nothing_is_here)
+
+
+def detector_of(perceiver):
+    return perceiver.grounder.detector.family
+
+
+def test_without_its_detector_it_says_where_it_looked_and_what_to_do(nothing_is_here):
+    with pytest.raises(CheckpointError) as error:
+        Perceiver.from_pretrained("photo-cpu")
+    said = str(error.value)
+    assert "\n" not in said
+    for part in (
+        *(NANODET, YOLOX, str(nothing_is_here), str(shipped() / "photo-cpu")),
+        *("vega3d download photo-cpu", "VEGA3D_MODELS=FOLDER", "https://github.com/RangiLyu"),
+    ):
+        assert part in said
+
+
+def test_the_first_file_of_the_list_is_taken_wherever_it_lies(detector, tmp_path, monkeypatch):
+    detector.unlink()
+    first, second = tmp_path / "one", tmp_path / "two"
+    write_detector(first, YOLOX)
+    monkeypatch.setenv("VEGA3D_MODELS", f"{first}:{second}")
+    assert detector_of(Perceiver.from_pretrained("photo-cpu")) == "YOLOX"
+    write_detector(second, NANODET)
+    assert detector_of(Perceiver.from_pretrained("photo-cpu")) == "NanoDet-Plus"
+
+
+def test_a_file_that_is_no_detector_is_named(nothing_is_here):
+    nothing_is_here.mkdir(parents=True)
+    (nothing_is_here / NANODET).write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match=rf"photo-cpu: .*{NANODET}.*again"):
+        Perceiver.from_pretrained("photo-cpu")
+
+
+def test_it_is_made_ready_as_any_model(detector):
+    told = []
+    perceiver = load_ready("photo-cpu", device="cpu", progress=told.append)
+    assert told[0] == "memory estimate"
+    assert told[-1] == "warm-up"
+    assert "chair" in perceiver.queries
+    assert not perceiver.has_language
+    scene = perceiver.observe(make_clip(2))
+    assert scene.objects == ()
+    assert scene.ask("How many chairs are there?").source == "measured"
+    with pytest.raises(PerceiverError, match="cannot be measured, and there is no language model"):
+        scene.ask("What is the room used for?")
+
+
+def test_its_networks_are_not_asked_for(detector):
+    with pytest.raises(CheckpointError, match="no networks"):
+        load_modules("photo-cpu")
+
+
+def test_inspect_tells_its_detector_and_its_memory(detector, capsys):
+    assert cli.main(["inspect", "photo-cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "lifted" in told
+    assert "memory needed" in told
+    detector.unlink()
+    assert cli.main(["inspect", "photo-cpu"]) == 1
+    assert "vega3d download photo-cpu" in capsys.readouterr().out
+
+
+def test_a_result_tells_which_detector_it_rests_on(detector):
+    folder = locate("photo-cpu")
+    first = provenance("photo-cpu", folder, "cpu")["model"]
+    assert first["detector"] == NANODET
+    write_constant(detector, np.ones(SHAPES[NANODET]), [1, 3, 416, 416])
+    assert provenance("photo-cpu", folder, "cpu")["model"]["sha256"] != first["sha256"]
+
+
+def test_auto_is_the_photo_model_where_it_is_complete(nothing_is_here):
+    assert automatic() == "nano"
+    assert locate("auto").name == "nano"
+    name, note = resolve("auto")
+    assert name == "nano"
+    assert "simulation only" in note
+    assert "vega3d download photo-cpu" in note
+    write_detector(nothing_is_here)
+    assert automatic() == "photo-cpu"
+    assert locate("auto").name == "photo-cpu"
+    assert resolve("auto") == ("photo-cpu", "")
+    assert resolve("nano") == ("nano", "")  # asked for by name, nothing is to be told
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grounder": None}, "must be one that needs none"),
+        ({"grounder": {"type": "token_head"}}, "must be one that needs none"),
+        ({"prior": {"type": "wan"}}, "prior must be null"),
+        ({"grounder": {"type": "lifted", "detector": {"type": "magic", "files": ["a"]}}}, "magic"),
+        (
+            {"grounder": {"type": "lifted", "detector": {"type": "onnx", "files": ["../a"]}}},
+            "without folders",
+        ),
+    ],
+)
+def test_parts_that_need_others_are_refused(detector, tmp_path, changes, said):
+    description = json.loads((shipped() / "photo-cpu" / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(description | changes))
+    with pytest.raises(CheckpointError, match=said):
+        Perceiver.from_pretrained(tmp_path)

@@ -1,0 +1,104 @@
+"""A model, with or without networks of this package: what a perceiver is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vega3d_ros.core.registry import RegistryError
+from vega3d_ros.models.checkpoints.detector_files import make_grounder
+from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.model_config import (
+    TOKEN_HEAD,
+    ModelConfigError,
+    read_model_config,
+)
+from vega3d_ros.models.checkpoints.modules import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from vega3d_ros.models.checkpoints.modules import Modules
+    from vega3d_ros.models.grounders import Grounder
+    from vega3d_ros.models.memory import Workload
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a model folder or an official checkpoint holds.
+
+    Attributes:
+        modules: Its networks; None for a model of a detector and geometry alone.
+        grounder: What finds things instead of a token head; None where the token head does.
+        settings: See ``modules.Modules``.
+    """
+
+    modules: Modules | None
+    grounder: Grounder[Any] | None
+    settings: dict[str, Any]
+
+
+def load_model(
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    prior: Mapping[str, Any] | None = None,
+    reference: bool = False,
+    inference_only: bool = False,
+    workload: Workload | None = None,
+    revision: str | None = None,
+    download: bool = False,
+    threads: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Model:
+    """Load a model.
+
+    Args:
+        name: See ``load.load_modules``, as for all that is not told here.
+        device: Of its networks.
+        dtype: Of its networks.
+        prior: Settings of the prior.
+        reference: Whether the prior runs by the official protocol.
+        inference_only: Whether it will not be saved again.
+        workload: What it must have memory for.
+        revision: Of a model on the hub.
+        download: Whether it may be downloaded.
+        threads: Of the processor, for a detector that has threads of its own.
+        progress: Told what is being loaded.
+
+    Raises:
+        DeviceError: If it does not fit the device; nothing was loaded then.
+        CheckpointError: If something is missing, damaged, of another kind, or newer than this.
+    """
+    folder = locate(name, revision=revision, download=download)
+    file = folder / "model.json"
+    try:
+        config = read_model_config(file, prior) if file.is_file() else None
+    except ModelConfigError as error:
+        raise CheckpointError(str(error)) from error
+    grounder = None
+    if config is not None and config.grounder is not None and config.grounder.type != TOKEN_HEAD:
+        progress("detector")
+        texts = config.settings.get("labels", ())
+        try:
+            grounder = make_grounder(config.grounder, folder, texts, threads=threads)
+        except RegistryError as error:
+            msg = f"{file}: {error}"
+            raise CheckpointError(msg) from error
+    if config is not None and config.language is None:
+        return Model(None, grounder, config.settings)
+    modules = load_modules(
+        folder,
+        device=device,
+        dtype=dtype,
+        prior=prior,
+        reference=reference,
+        inference_only=inference_only,
+        workload=workload,
+        progress=progress,
+    )
+    return Model(modules, grounder, modules.settings)
