@@ -11,8 +11,8 @@ PHOTO_MODELS = ("photo-cpu",)
 SIMULATION_MODEL = "nano"
 SIMULATION_NOTE = (
     "model nano was chosen, which is right in simulation only: it knows nothing but its simulated "
-    "rooms. For a real camera run `vega3d download photo-cpu`, or set VEGA3D_MODELS=FOLDER to where "
-    "nanodet-plus-m_416.onnx or yolox_nano.onnx lies"
+    "rooms. For a real camera run `vega3d download photo-cpu`, or set VEGA3D_MODELS=FOLDER to "
+    "where nanodet-plus-m_416.onnx or yolox_nano.onnx lies"
 )
 
 
