@@ -14,11 +14,13 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from rich.console import Console
 
 from vega3d_ros.models.checkpoints.hub import hub_folder, is_hub_id
-from vega3d_ros.models.checkpoints.model_paths import downloads
+from vega3d_ros.models.checkpoints.model_paths import detector_downloads, downloads
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
+from vega3d_ros.models.checkpoints.published import download_first
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ MODELS = {
 }
 """What can be downloaded, by name."""
 
+DETECTORS_OF = {"photo-cpu": ("nanodet-plus-m_416.onnx", "yolox_nano.onnx")}
+"""What shipped models lack: the detectors of which they need one, by name."""
+
+NAMES = sorted({*MODELS, *DETECTORS_OF})
+
 # The prompt embedding lies in the official source repository, at this commit, as this git blob.
 PROMPT_URL = (
     "https://raw.githubusercontent.com/H-EmbodVis/VEGA-3D/"
@@ -70,13 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Download a released model and what it needs. Afterwards its name can be given wherever a "
         "model is asked for. No other command touches the network."
     )
-    known = ", ".join(sorted(MODELS))
+    known = ", ".join(NAMES)
     parser.add_argument("name", help=f"{known}, or a model of the hub, organisation/name")
     parser.add_argument("--revision", help="of a model of the hub: branch, tag or commit")
     parser.add_argument(
         "--to",
         type=Path,
-        help=f"folder (default: NAME below {downloads()}, or the hub's cache, where it is found)",
+        help=f"folder (default: NAME below {downloads()}, detectors/ there, or the hub's cache: "
+        "where it is found)",
     )
 
 
@@ -84,17 +92,25 @@ def run(args: argparse.Namespace) -> int:
     """Download.
 
     Raises:
-        CheckpointError: If a model of the hub cannot be downloaded.
+        CheckpointError: If a model of the hub, or a detector, cannot be downloaded.
         OfficialError: If the name is unknown, or a file cannot be had or is not the one meant.
     """
+    if args.name in DETECTORS_OF:
+        say: Callable[[str], None] = lambda text: Console().print(  # noqa: E731
+            text, highlight=False, soft_wrap=True
+        )
+        place = args.to or detector_downloads()
+        file = download_first(DETECTORS_OF[args.name], place, say)
+        say(f"{args.name} is complete with {file}; `vega3d inspect {args.name}` says what it is")
+        return 0
     if args.name in MODELS:
         folder = download(args.name, args.to)
     elif is_hub_id(args.name):
         folder = hub_folder(args.name, revision=args.revision, download=True, to=args.to)
     else:
         msg = (
-            f"unknown model {args.name!r}; known: {', '.join(sorted(MODELS))}, and models of the "
-            "hub as organisation/name"
+            f"unknown model {args.name!r}; known: {', '.join(NAMES)}, and models of the hub as "
+            "organisation/name"
         )
         raise OfficialError(msg)
     Console().print(f"{args.name} is in {folder}; `vega3d inspect {folder}` says what it is")

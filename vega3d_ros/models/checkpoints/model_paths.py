@@ -20,6 +20,11 @@ def downloads() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "vega3d_ros"
 
 
+def detector_downloads() -> Path:
+    """The folder of downloaded detectors, which models share."""
+    return downloads() / "detectors"
+
+
 def shipped() -> Path:
     """The folder of the models that come with the package."""
     return Path(str(resources.files("vega3d_ros"))) / "weights"
@@ -44,7 +49,7 @@ def places(name: str | Path) -> tuple[Path, ...]:
 
 def detector_folders(model: Path) -> tuple[Path, ...]:
     """Where the detector of a model folder may lie, in the order in which it is looked for."""
-    return model, *user_folders(), downloads() / "detectors"
+    return model, *user_folders(), detector_downloads()
 
 
 def first_found(names: Sequence[str], folders: Sequence[Path]) -> Path | None:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+from vega3d_ros.core.json_io import replacing
+from vega3d_ros.models.checkpoints.modules import CheckpointError
+from vega3d_ros.models.detectors import DetectorError, load_detector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -39,3 +53,61 @@ PUBLISHED = {
     ),
 }
 """By file name."""
+
+
+def download_first(names: Sequence[str], folder: Path, say: Callable[[str], None]) -> Path:
+    """The first of several detectors that can be had, downloaded unless it is there.
+
+    Their authors publish no checksums. What came is accepted if the detector's own reader takes
+    it, which finds cut-off files and error pages, but not another network of the same form.
+
+    Args:
+        names: Of ``PUBLISHED``.
+        folder: Where they go; a file appears there whole or not at all.
+        say: Told the licence before anything is asked of the network, and what became of it.
+
+    Raises:
+        CheckpointError: If none can be had.
+    """
+    failures = []
+    for name in names:
+        if (folder / name).is_file():
+            say(f"{name} is there already")
+            return folder / name
+    for name in names:
+        published = PUBLISHED[name]
+        say(f"{name}: licence {published.license}, by {published.source}")
+        say(f"  from {published.url}")
+        try:
+            _download(published.url, folder / name)
+        except CheckpointError as error:
+            failures.append(str(error))
+            say(f"  {error}")
+            continue
+        say("  it can be read as a detector (no checksum is published to compare it with)")
+        return folder / name
+    msg = (
+        f"no detector could be downloaded: {'; '.join(failures)}; without a network, copy one of "
+        f"{', '.join(names)} into {folder}"
+    )
+    raise CheckpointError(msg)
+
+
+def _download(url: str, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as scratch:
+        try:
+            with (
+                urlopen(url, timeout=_TIMEOUT_S) as answer,  # noqa: S310 - of PUBLISHED, https
+                scratch.open("wb") as out,
+            ):
+                shutil.copyfileobj(answer, out)
+        except (OSError, HTTPException) as error:
+            msg = f"{url} cannot be downloaded: {error}"
+            raise CheckpointError(msg) from error
+        try:
+            load_detector(scratch)
+        except DetectorError as error:
+            reason = str(error).replace(str(scratch), "what came")
+            msg = f"{url} does not give a detector: {reason}"
+            raise CheckpointError(msg) from error
