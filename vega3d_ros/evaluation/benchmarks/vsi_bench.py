@@ -12,7 +12,7 @@ from vega3d_ros.evaluation.benchmarks.base import (
     unique,
 )
 from vega3d_ros.evaluation.metrics.vsi_bench import CHOICES, NUMBERS
-from vega3d_ros.models.checkpoints.official.language import LETTER, ONE_WORD, OPENING
+from vega3d_ros.models.checkpoints.official.wording import LETTER, ONE_WORD, OPENING
 from vega3d_ros.sensing.video import clip_from_video
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from vega3d_ros.models.checkpoints.official.images import (
     load_frames,
     sample_frames,
 )
-from vega3d_ros.models.checkpoints.official.language import official_question
+from vega3d_ros.models.checkpoints.official.wording import official_question
 from vega3d_ros.perception.perceiver import Perceiver
 
 pytestmark = pytest.mark.numeric

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from jinja2 import TemplateError
 
 from vega3d_ros.models.checkpoints.official.images import load_frames
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
+from vega3d_ros.models.checkpoints.official.wording import official_question
 from vega3d_ros.models.mllms.qwen2_5_vl.language import PromptFormat, SceneLanguage
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
         Qwen2_5_VLForConditionalGeneration,
         Qwen2VLImageProcessorPil,
     )
-
-OPENING = "These are frames of a video."
-ONE_WORD = "Please answer the question using a single word or phrase."
-LETTER = "Answer with the option's letter from the given choices directly."
 
 FRAME_SIZE = (532, 420)
 """Width and height at which the vision tower is shown a frame of 4:3."""
@@ -37,18 +33,6 @@ _CHAT = PromptFormat(
     question="{text}<|im_end|>\n<|im_start|>assistant\n",
     ground="",
 )
-
-
-def official_question(question: str) -> str:
-    """A question in the words of the official evaluation (VSI-Bench).
-
-    Choices are lines behind a line ``Options:``. A question that begins with the official opening
-    is taken as it is.
-    """
-    if question.startswith(OPENING):
-        return question
-    choices = re.search(r"^Options:", question, re.MULTILINE)
-    return "\n".join([OPENING, question, LETTER if choices else ONE_WORD])
 
 
 def chat_format(tokenizer: PreTrainedTokenizerBase | None) -> PromptFormat:
