@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.onnx_graphs import write_constant
 from support.patience import patience
 
 ROOT = Path(__file__).parents[1]
@@ -101,3 +104,26 @@ def test_what_takes_nobody_knows_how_long_comes_last(monkeypatch):
         ("7b", "memory"),
         ("1.3b", "compiled"),
     ]
+
+
+@pytest.mark.slow
+def test_the_photo_benchmark_times_every_call(tmp_path, drive_bag):
+    write_constant(
+        tmp_path / "yolox_nano.onnx", np.zeros((1, 3549, 85)), input_shape=[1, 3, 416, 416]
+    )
+    command = ["benchmarks/photo_cpu.py", "--bag", str(drive_bag.path), "--clips", "4"]
+    done = subprocess.run(
+        [sys.executable, *command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=patience(100),
+        env=os.environ | {"VEGA3D_MODELS": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "photo_cpu.json").read_text())["sections"]["seconds"]
+    calls = [(row["threads"], row["call"]) for row in rows]
+    assert calls == [(n, c) for n in (1, 2) for c in ("new keyframe", "objects of a clip")]
+    assert all(0 < row["median"] <= row["p90"] and row["calls"] == 3 for row in rows)
+    assert "| new keyframe |" in (tmp_path / "photo_cpu.md").read_text()

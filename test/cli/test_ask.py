@@ -1,7 +1,9 @@
 import re
 
 import cv2
+import numpy as np
 import pytest
+from support.onnx_graphs import write_constant
 
 from vega3d_ros.cli import ask
 from vega3d_ros.cli import main as cli
@@ -23,6 +25,19 @@ def test_a_recording_is_asked_and_its_frames_are_drawn(bag, tmp_path, capsys):
     assert re.search(r"Is there a bed\?\n  \S+  \((model|measured), \d+% sure\)", out)
     assert re.search(r"bed at \(-?\d+\.\d+, .* m in map, .* score", out)
     assert cv2.imread(str(picture)).shape[1] > 3 * 400
+
+
+def test_a_model_without_networks_measures_and_refuses_the_rest(
+    bag, tmp_path, capsys, monkeypatch
+):
+    file = tmp_path / "yolox_nano.onnx"  # sees nothing
+    write_constant(file, np.zeros((1, 3549, 85)), input_shape=[1, 3, 416, 416])
+    monkeypatch.setenv("VEGA3D_MODELS", str(tmp_path))
+    ask_it = ["ask", "--bag", bag, "--frames", "2", "--model", "photo-cpu"]
+    assert cli.main([*ask_it, "How many chairs are there?"]) == 0
+    assert re.search(r"there\?\n  \S+  \(measured, \d+% sure\)", capsys.readouterr().out)
+    assert cli.main([*ask_it, "What is the room used for?"]) == 2
+    assert "there is no language model to answer it" in capsys.readouterr().err
 
 
 def test_a_video_of_the_frames_can_be_written(bag, tmp_path, capsys):

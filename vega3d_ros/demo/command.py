@@ -12,7 +12,7 @@ from rich.console import Console
 from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
-from vega3d_ros.demo.report import NANO_NOTE, NO_TRUTH_NOTE, make_report, surest
+from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.failure_images import save
 from vega3d_ros.evaluation.question_file import (
     Plan,
@@ -28,6 +28,7 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_recorded_outputs,
     read_run_outputs,
 )
+from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import interruptible, run_live
@@ -89,6 +90,7 @@ class _Demo:
         self._args = args
         self._console = console
         self._begin_s = time.monotonic()
+        self._model, _ = resolve(args.model)
 
     def run(self) -> int:
         args = self._args
@@ -111,14 +113,14 @@ class _Demo:
                 out,
                 self._console,
                 Playing(args.rate, seconds=args.seconds),
-                command=node_command(args.model, topics, args.threads),
+                command=node_command(self._model, topics, args.threads),
             )
             self._console.print("reading the recording back, drawing ...")
             outputs = read_recorded_outputs(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
             camera_path = self._draw(bag, topics, truth, result, outputs, until_ns, out)
         wall_s = time.monotonic() - self._begin_s
-        report = make_report(args.model, result, outputs, camera_path, truth, wall_s)
+        report = make_report(self._model, result, outputs, camera_path, truth, wall_s)
         for table in report.tables:
             self._console.print(table.rich())
         for note in report.notes:
@@ -148,10 +150,8 @@ class _Demo:
         say(f"  transforms  {', '.join(topics.tf) or 'none'}", highlight=False)
         for note in topics.notes:
             say(f"  {note}", highlight=False)
-        if self._args.model == "nano":
-            say(NANO_NOTE, style="yellow", highlight=False)
-        if truth is None:
-            say(NO_TRUTH_NOTE, style="yellow", highlight=False)
+        for note in notes_of(self._model, truth):
+            say(note, style="yellow", highlight=False)
 
     def _draw(
         self,

@@ -20,6 +20,7 @@ from vega3d_ros.evaluation.scoring import (
     relation_is_right,
     true_relation,
 )
+from vega3d_ros.models.checkpoints.auto_model import SIMULATION_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,9 +35,10 @@ NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
     "not VEGA-3D's numbers."
 )
-NO_TRUTH_NOTE = (
-    "No truth.json lies in this bag, so nothing is scored. nano knows simulated rooms only: "
-    "its answers and boxes are not expected to be right on other recordings."
+NO_TRUTH_NOTE = "No truth.json lies in this bag, so nothing is scored."
+NANO_ELSEWHERE_NOTE = (
+    "nano knows simulated rooms only: its answers and boxes are not expected to be right on other "
+    "recordings. For a real camera: --model photo-cpu."
 )
 _SHOWN = 20
 _SHOWN_EXTRA = 6
@@ -134,10 +136,17 @@ def make_report(
     figures["relations_right"], figures["relations_scored"] = _count_right(relation_marks)
     figures["wall_s"] = round(wall_s, 1)
     tables.append(_figure_table(figures, outputs))
-    notes = [NANO_NOTE] if model == "nano" else []
+    return Report(notes_of(model, truth), tuple(tables), {"model": model, **figures})
+
+
+def notes_of(model: str, truth: Truth | None) -> tuple[str, ...]:
+    """What must be said of a model before its results on a recording."""
+    notes = [NANO_NOTE] if model == SIMULATION_MODEL else []
     if truth is None:
         notes.append(NO_TRUTH_NOTE)
-    return Report(tuple(notes), tuple(tables), {"model": model, **figures})
+        if model == SIMULATION_MODEL:
+            notes.append(NANO_ELSEWHERE_NOTE)
+    return tuple(notes)
 
 
 def surest(objects: Sequence[SceneObject]) -> tuple[SceneObject, ...]:
