@@ -38,6 +38,8 @@ def thing(stamp, label="chair", x=0.0, frame_id="map"):
 
 
 class Scene:
+    looks = ()
+
     def __init__(self, clip):
         self.clip = clip
         self.objects = (thing(clip.stamp_ns),)

@@ -29,6 +29,8 @@ def wait_for_file(path):
 
 
 class DummyScene:
+    looks = ()
+
     def __init__(self, clip, queries):
         self.clip = clip
         self.frames_left_out = 0

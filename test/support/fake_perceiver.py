@@ -28,6 +28,8 @@ def found(clip, label, center, score):
 
 
 class FakeScene:
+    looks = ()
+
     def __init__(self, clip, frames_left_out=0):
         self.clip = clip
         self.frames_left_out = frames_left_out

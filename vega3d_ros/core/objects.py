@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.core.object_evidence import ObjectEvidence
 
 # Characters of a question, a description or a query: room for the longest questions of VSI-Bench
 # with their choices.
@@ -39,6 +40,8 @@ class SceneObject:
         source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
             (where its foot meets the floor) or "head" (a learned box); empty where unknown.
         alternatives: Other names that it was given, each with its share of the evidence.
+        evidence: What the object map merges with that of other clips; None where there is none,
+            and for what the map gives. No message and no log carries it.
     """
 
     label: str
@@ -54,6 +57,7 @@ class SceneObject:
     id: str = ""
     source: str = ""
     alternatives: tuple[tuple[str, float], ...] = ()
+    evidence: ObjectEvidence | None = field(default=None, repr=False)
 
     @classmethod
     def certain(cls, label: str, box: Box3D, frame_id: str) -> SceneObject:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.objects import publishable
@@ -242,7 +242,7 @@ class OfflineRun:
             self._perceiver.queries = self._queries
             scene = self._perceiver.observe(clip)
             found = scene.objects
-            named = self._memory.update(found, clip.stamp_ns)
+            named = self._memory.update(found, clip.stamp_ns, scene.looks)
         except Exception as error:  # noqa: BLE001 - as in the node, counted; the next clip may succeed
             self.counts.failures.append(f"clip {clip.stamp_ns}: {type(error).__name__} {error}")
             return
@@ -262,7 +262,8 @@ class OfflineRun:
             frame_id=clip.output_frame,
             at_ns=now_ns,
             objects=tuple(sorted(published, key=lambda item: -item.score)),
-            found=tuple(found),
+            # Evidence holds the depth of its frames: a long run would keep them all.
+            found=tuple(replace(item, evidence=None) for item in found),
             names=tuple(item.id for item in named),
             latency_ms=spent_ms,
             stages_ms=dict(scene.stages_ms),

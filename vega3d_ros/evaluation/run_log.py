@@ -142,7 +142,7 @@ def read_log(path: Path) -> RunLog:
 
 def object_json(item: SceneObject) -> dict[str, Any]:
     """An object in plain values."""
-    plain = {f.name: getattr(item, f.name) for f in fields(item)}
+    plain = {f.name: getattr(item, f.name) for f in fields(item) if f.name != "evidence"}
     plain["box"] = [item.box.center.tolist(), item.box.size.tolist(), item.box.rotation.tolist()]
     plain["covariance"] = np.asarray(item.covariance).tolist()
     return plain

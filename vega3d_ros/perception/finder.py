@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.object_evidence import HasLook
 from vega3d_ros.models.grounders.base import PointsAtTokens
 from vega3d_ros.perception.errors import PerceiverError
 from vega3d_ros.perception.noun_phrases import known_name, plain_name
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vega3d_ros.core.frames import Clip
+    from vega3d_ros.core.object_evidence import FrameLook
     from vega3d_ros.models.grounders.base import Detection, Grounder, PointedToken
     from vega3d_ros.models.mllms.clip_reading import ClipReading
     from vega3d_ros.perception.out_of_memory import OutOfMemory
@@ -67,6 +69,12 @@ class Finder:
     def grounds(self) -> bool:
         """Whether anything can be found."""
         return self._grounder is not None
+
+    @property
+    def looks(self) -> tuple[FrameLook, ...]:
+        """What the frames see of points, of those that can tell."""
+        looks = (one.look for one in self._evidence if isinstance(one, HasLook))
+        return tuple(look for look in looks if look is not None)
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:

@@ -12,12 +12,14 @@ from scipy.spatial.transform import Rotation
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D, iou_axis_aligned
+from vega3d_ros.perception.measured_tracks import MeasuredTracks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from vega3d_ros.core.object_evidence import FrameLook
     from vega3d_ros.core.objects import SceneObject
 
     Array = NDArray[np.float64]
@@ -36,6 +38,8 @@ class ObjectMap:
     Tracks live in ``fixed_frame`` alone. Objects in any other frame (the camera's, where TF is
     missing) cannot be told apart over time, because that frame moves: they get fresh names at
     every update, never used again, and are forgotten with the next update.
+
+    Objects that come with evidence are tracked by it (``MeasuredTracks``), others by their boxes.
 
     Args:
         fixed_frame: Frame that does not move with the robot, z up, for example ``map``.
@@ -60,6 +64,7 @@ class ObjectMap:
         self.max_shift_m = max_shift_m
         self.min_overlap = min_overlap
         self._tracks: dict[str, SceneObject] = {}  # by id, oldest first
+        self._measured = MeasuredTracks(min_overlap)
         self._fleeting: tuple[SceneObject, ...] = ()
         self._named: Counter[str] = Counter()
         self._stamp_ns: int | None = None
@@ -72,23 +77,31 @@ class ObjectMap:
     def clear(self) -> None:
         """Forget everything, names too. Call it when time jumps back or the map changes."""
         self._tracks.clear()
+        self._measured.clear()
         self._fleeting = ()
         self._named.clear()
         self._stamp_ns = None
 
-    def update(self, objects: Sequence[SceneObject], stamp_ns: int) -> tuple[SceneObject, ...]:
+    def update(
+        self,
+        objects: Sequence[SceneObject],
+        stamp_ns: int,
+        looks: Sequence[FrameLook] = (),
+    ) -> tuple[SceneObject, ...]:
         """Take in what one clip showed.
 
         Args:
             objects: What was found; those of one update are taken to be different objects.
             stamp_ns: Stamp of the clip, nanoseconds.
+            looks: The clip's frames, which tell of objects with evidence whether they are still
+                there.
 
         Returns:
             The objects in the same order, each with its id and, where it has a track, with the
             pose, size, covariance, score and count of the track.
 
         Raises:
-            MemoryOrderError: If ``stamp_ns`` is earlier than the update before.
+            ObjectMapOrderError: If ``stamp_ns`` is earlier than the update before.
         """
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             msg = (
@@ -97,12 +110,20 @@ class ObjectMap:
             )
             raise ObjectMapOrderError(msg)
         self._stamp_ns = stamp_ns
-        fixed = [i for i, found in enumerate(objects) if found.frame_id == self.fixed_frame]
+        in_map = [i for i, found in enumerate(objects) if found.frame_id == self.fixed_frame]
+        measured = self._update_measured(
+            {i: objects[i] for i in in_map if objects[i].evidence is not None}, looks
+        )
+        measured |= self._on_measured({i: objects[i] for i in in_map if i not in measured})
+        fixed = [i for i in in_map if i not in measured]
         match = self._associate([objects[i] for i in fixed])
         named: list[SceneObject] = []
         fleeting: list[SceneObject] = []
         position = {index: k for k, index in enumerate(fixed)}
         for index, found in enumerate(objects):
+            if index in measured:
+                named.append(self._tracks[measured[index]])
+                continue
             if index not in position:
                 named.append(replace(found, id=self._new_id(found.label)))
                 fleeting.append(named[-1])
@@ -120,6 +141,41 @@ class ObjectMap:
         self._forget()
         return tuple(named)
 
+    def _update_measured(
+        self, found: dict[int, SceneObject], looks: Sequence[FrameLook]
+    ) -> dict[int, str]:
+        """Take in objects with evidence; returns the ids of their tracks."""
+        before = self._measured.items.keys()
+        names = self._measured.update(list(found.values()), looks, self._taken_over)
+        present = self._measured.items
+        for name in before - present.keys():
+            del self._tracks[name]
+        self._tracks.update(present)
+        return dict(zip(found, names, strict=True))
+
+    def _taken_over(self, found: SceneObject) -> str:
+        """Id of the track without evidence that an object with evidence goes on, or a new one."""
+        costs = {track.id: self._cost(track, found) for track in self._unmeasured()}
+        best = min(costs, key=lambda name: costs[name], default="")
+        if best and np.isfinite(costs[best]):
+            del self._tracks[best]
+            return best
+        return self._new_id(found.label)
+
+    def _on_measured(self, found: dict[int, SceneObject]) -> dict[int, str]:
+        """Objects without evidence where one with evidence is known better; ids of its track."""
+        names = {}
+        for index, new in found.items():
+            costs = {name: self._cost(item, new) for name, item in self._measured.items.items()}
+            best = min(costs, key=lambda name: costs[name], default="")
+            if best and np.isfinite(costs[best]):
+                names[index] = best
+        return names
+
+    def _unmeasured(self) -> list[SceneObject]:
+        measured = self._measured.items
+        return [track for name, track in self._tracks.items() if name not in measured]
+
     def _new_id(self, label: str) -> str:
         label = "_".join(label.split())
         self._named[label] += 1
@@ -127,7 +183,7 @@ class ObjectMap:
 
     def _associate(self, found: Sequence[SceneObject]) -> dict[int, str]:
         """Index in ``found`` -> id of its track, by the cheapest one-to-one assignment."""
-        tracks = list(self._tracks.values())
+        tracks = self._unmeasured()
         if not found or not tracks:
             return {}
         cost = np.array([[self._cost(track, new) for track in tracks] for new in found])
@@ -156,7 +212,7 @@ class ObjectMap:
         not moved, so only pairs with one seen member are looked at. Returns old id -> new id.
         """
         renamed: dict[str, str] = {}
-        order = list(self._tracks)
+        order = [track.id for track in self._unmeasured()]
         for name in [name for name in order if name in seen]:
             track = self._tracks[name]
             for other in [other for other in order if other not in seen]:
@@ -178,6 +234,7 @@ class ObjectMap:
         by_age = sorted(self._tracks.values(), key=lambda track: (track.stamp_ns, track.score))
         for track in by_age[: max(0, len(by_age) - self.max_objects)]:
             del self._tracks[track.id]
+            self._measured.drop(track.id)
 
 
 def fuse(track: SceneObject, new: SceneObject) -> SceneObject:

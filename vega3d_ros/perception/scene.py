@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vega3d_ros.core.frames import Clip
+    from vega3d_ros.core.object_evidence import FrameLook
     from vega3d_ros.models.grounders.base import Detection
     from vega3d_ros.models.mllms.clip_reading import ClipReading
     from vega3d_ros.perception.clip_objects import ClipObjects
@@ -118,6 +119,11 @@ class Scene:
     def stages_ms(self) -> Mapping[str, float]:
         """Milliseconds of each stage so far."""
         return self._timer.stages_ms
+
+    @property
+    def looks(self) -> tuple[FrameLook, ...]:
+        """What its frames see of points, of those that can tell (for the object map)."""
+        return self._finder.looks
 
     @cached_property
     def objects(self) -> tuple[SceneObject, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.core.frames import Clip
+    from vega3d_ros.core.object_evidence import FrameLook
     from vega3d_ros.core.objects import Answer, SceneObject
     from vega3d_ros.perception.object_map import ObjectMap
     from vega3d_ros.perception.relations import Relation
@@ -41,6 +42,10 @@ class SceneLike(Protocol):
     @property
     def objects(self) -> tuple[SceneObject, ...]:
         """What was found for the perceiver's queries."""
+
+    @property
+    def looks(self) -> tuple[FrameLook, ...]:
+        """What its frames see of points, of those that can tell."""
 
     @property
     def gate(self) -> NDArray[np.float32] | None:
@@ -336,7 +341,7 @@ class Worker:
         try:
             perceiver.queries = queries
             scene = perceiver.observe(clip)
-            objects = self._memory.update(scene.objects, clip.stamp_ns)
+            objects = self._memory.update(scene.objects, clip.stamp_ns, scene.looks)
         except Exception as error:  # noqa: BLE001 (counted and logged; the next clip may be fine)
             self.failed += 1
             failure = f"a clip could not be understood: {error}"

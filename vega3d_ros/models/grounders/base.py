@@ -7,7 +7,7 @@ of the clip, or from both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.core.object_evidence import ObjectEvidence
     from vega3d_ros.models.mllms.clip_reading import ClipReading
 
 Evidence = TypeVar("Evidence")
@@ -71,6 +72,7 @@ class Detection:
             (where its foot meets the floor) or "head" (a learned box).
         views: Where it shows: one for each detection or token that it was merged from.
         alternatives: Other names that it was given, each with its share of the evidence.
+        evidence: What the object map merges with that of other clips; None where there is none.
     """
 
     label: str
@@ -83,6 +85,7 @@ class Detection:
     source: str
     views: tuple[View, ...]
     alternatives: tuple[tuple[str, float], ...] = ()
+    evidence: ObjectEvidence | None = field(default=None, repr=False)
 
     def scene_object(self, clip: Clip) -> SceneObject:
         """As an object of the scene that was made of ``clip``."""
@@ -99,6 +102,7 @@ class Detection:
             depth_coverage=self.depth_coverage,
             source=self.source,
             alternatives=self.alternatives,
+            evidence=self.evidence,
         )
 
 

@@ -1,9 +1,9 @@
-"""Evidence per voxel: who saw it, whether inside; it grows by frames and forgets them."""
+"""Voxels of frames: their keys, their points, and who sees them."""
 
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support.box_scenes import CAMERA, look
@@ -12,7 +12,6 @@ from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.models.grounders.lifted.points import depth_grid
 from vega3d_ros.models.grounders.lifted.voxels import (
     VOXEL_M,
-    VoxelEvidence,
     frame_voxels,
     union,
     visibility,
@@ -60,46 +59,3 @@ def test_a_frame_sees_surfaces_sees_through_air_and_not_behind_things():
     _, seen, through = visibility(grid, np.stack([front, before, behind, beside, back]))
     assert seen.tolist() == [True, False, False, False, False]
     assert through.tolist() == [False, True, False, False, False]
-
-
-def evidence(keys, stamps, seed):
-    rng = np.random.default_rng(seed)
-    keys = np.unique(np.array(keys, np.int64))
-    seen = rng.random((len(keys), len(stamps))) < 0.7
-    seen[:, 0] = True
-    inside = (rng.random(seen.shape) * seen).astype(np.float32)
-    points = np.repeat(keys[:, None], 3, axis=1).astype(np.float32)
-    return VoxelEvidence(keys, points, tuple(stamps), seen, inside)
-
-
-KEYS = st.lists(st.integers(0, 40), min_size=1, max_size=20)
-
-
-@given(KEYS, KEYS, st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
-@settings(max_examples=60)
-def test_what_is_merged_and_forgotten_again_is_as_before(mine, theirs, count, others, seed):
-    a = evidence(mine, range(count), seed)
-    b = evidence(theirs, range(100, 100 + others), seed + 1)
-    back = a.merged(b).forget(b.stamps_ns)
-    np.testing.assert_array_equal(back.keys, a.keys)
-    np.testing.assert_array_equal(back.seen, a.seen)
-    np.testing.assert_array_equal(back.inside, a.inside)
-    assert back.stamps_ns == a.stamps_ns
-
-
-@given(KEYS, KEYS, st.integers(0, 99))
-@settings(max_examples=60)
-def test_shares_do_not_depend_on_who_is_merged_into_whom(mine, theirs, seed):
-    a, b = evidence(mine, (1, 2), seed), evidence(theirs, (3, 4, 5), seed + 1)
-    one, other = a.merged(b), b.merged(a)
-    np.testing.assert_array_equal(one.keys, other.keys)
-    np.testing.assert_allclose(one.share, other.share, rtol=1e-5)
-
-
-@given(KEYS, st.integers(0, 99))
-@settings(max_examples=30)
-def test_frames_that_both_know_count_once(keys, seed):
-    a = evidence(keys, (1, 2, 3), seed)
-    again = a.merged(a)
-    np.testing.assert_array_equal(again.share, a.share)
-    assert again.stamps_ns == a.stamps_ns

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vega3d_ros.models.grounders.lifted.voxels import visibility
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -25,6 +27,8 @@ class FrameGeometry:
         facing_up: [N, 3], where the surface faces up.
         optical_from_working: Back to the camera.
         gravity_known: Whether z is up by TF or by a floor in view, not by assumption.
+        stamp_ns: Stamp of the frame.
+        fixed: Whether the working frame is the fixed one.
     """
 
     grid: DepthGrid
@@ -32,6 +36,14 @@ class FrameGeometry:
     facing_up: NDArray[np.float32]
     optical_from_working: SE3
     gravity_known: bool
+    stamp_ns: int
+    fixed: bool
+
+    def visibility(
+        self, points: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """See ``FrameLook``."""
+        return visibility(self.grid, points)
 
 
 @dataclass(eq=False)
@@ -47,3 +59,8 @@ class FrameEvidence:
     detections: list[Detection2D]
     asked: set[str] = field(default_factory=set)
     geometry: FrameGeometry | None = None
+
+    @property
+    def look(self) -> FrameGeometry | None:
+        """See ``HasLook``."""
+        return self.geometry if self.geometry is not None and self.geometry.fixed else None

@@ -113,7 +113,6 @@ class LiftedGrounder:
         geometry = {i: one for i in frames if (one := evidence[i].geometry) is not None}
         lifted = ClipThings(
             geometry,
-            [frame.stamp_ns for frame in clip.frames],
             {i: evidence[i].detections for i in frames},
             floor,
             self.rules,
@@ -130,7 +129,7 @@ class LiftedGrounder:
         results: list[list[Detection]] = []
         for text, name in zip(texts, names, strict=True):
             found = [
-                _detection(thing, name, text, output_from_working)
+                _detection(thing, name, text, output_from_working, lasting=bool(clip.fixed_frame))
                 for thing in things
                 if name is not None
                 and name in thing.scores
@@ -158,12 +157,26 @@ class LiftedGrounder:
         if frame.pose is not None:
             grid = depth_grid(depth_m, frame.camera, frame.pose, source)
             return FrameGeometry(
-                grid, frame_voxels(grid), facing_up(grid), frame.pose.inverse(), True
+                grid,
+                frame_voxels(grid),
+                facing_up(grid),
+                frame.pose.inverse(),
+                gravity_known=True,
+                stamp_ns=frame.stamp_ns,
+                fixed=True,
             )
         seen = depth_grid(depth_m, frame.camera, SE3.identity(), source)
         level, known = level_frame(seen)
         grid = depth_grid(depth_m, frame.camera, level, source)
-        return FrameGeometry(grid, frame_voxels(grid), facing_up(grid), level.inverse(), known)
+        return FrameGeometry(
+            grid,
+            frame_voxels(grid),
+            facing_up(grid),
+            level.inverse(),
+            gravity_known=known,
+            stamp_ns=frame.stamp_ns,
+            fixed=False,
+        )
 
     def _floor(self, clip: Clip, evidence: Sequence[FrameEvidence]) -> Floor | None:
         if self.floor_m is not None and clip.fixed_frame:
@@ -222,8 +235,10 @@ class LiftedGrounder:
         return detections
 
 
-def _detection(thing: Thing, name: str, text: str, output_from_working: SE3) -> Detection:
-    """A thing under one of its names."""
+def _detection(
+    thing: Thing, name: str, text: str, output_from_working: SE3, *, lasting: bool
+) -> Detection:
+    """A thing under one of its names; its evidence lasts where its frame stays."""
     total = sum(sum(scores) for scores in thing.scores.values())
     others = sorted(
         ((sum(scores) / total, label) for label, scores in thing.scores.items() if label != name),
@@ -241,4 +256,5 @@ def _detection(thing: Thing, name: str, text: str, output_from_working: SE3) -> 
         source=thing.source,
         views=thing.views,
         alternatives=tuple((label, share) for share, label in others),
+        evidence=thing.evidence if lasting else None,
     )

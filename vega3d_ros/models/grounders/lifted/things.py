@@ -9,15 +9,15 @@ import numpy as np
 
 from vega3d_ros.models.grounders.base import View
 from vega3d_ros.models.grounders.lifted.boxes import Fit, fit_box, largest_part
+from vega3d_ros.models.grounders.lifted.object_evidence import (
+    Circumstances,
+    FrameVote,
+    ThingEvidence,
+)
 from vega3d_ros.models.grounders.lifted.regions import Region, region
 from vega3d_ros.models.grounders.lifted.standing import stands_on_floor
 from vega3d_ros.models.grounders.lifted.tracks import Track, associate, unite
-from vega3d_ros.models.grounders.lifted.voxels import (
-    VoxelEvidence,
-    union,
-    visibility,
-    voxel_keys,
-)
+from vega3d_ros.models.grounders.lifted.voxels import union, voxel_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class Thing:
     label: str
     scores: Mapping[str, tuple[float, ...]]
     fit: Fit
-    evidence: VoxelEvidence
+    evidence: ThingEvidence
     views: tuple[View, ...]
     clear_views: int
     coverage: float
@@ -64,7 +64,6 @@ class ClipThings:
 
     Args:
         geometry: Of each frame with depth, by its index in the clip; all in one working frame.
-        stamps_ns: Of every frame of the clip.
         detections: Of those frames.
         floor: Of the working frame; None where unknown.
         rules: The parameters.
@@ -73,13 +72,11 @@ class ClipThings:
     def __init__(
         self,
         geometry: Mapping[int, FrameGeometry],
-        stamps_ns: Sequence[int],
         detections: Mapping[int, Sequence[Detection2D]],
         floor: Floor | None,
         rules: LiftingRules,
     ) -> None:
         self._geometry = geometry
-        self._stamps_ns = stamps_ns
         self._floor = floor
         self._rules = rules
         self.regions: list[Region] = []
@@ -102,9 +99,7 @@ class ClipThings:
             self._keys, self._points = union(
                 [(one.voxels, wanted[index]) for index, one in geometry.items()]
             )
-            self._looked = {
-                index: visibility(one.grid, self._points) for index, one in geometry.items()
-            }
+            self._looked = {index: one.visibility(self._points) for index, one in geometry.items()}
             self._surface = {
                 index: (np.flatnonzero(seen), sample[seen])
                 for index, (sample, seen, _) in self._looked.items()
@@ -179,25 +174,9 @@ class ClipThings:
         belongs[chosen[~part]] = False
         return belongs
 
-    def _evidence(self, track: Track, voxels: Flags) -> VoxelEvidence:
-        """What the track's frames say of its voxels."""
-        weights = self._weights(track)
-        seen = np.stack([self._looked[frame][1][voxels] for frame in weights], axis=1)
-        inside = np.stack(
-            [weight[self._looked[frame][0][voxels]] for frame, weight in weights.items()], axis=1
-        )
-        return VoxelEvidence(
-            self._keys[voxels],
-            self._points[voxels],
-            tuple(self._stamps_ns[frame] for frame in weights),
-            seen,
-            inside * seen,
-        )
-
     def _thing(self, track: Track, voxels: Flags) -> Thing:
         members = [self.regions[i] for i in track.members]
         frames = sorted({one.frame for one in members})
-        evidence = self._evidence(track, voxels)
         clearly = {
             index for index, look in self._looked.items() if look[1][voxels].mean() >= _CLEARLY
         }
@@ -207,18 +186,34 @@ class ClipThings:
             by_frame[one.frame] = max(by_frame.get(one.frame, 0.0), one.detection.score)
         geometry = [self._geometry[frame] for frame in frames]
         eyes = np.stack([one.grid.working_from_optical.translation for one in geometry])
-        range_m = float(np.linalg.norm(evidence.points.mean(axis=0) - eyes.mean(axis=0)))
+        points = self._points[voxels]
+        range_m = float(np.linalg.norm(points.mean(axis=0) - eyes.mean(axis=0)))
+        circumstances = Circumstances(
+            eyes,
+            self._floor,
+            bounded=not all(one.cut for one in members),
+            gravity_known=all(one.gravity_known for one in geometry),
+            noise_m=float(np.median([one.grid.noise for one in geometry])) * range_m,
+            views=len(frames),
+        )
+        votes = [
+            FrameVote(self._geometry[frame], weight)
+            for frame, weight in self._weights(track).items()
+        ]
+        evidence = ThingEvidence.of_clip(
+            self._keys[voxels], points, votes, circumstances, self._rules
+        )
         fit = fit_box(
-            evidence.points.astype(np.float64),
+            points.astype(np.float64),
             evidence.share,
             self._rules.accepted,
             eyes,
             self._floor.height_m if self._floor else None,
             self._rules.box,
             stands=stands_on_floor(track.label),
-            bounded=not all(one.cut for one in members),
-            gravity_known=all(one.gravity_known for one in geometry),
-            noise_m=float(np.median([one.grid.noise for one in geometry])) * range_m,
+            bounded=circumstances.bounded,
+            gravity_known=circumstances.gravity_known,
+            noise_m=circumstances.noise_m,
         )
         sources = [one.grid.source for one in geometry]
         return Thing(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -118,61 +118,3 @@ def visibility(grid: DepthGrid, points: Floats) -> tuple[NDArray[np.int64], Flag
         seen = within & (np.abs(depth - z) <= tolerance)
         through = within & (depth - z > tolerance)
     return sample, seen, through
-
-
-@dataclass(frozen=True, eq=False)
-class VoxelEvidence:
-    """What frames say of the voxels of one thing.
-
-    Attributes:
-        keys: [M], ascending.
-        points: [M, 3], mean of the points in each.
-        stamps_ns: Of the F frames in which the thing was detected.
-        seen: [M, F], whether the frame saw a surface there.
-        inside: [M, F] in [0, 1], how surely that was inside the thing; 0 where not seen.
-    """
-
-    keys: Keys
-    points: Floats
-    stamps_ns: tuple[int, ...]
-    seen: Flags
-    inside: Floats
-
-    @property
-    def share(self) -> Floats:
-        """[M] in [0, 1]: how surely each voxel lay inside, mean of the frames that saw it."""
-        share: Floats = self.inside.sum(axis=1) / np.maximum(self.seen.sum(axis=1), 1)
-        return share
-
-    def forget(self, stamps_ns: Collection[int]) -> VoxelEvidence:
-        """Without some frames; voxels that no other frame saw go."""
-        kept = [i for i, stamp in enumerate(self.stamps_ns) if stamp not in stamps_ns]
-        seen = self.seen[:, kept]
-        known = seen.any(axis=1)
-        return VoxelEvidence(
-            self.keys[known],
-            self.points[known],
-            tuple(self.stamps_ns[i] for i in kept),
-            seen[known],
-            self.inside[known][:, kept],
-        )
-
-    def merged(self, other: VoxelEvidence) -> VoxelEvidence:
-        """With the frames of another clip that showed the same thing.
-
-        Frames that both know are taken from this one. A voxel that only one of them knows is
-        unseen in the frames of the other.
-        """
-        other = other.forget(self.stamps_ns)
-        keys = np.union1d(self.keys, other.keys)
-        stamps = (*self.stamps_ns, *other.stamps_ns)
-        points = np.empty((len(keys), 3), np.float32)
-        seen = np.zeros((len(keys), len(stamps)), np.bool_)
-        inside = np.zeros((len(keys), len(stamps)), np.float32)
-        mine = np.searchsorted(keys, self.keys)
-        theirs = np.searchsorted(keys, other.keys)
-        split = len(self.stamps_ns)
-        points[theirs], points[mine] = other.points, self.points
-        seen[mine, :split], inside[mine, :split] = self.seen, self.inside
-        seen[theirs, split:], inside[theirs, split:] = other.seen, other.inside
-        return VoxelEvidence(keys, points, stamps, seen, inside)
