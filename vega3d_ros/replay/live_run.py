@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _STARTING_S = 180.0
 _MATCHING_S = 15.0
+_UNCHANGED_S = 1.0
 _RESULTS_S = 5.0
 _QUIET_S = 1.0
 _POLL_S = 0.02
@@ -132,13 +133,32 @@ class LiveRun:
         return result
 
     def _wait_for_subscriber(self, player: Player, topics: CameraTopics) -> None:
-        end_s = time.monotonic() + _MATCHING_S
-        while not player.has_subscriber():
+        """Until the images have a subscriber, and no subscription changes any more.
+
+        A node that sees what is offered may subscribe again with another quality of service, and
+        loses what was sent in between.
+        """
+        now_s = since_s = time.monotonic()
+        end_s, before = now_s + _MATCHING_S, self._subscriptions(topics)
+        while not player.has_subscriber() or now_s - since_s < _UNCHANGED_S:
             self._check()
-            if time.monotonic() > end_s:
+            if now_s > end_s and not player.has_subscriber():
                 msg = f"the node is active, but does not subscribe to {topics.image}; see its log"
                 raise RunError(msg)
+            if now_s > end_s:
+                return
             time.sleep(_POLL_S)
+            now_s, found = time.monotonic(), self._subscriptions(topics)
+            if found != before:
+                before, since_s = found, now_s
+
+    def _subscriptions(self, topics: CameraTopics) -> frozenset[tuple[int, ...]]:
+        """Ids of all subscriptions to what is played; a new one has a new id."""
+        return frozenset(
+            tuple(info.endpoint_gid)
+            for name in topics.names
+            for info in self._node.get_subscriptions_info_by_topic(name)
+        )
 
     def _record_topics(self, bag: Bag, topics: CameraTopics) -> dict[str, str]:
         """Types of the recorded topics: the node's output, and its inputs except images."""
