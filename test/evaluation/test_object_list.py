@@ -10,6 +10,7 @@ import pytest
 from support.fake_perceiver import FakePerceiver
 
 from vega3d_ros.evaluation.bag_run import BagRun, run_bag
+from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE
 from vega3d_ros.perception.loading import load_ready
 from vega3d_ros.perception.settings import Parameters
 
@@ -52,6 +53,27 @@ def test_it_lists_what_any_grounder_found(drive_bag, tmp_path):
     )
     assert_well_formed(listed, figures)
     assert len(listed["objects"]) == figures["remembered"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "truth", "told"),
+    [
+        ("nano", "none", True),
+        ("nano", "auto", False),
+        ("photo-cpu", "none", False),
+    ],
+)
+def test_the_report_says_where_nano_knows_nothing(drive_bag, tmp_path, model, truth, told):
+    job = BagRun(
+        bag=drive_bag.path,
+        name="bag",
+        folder=tmp_path,
+        model_hash="0",
+        truth=truth,
+        parameters=Parameters(model=model, keyframe_translation_m=0.079),
+    )
+    record = run_bag(job, FakePerceiver(), lambda _done, _all: None)
+    assert (ELSEWHERE_NOTE in record["notes"]) == told
 
 
 def test_real_furniture_is_listed_in_the_map(tmp_path, monkeypatch):

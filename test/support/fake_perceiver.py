@@ -73,10 +73,13 @@ class FakePerceiver:
 
 
 class Deadly(FakePerceiver):
-    """Ends its process in the midst of a bag called "deadly"; frames there are 100 wide."""
+    """Ends its process at the third scene of a bag whose frames are 100 wide."""
+
+    scenes = 0
 
     def observe(self, clip):
-        if clip.frames[0].image.shape[1] == 100 and len(self.observed) > 1:
+        self.scenes += clip.frames[0].image.shape[1] == 100
+        if self.scenes > 2:
             os._exit(9)
         return super().observe(clip)
 

@@ -20,7 +20,7 @@ from vega3d_ros.evaluation.scoring import (
     relation_is_right,
     true_relation,
 )
-from vega3d_ros.models.checkpoints.auto_model import SIMULATION_MODEL
+from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,10 +36,6 @@ NANO_NOTE = (
     "not VEGA-3D's numbers."
 )
 NO_TRUTH_NOTE = "No truth.json lies in this bag, so nothing is scored."
-NANO_ELSEWHERE_NOTE = (
-    "nano knows simulated rooms only: its answers and boxes are not expected to be right on other "
-    "recordings. For a real camera: --model photo-cpu."
-)
 _SHOWN = 20
 _SHOWN_EXTRA = 6
 _MARKS = {True: "right", False: "wrong", None: ""}
@@ -145,7 +141,7 @@ def notes_of(model: str, truth: Truth | None) -> tuple[str, ...]:
     if truth is None:
         notes.append(NO_TRUTH_NOTE)
         if model == SIMULATION_MODEL:
-            notes.append(NANO_ELSEWHERE_NOTE)
+            notes.append(ELSEWHERE_NOTE)
     return tuple(notes)
 
 

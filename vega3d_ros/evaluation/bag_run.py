@@ -21,6 +21,7 @@ from vega3d_ros.evaluation.question_file import Plan, RunError, default_plan, lo
 from vega3d_ros.evaluation.results import ResultRows, score_run
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
 from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
-    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
+from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
@@ -164,8 +165,11 @@ def _run(
             status = PARTIAL
     counts = offline.counts
     _write_frame_statuses(job.folder / FRAMES, counts.frame_statuses)
+    simulated = truth is not None and truth.record is not None
+    misled = job.parameters.model == SIMULATION_MODEL and not simulated
     return {
         "status": status,
+        "notes": [*bag.notes, *([ELSEWHERE_NOTE] if misled else [])],
         "truth": source,
         "topics": topic_record(bag, topics),
         "frames": {

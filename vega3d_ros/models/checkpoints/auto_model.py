@@ -14,6 +14,10 @@ SIMULATION_NOTE = (
     "rooms. For a real camera run `vega3d download photo-cpu`, or set VEGA3D_MODELS=FOLDER to "
     "where nanodet-plus-m_416.onnx or yolox_nano.onnx lies"
 )
+ELSEWHERE_NOTE = (
+    "nano knows simulated rooms only: its answers and boxes are not expected to be right on other "
+    "recordings. For a real camera: --model photo-cpu."
+)
 
 
 def resolve(model: str) -> tuple[str, str]:
