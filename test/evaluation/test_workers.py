@@ -27,7 +27,7 @@ PARAMETERS = Parameters(model="deadly", keyframe_translation_m=0.079)
 @pytest.fixture
 def jobs(drive_bag, tmp_path):
     """A good bag, one that cannot be read, and one that kills whoever runs it."""
-    write_drive(tmp_path / "deadly", frames=20, size=(100, 75))
+    write_drive(tmp_path / "deadly", frames=40, size=(100, 75))  # more than three tries see
     (tmp_path / "bad.mcap").write_bytes(b"no bag" * 9)
     bags = {"good": drive_bag.path, "bad": tmp_path / "bad.mcap", "deadly": tmp_path / "deadly"}
     return [
