@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.geometry import Box3D
 
+SAME_SHARE = 0.3
+"""Share of the smaller one's space from which two things of one name are one."""
+DOUBLE_SHARE = 0.5
+"""The same for two names, with volumes that are alike."""
+LIKE_VOLUME = 0.5
+"""Least ratio of the volumes of two things of different names that are one."""
+
 
 @dataclass(frozen=True, eq=False)
 class BoxFit:

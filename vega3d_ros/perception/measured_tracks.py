@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import iou_oriented
+from vega3d_ros.core.object_evidence import DOUBLE_SHARE, LIKE_VOLUME, SAME_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from vega3d_ros.core.object_evidence import FrameLook, ObjectEvidence
     from vega3d_ros.core.objects import SceneObject
 
-# The shares of the smaller one's space by which a clip's things are joined (LiftingRules).
-_SAME_SHARE = 0.3
-_DOUBLE_SHARE = 0.5
-_LIKE_VOLUME = 0.5
 _APART = 0.1  # below this share two things lie beside each other
 _WHOLE = 0.5  # a sighting of more than this share of a track shows it whole
 _MARGIN_M = 0.2  # evidence may reach so far out of its box
@@ -75,6 +72,9 @@ class MeasuredTracks:
         self._min_overlap = min_overlap
         self._tracks: dict[str, MeasuredTrack] = {}
         self._looked_ns: int | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tracks
 
     @property
     def items(self) -> dict[str, SceneObject]:
@@ -176,11 +176,11 @@ class MeasuredTracks:
         common = max(of_a, of_b)
         # Within a clip no voxel is in two things, even where both are one.
         overlap = iou_oriented(a.box, b.box)
-        if overlap >= _DOUBLE_SHARE:
+        if overlap >= DOUBLE_SHARE:
             return max(common, overlap)
         if a.label == b.label:
-            return common if common > (_DOUBLE_SHARE if side_by_side else _SAME_SHARE) else 0.0
-        one = common > _DOUBLE_SHARE and min(of_a, of_b) >= _LIKE_VOLUME * common
+            return common if common > (DOUBLE_SHARE if side_by_side else SAME_SHARE) else 0.0
+        one = common > DOUBLE_SHARE and min(of_a, of_b) >= LIKE_VOLUME * common
         return common if one else 0.0
 
     def _look(self, looks: Sequence[FrameLook], seen: set[str]) -> None:
@@ -263,7 +263,7 @@ def _covered_surer(found: SceneObject, near: Sequence[MeasuredTrack]) -> str | N
         for one in near
         if one.item.label == found.label and one.strength >= strength
     }
-    covered = [one for one in near if shares.get(one.item.id, 0.0) > _SAME_SHARE]
+    covered = [one for one in near if shares.get(one.item.id, 0.0) > SAME_SHARE]
     if not _any_beside([one.evidence for one in covered]):
         return None
     return max((one.item.id for one in covered), key=lambda name: shares[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vega3d_ros.core.object_evidence import DOUBLE_SHARE, LIKE_VOLUME, SAME_SHARE
 from vega3d_ros.models.grounders.lifted.boxes import BoxRules
 
 
@@ -31,8 +32,8 @@ class LiftingRules:
     association: float = 0.25
     around_core: float = 0.5
     accepted: float = 0.6
-    same_share: float = 0.3
-    double_share: float = 0.5
-    like_volume: float = 0.5
+    same_share: float = SAME_SHARE
+    double_share: float = DOUBLE_SHARE
+    like_volume: float = LIKE_VOLUME
     least_voxels: int = 8
     box: BoxRules = field(default_factory=BoxRules)
