@@ -145,11 +145,12 @@ class ObjectMap:
         self, found: dict[int, SceneObject], looks: Sequence[FrameLook]
     ) -> dict[int, str]:
         """Take in objects with evidence; returns the ids of their tracks."""
-        before = self._measured.items.keys()
+        before = [name for name in self._tracks if name in self._measured]
         names = self._measured.update(list(found.values()), looks, self._taken_over)
         present = self._measured.items
-        for name in before - present.keys():
-            del self._tracks[name]
+        for name in before:
+            if name not in present:
+                del self._tracks[name]
         self._tracks.update(present)
         return dict(zip(found, names, strict=True))
 
@@ -165,16 +166,16 @@ class ObjectMap:
     def _on_measured(self, found: dict[int, SceneObject]) -> dict[int, str]:
         """Objects without evidence where one with evidence is known better; ids of its track."""
         names = {}
+        measured = [track for name, track in self._tracks.items() if name in self._measured]
         for index, new in found.items():
-            costs = {name: self._cost(item, new) for name, item in self._measured.items.items()}
+            costs = {track.id: self._cost(track, new) for track in measured}
             best = min(costs, key=lambda name: costs[name], default="")
             if best and np.isfinite(costs[best]):
                 names[index] = best
         return names
 
     def _unmeasured(self) -> list[SceneObject]:
-        measured = self._measured.items
-        return [track for name, track in self._tracks.items() if name not in measured]
+        return [track for name, track in self._tracks.items() if name not in self._measured]
 
     def _new_id(self, label: str) -> str:
         label = "_".join(label.split())
