@@ -10,7 +10,6 @@ from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.published import PUBLISHED
 from vega3d_ros.models.detectors import DetectorError, load_detector
 from vega3d_ros.models.grounders import GROUNDERS, Grounder
-from vega3d_ros.models.grounders.lifted import LiftedGrounder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +48,8 @@ def make_grounder(
     """The grounder of a model, apart from token heads, which are weights of the model.
 
     Args:
-        config: Of ``model.json``. A type of another package is called with the detector, or with
-            nothing where it names none.
+        config: Of ``model.json``. A type of another package is called with the detector and
+            the texts, or with nothing where it names no detector.
         model: The model's folder.
         texts: What a detector of any text looks for in every keyframe.
         threads: Of the processor, for an ONNX detector.
@@ -73,6 +72,4 @@ def make_grounder(
     except DetectorError as error:
         msg = f"model {model.name}: {error}"
         raise CheckpointError(msg) from error
-    if kind is LiftedGrounder and detector.vocabulary is None:
-        return LiftedGrounder(detector, texts)
-    return kind(detector)
+    return kind(detector, texts)
