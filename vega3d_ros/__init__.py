@@ -27,24 +27,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from vega3d_ros.core.errors import Vega3dError
-    from vega3d_ros.core.frames import Camera, Clip, Frame
-    from vega3d_ros.core.geometry import SE3, Box3D
-    from vega3d_ros.core.objects import Answer, SceneObject
-    from vega3d_ros.perception.perceiver import Perceiver
-    from vega3d_ros.perception.relations import Relation
-    from vega3d_ros.perception.scene import Scene
+    from vega3d_ros.core import SE3, Answer, Box3D, Camera, Clip, Frame, SceneObject, Vega3dError
+    from vega3d_ros.perception import Perceiver, Relation, Scene
 else:
     __getattr__ = lazily(
         __name__,
         {
-            "core.errors": ("Vega3dError",),
-            "core.frames": ("Camera", "Clip", "Frame"),
-            "core.geometry": ("SE3", "Box3D"),
-            "core.objects": ("Answer", "SceneObject"),
-            "perception.perceiver": ("Perceiver",),
-            "perception.relations": ("Relation",),
-            "perception.scene": ("Scene",),
+            "core": (
+                "SE3",
+                "Answer",
+                "Box3D",
+                "Camera",
+                "Clip",
+                "Frame",
+                "SceneObject",
+                "Vega3dError",
+            ),
+            "perception": ("Perceiver", "Relation", "Scene"),
         },
     )
 

@@ -46,10 +46,10 @@ def model_card(name: str, description: Mapping[str, Any]) -> str:
 {chr(10).join(f"| {part} | {kind} |" for part, kind in parts.items())}
 
 ```python
-from vega3d_ros.perception.perceiver import Perceiver
+from vega3d_ros import Clip, Perceiver
 
 perceiver = Perceiver.from_pretrained("{name}")
-scene = perceiver.observe(clip)  # a vega3d_ros.core.frames.Clip
+scene = perceiver.observe(Clip.from_bag("BAG"))
 print(scene.objects, scene.ask("How far is the chair from the table?").text)
 ```
 """
