@@ -18,28 +18,12 @@ from vega3d_ros.models.detectors.suppression import suppress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
 
     from numpy.typing import NDArray
 
-    class _Family(Protocol):
-        """One kind of network.
+    from vega3d_ros.models.detectors.hub.family import AnyTextFamily
 
-        Attributes:
-            threshold: Lowest score given, where none is asked for: its processor's default.
-            overlap: IoU above which a lower score of the same text goes; 1: none does.
-        """
-
-        threshold: float
-        overlap: float
-
-        def look(
-            self, image: NDArray[np.uint8], texts: Sequence[str]
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            """Boxes [n, 4] (x0, y0, x1, y1) in pixels of the image; scores [n, texts]."""
-
-
-_FAMILIES: dict[str, type[GroundingDino | Owl | OmDet]] = {
+_FAMILIES: dict[str, type[AnyTextFamily]] = {
     "grounding-dino": GroundingDino,
     "mm-grounding-dino": GroundingDino,
     "owlv2": Owl,
@@ -73,7 +57,7 @@ class AnyTextDetector:
         if kind not in _FAMILIES:
             msg = f"{folder / 'config.json'}: model_type {kind!r} is none of {sorted(_FAMILIES)}"
             raise DetectorError(msg)
-        self._family: _Family = _FAMILIES[kind](folder, device)
+        self._family = _FAMILIES[kind](folder, device)
         self._threshold = self._family.threshold if threshold is None else threshold
 
     @property

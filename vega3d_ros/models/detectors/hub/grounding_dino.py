@@ -6,24 +6,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vega3d_ros.models.detectors.hub.folder import (
-    corners,
-    load_image_processor,
-    load_network,
-    load_tokenizer,
-    pixel_inputs,
-)
+from vega3d_ros.models.detectors.hub.family import AnyTextFamily
+from vega3d_ros.models.detectors.hub.folder import corners, pixel_inputs
 from vega3d_ros.models.detectors.hub.prompts import passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
 
-class GroundingDino:
+class GroundingDino(AnyTextFamily):
     """Texts become one prompt, "red chair. sofa.", of 256 tokens at most; more need more passes.
 
     A query's score for a text is the mean over the text's own tokens, as the authors evaluate on
@@ -34,16 +28,9 @@ class GroundingDino:
     threshold = 0.25
     overlap = 1.0
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._processor = load_image_processor(folder)
-        self._tokenizer = load_tokenizer(folder)
-        self.network = load_network(folder, "AutoModelForZeroShotObjectDetection", device)
-        self._device = device
-
     def look(
         self, image: NDArray[np.uint8], texts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Boxes [n, 4] (x0, y0, x1, y1) in pixels of the image; scores [n, texts]."""
         height, width = image.shape[:2]
         pixels = pixel_inputs(self._processor, image, self._device)
         boxes, scores = [], []

@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vega3d_ros.models.detectors.hub.folder import (
-    corners,
-    load_image_processor,
-    load_network,
-    load_tokenizer,
-    pixel_inputs,
-)
+from vega3d_ros.models.detectors.hub.family import AnyTextFamily
+from vega3d_ros.models.detectors.hub.folder import corners, pixel_inputs
 from vega3d_ros.models.detectors.hub.prompts import passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,22 +19,15 @@ if TYPE_CHECKING:
 _LENGTH = 77  # tokens of a prompt, as its processor has it
 
 
-class OmDet:
+class OmDet(AnyTextFamily):
     """Texts are classes of a task, "Detect chair, sofa.", of 77 tokens; more need more passes."""
 
     threshold = 0.3
     overlap = 0.5
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._processor = load_image_processor(folder)
-        self._tokenizer = load_tokenizer(folder)
-        self.network = load_network(folder, "AutoModelForZeroShotObjectDetection", device)
-        self._device = device
-
     def look(
         self, image: NDArray[np.uint8], texts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Boxes [n, 4] (x0, y0, x1, y1) in pixels of the image; scores [n, texts]."""
         height, width = image.shape[:2]
         pixels = pixel_inputs(self._processor, image, self._device)["pixel_values"]
         boxes, scores = [], []

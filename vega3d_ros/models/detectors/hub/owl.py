@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vega3d_ros.models.detectors.hub.folder import (
-    corners,
-    load_image_processor,
-    load_network,
-    load_tokenizer,
-    pixel_inputs,
-)
+from vega3d_ros.models.detectors.hub.family import AnyTextFamily
+from vega3d_ros.models.detectors.hub.folder import corners, pixel_inputs
 from vega3d_ros.models.detectors.hub.prompts import without_article
 
 if TYPE_CHECKING:
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
 _CACHED_TEXTS = 1000
 
 
-class Owl:
+class Owl(AnyTextFamily):
     """Each text is embedded for itself, as "a photo of a chair", once, and kept.
 
     The image is padded to a square at its lower right, so relative boxes are of that square.
@@ -36,16 +31,12 @@ class Owl:
     overlap = 1.0
 
     def __init__(self, folder: Path, device: str) -> None:
-        self._processor = load_image_processor(folder)
-        self._tokenizer = load_tokenizer(folder)
-        self.network = load_network(folder, "AutoModelForZeroShotObjectDetection", device)
-        self._device = device
+        super().__init__(folder, device)
         self._embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def look(
         self, image: NDArray[np.uint8], texts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Boxes [n, 4] (x0, y0, x1, y1) in pixels of the image; scores [n, texts]."""
         network = self.network
         pixels = pixel_inputs(self._processor, image, self._device)
         feature_map = network.image_embedder(pixels["pixel_values"])[0]
