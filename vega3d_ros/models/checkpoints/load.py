@@ -92,29 +92,25 @@ def load_modules(
     reference: bool = False,
     inference_only: bool = False,
     workload: Workload | None = None,
-    revision: str | None = None,
-    download: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Modules:
     """Read a model folder, or an official checkpoint.
 
     Args:
-        name: A shipped or downloaded model's name, a folder, or an id on the Hugging Face hub.
+        name: A shipped or downloaded model's name, or a folder.
         device: Where the weights go.
         dtype: Of the weights in memory.
         prior: Settings of the prior instead of the model's own, as in its family's ``Config``.
         reference: Run the prior by the official protocol, to compare with.
         inference_only: Do not keep what is needed to save the model again.
         workload: What it must have memory for.
-        revision: Of a model on the hub: branch, tag or commit.
-        download: Whether a model on the hub may be downloaded.
         progress: Told what is being loaded.
 
     Raises:
         DeviceError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
-    folder = locate(name, revision=revision, download=download)
+    folder = locate(name)
     _check_memory(folder, device, dtype, workload, prior)
     if not (folder / "model.json").is_file():
         modules = _load_official(

@@ -58,15 +58,15 @@ def load_model(
     """Load a model.
 
     Args:
-        name: See ``load.load_modules``, as for all that is not told here.
-        device: Of its networks.
-        dtype: Of its networks.
-        prior: Settings of the prior.
-        reference: Whether the prior runs by the official protocol.
-        inference_only: Whether it will not be saved again.
-        workload: What it must have memory for.
-        revision: Of a model on the hub.
-        download: Whether it may be downloaded.
+        name: A shipped or downloaded model's name, a folder, or an id on the Hugging Face hub.
+        device: See ``load.load_modules``, as for the next five.
+        dtype: See there.
+        prior: See there.
+        reference: See there.
+        inference_only: See there.
+        workload: See there.
+        revision: Of a model on the hub: branch, tag or commit.
+        download: Whether a model on the hub may be downloaded.
         threads: Of the processor, for a detector that has threads of its own.
         progress: Told what is being loaded.
 
