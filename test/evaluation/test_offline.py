@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,30 @@ def test_answers_and_objects_are_scored_against_the_truth(job):
     assert not any(row["found"] for row in rows["objects"] if row["label"] == "table")
     claims = {(row["label"], row["right"]) for row in rows["claims"]}
     assert claims == {("chair", True), ("table", False)}  # the vase is too improbable
+
+
+class WithLooks(FakePerceiver):
+    """Its scenes hold evidence for the object map, which no log keeps."""
+
+    def observe(self, clip):
+        scene = super().observe(clip)
+        scene.looks = tuple(SimpleNamespace(stamp_ns=frame.stamp_ns) for frame in clip.frames)
+        return scene
+
+
+def test_a_resumed_run_computes_again_what_the_object_map_needs_and_no_log_holds(job):
+    def interrupt(done_s, _all_s):
+        if done_s > 1.2:
+            raise Interrupted
+
+    run_bag(job, WithLooks(), interrupt)
+    done = [scene.stamp_ns for scene in read_log(job.folder / "log.jsonl").scenes]
+    again = WithLooks()
+    run_bag(job, again, silent)
+    scenes = [scene.stamp_ns for scene in read_log(job.folder / "log.jsonl").scenes]
+    assert again.observed == scenes
+    assert scenes[: len(done)] == done
+    assert len(set(scenes)) == len(scenes) == 8
 
 
 def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):

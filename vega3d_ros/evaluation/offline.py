@@ -230,8 +230,10 @@ class OfflineRun:
             self._ask(index, item, (due_ns - self._schedule.start_ns) * 1e-9)
 
     def _observe(self, clip: Clip, now_ns: int) -> None:
+        known = None
         if self._known and self._known[0].stamp_ns == clip.stamp_ns:
             known = self._known.popleft()
+        if known is not None and not known.looks:
             self._clip, self._scene = clip, None
             self._memory.update(known.found, clip.stamp_ns)
             self._was_reset = False
@@ -253,6 +255,10 @@ class OfflineRun:
                 f"{len(clip)} frames were not read"
             )
         self._clip, self._scene = clip, scene
+        if known is not None:
+            self._was_reset = False
+            self.log.scenes.append(known)
+            return
         newest, gate = clip.frames[-1], scene.gate
         published, _ = publishable(named, clip.output_frame, self._parameters.min_score)
         record = SceneRecord(
@@ -273,6 +279,7 @@ class OfflineRun:
             pose=newest.pose,
             camera_frame=newest.frame_id,
             after_reset=self._was_reset,
+            looks=len(scene.looks),
         )
         self._was_reset = False
         self.log.scenes.append(record)

@@ -48,6 +48,8 @@ class SceneRecord:
         pose: Pose of the newest image, in its fixed frame.
         camera_frame: Optical frame of the newest image.
         after_reset: Whether time jumped back before it.
+        looks: Frames that the object map was shown. The evidence of such a scene is not in the
+            log, so a resumed run computes it again.
     """
 
     stamp_ns: int
@@ -66,6 +68,7 @@ class SceneRecord:
     pose: SE3 | None = None
     camera_frame: str = ""
     after_reset: bool = False
+    looks: int = 0
 
 
 @dataclass(frozen=True)
