@@ -97,13 +97,22 @@ class Finder:
         """What the grounder is asked for a text; None where it knows no word for it."""
         if self.vocabulary is None:
             return text
-        words = {word.lower(): word for word in self.vocabulary}
-        if text.lower() in words:
-            return words[text.lower()]
+        if text.lower() in self._words:
+            return self._words[text.lower()]
         name = plain_name(text.lower())
-        singulars = {plain_name(word): whole for word, whole in words.items()}
-        word = None if name is None else known_name(name, [key for key in singulars if key])
-        return None if word is None else singulars[word]
+        word = None if name is None else known_name(name, list(self._singulars))
+        return None if word is None else self._singulars[word]
+
+    @cached_property
+    def _words(self) -> dict[str, str]:
+        """Words of the vocabulary by their small letters."""
+        return {word.lower(): word for word in self.vocabulary or ()}
+
+    @cached_property
+    def _singulars(self) -> dict[str, str]:
+        """The same by their plain names."""
+        named = ((plain_name(small), word) for small, word in self._words.items())
+        return {name: word for name, word in named if name}
 
     def require_words(self, texts: Sequence[str]) -> None:
         """Refuse what cannot be looked for.
