@@ -123,11 +123,12 @@ def _ask_node(name: str, questions: Sequence[str]) -> list[Answer]:
     from vega3d_ros.core.stamps import nanoseconds  # noqa: PLC0415
     from vega3d_ros.evaluation.replies import scene_objects  # noqa: PLC0415
     from vega3d_ros.replay.client import PerceptionClient  # noqa: PLC0415 - needs ROS
+    from vega3d_ros.replay.interrupts import HeldInterrupts  # noqa: PLC0415
     from vega3d_ros.replay.live_run import ros_node  # noqa: PLC0415
 
     answers = []
-    with ros_node("vega3d_ask") as node:
-        client = PerceptionClient(node, name)
+    with HeldInterrupts() as interrupts, ros_node("vega3d_ask") as node:
+        client = PerceptionClient(node, name, interrupts.check)
         for question in questions:
             reply = client.ask(question)
             if not reply.success:

@@ -29,9 +29,10 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_run_outputs,
 )
 from vega3d_ros.models.checkpoints.auto_model import resolve
+from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.playing import Playing
-from vega3d_ros.replay.session import interruptible, run_live
+from vega3d_ros.replay.session import run_live
 from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 
 if TYPE_CHECKING:

@@ -28,9 +28,10 @@ from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
+from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
 from vega3d_ros.replay.playing import Playing
-from vega3d_ros.replay.session import interruptible, run_live
+from vega3d_ros.replay.session import run_live
 from vega3d_ros.sensing.bags.reader import Bag, open_bag
 
 if TYPE_CHECKING:

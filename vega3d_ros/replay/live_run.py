@@ -46,7 +46,7 @@ class LiveRun:
     Args:
         node: For publishers, subscriptions and clients; another thread spins it.
         display: Shows progress and replies.
-        check: Called while waiting; raises where the perception node has ended. None: no check.
+        check: Called while waiting; raises at an interrupt, or where the node has ended.
         name: Name of the perception node, with its namespace.
     """
 
@@ -54,13 +54,13 @@ class LiveRun:
         self,
         node: Node,
         display: Display,
-        check: Callable[[], None] | None = None,
+        check: Callable[[], None],
         name: str = NODE,
     ) -> None:
         self._node, self._name = node, name
         self._objects = f"{name}/objects"
-        self._client = PerceptionClient(node, name)
-        self._display, self._check = display, check or (lambda: None)
+        self._client = PerceptionClient(node, name, check)
+        self._display, self._check = display, check
 
     def wait_until_active(self) -> float:
         """Wait for the node and its model; returns the seconds it took.
@@ -262,7 +262,7 @@ def _offer_pause(node: Node, player: Player) -> None:
 def ros_node(name: str) -> Iterator[Node]:
     """A node spun by a thread of its own, and ROS shut down in order afterwards.
 
-    Signal handlers stay Python's: an interrupt must reach the caller, which cleans up too.
+    Hold interrupts meanwhile (``HeldInterrupts``): rclpy closes nothing that is half made.
     """
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)

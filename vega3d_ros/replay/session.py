@@ -6,13 +6,13 @@ The demo and ``vega3d replay`` use it. The node is running already, or is starte
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE
 from vega3d_ros.replay.display import Display
+from vega3d_ros.replay.interrupts import HeldInterrupts
 from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,
@@ -21,7 +21,7 @@ from vega3d_ros.replay.node_process import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -75,12 +75,19 @@ def run_live(
     verb = "starting" if command is not None else f"waiting for {node}"
     display = Display(console, verb, playing.start_s, end_s)
     with ExitStack() as stack:
+        interrupts = stack.enter_context(HeldInterrupts())
         process = None
         if command is not None:
             process = stack.enter_context(NodeProcess(command, out / "node.log", environment))
         stack.enter_context(display.bar)
+
+        def check() -> None:
+            interrupts.check()
+            if process is not None:
+                process.check()
+
         with ros_node("vega3d_replay") as own:
-            live = LiveRun(own, display, None if process is None else process.check, node)
+            live = LiveRun(own, display, check, node)
             ready_s = live.wait_until_active()
             result = live.run(bag, topics, plan, out / "output_bag", playing)
         result.ready_s = ready_s
@@ -95,17 +102,3 @@ def _stop(process: NodeProcess) -> None:
     if status != 0:
         msg = f"the node stopped with status {status}; its last lines:\n{process.log_tail()}"
         raise RunError(msg)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Make SIGTERM raise KeyboardInterrupt, as SIGINT does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
