@@ -10,20 +10,13 @@ import numpy as np
 
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.models.grounders.base import Detection, View
-from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, FrameGeometry
-from vega3d_ros.models.grounders.lifted.floor import (
-    Floor,
-    estimate_floor,
-    facing_up,
-    level_frame,
-)
+from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, frame_geometry
+from vega3d_ros.models.grounders.lifted.floor import Floor, estimate_floor
 from vega3d_ros.models.grounders.lifted.floor_contact import contact, fused, grouped
-from vega3d_ros.models.grounders.lifted.points import depth_grid
 from vega3d_ros.models.grounders.lifted.rules import LiftingRules
 from vega3d_ros.models.grounders.lifted.score import probability
 from vega3d_ros.models.grounders.lifted.standing import stands_on_floor
 from vega3d_ros.models.grounders.lifted.things import ClipThings, Thing
-from vega3d_ros.models.grounders.lifted.voxels import frame_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +75,7 @@ class LiftedGrounder:
 
     def look(self, frame: Frame) -> FrameEvidence:
         """Detect what a keyframe shows, and sort its depth into voxels."""
-        evidence = FrameEvidence([], geometry=self._look(frame))
+        evidence = FrameEvidence([], geometry=frame_geometry(frame, *self._depth(frame)))
         if self.vocabulary is not None:
             evidence.detections = self.detector.detect([frame.picture], ())[0]
         elif self.texts:
@@ -149,34 +142,6 @@ class LiftedGrounder:
             if new:
                 one.detections = [*one.detections, *self.detector.detect([frame.picture], new)[0]]
                 one.asked.update(new)
-
-    def _look(self, frame: Frame) -> FrameGeometry | None:
-        depth_m, source = self._depth(frame)
-        if depth_m is None or frame.camera is None:
-            return None
-        if frame.pose is not None:
-            grid = depth_grid(depth_m, frame.camera, frame.pose, source)
-            return FrameGeometry(
-                grid,
-                frame_voxels(grid),
-                facing_up(grid),
-                frame.pose.inverse(),
-                gravity_known=True,
-                stamp_ns=frame.stamp_ns,
-                fixed=True,
-            )
-        seen = depth_grid(depth_m, frame.camera, SE3.identity(), source)
-        level, known = level_frame(seen)
-        grid = depth_grid(depth_m, frame.camera, level, source)
-        return FrameGeometry(
-            grid,
-            frame_voxels(grid),
-            facing_up(grid),
-            level.inverse(),
-            gravity_known=known,
-            stamp_ns=frame.stamp_ns,
-            fixed=False,
-        )
 
     def _floor(self, clip: Clip, evidence: Sequence[FrameEvidence]) -> Floor | None:
         if self.floor_m is not None and clip.fixed_frame:
