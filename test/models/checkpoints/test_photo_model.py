@@ -6,13 +6,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from support.onnx_graphs import write_constant
+from support.tiny_detectors import write_detector as write_detector_folder
+from support.tiny_detectors import write_sam2_video
 from support.tiny_models import make_clip
 
 from vega3d_ros.cli import main as cli
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.models.checkpoints.auto_model import automatic, resolve
 from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.memory_estimate import estimate
 from vega3d_ros.models.checkpoints.model_paths import shipped
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.perception.errors import PerceiverError
@@ -137,6 +141,15 @@ def test_auto_is_the_photo_model_where_it_is_complete(nothing_is_here):
             {"grounder": {"type": "lifted", "detector": {"type": "onnx", "files": ["../a"]}}},
             "without folders",
         ),
+        (
+            {
+                "grounder": {
+                    "type": "lifted",
+                    "detector": {"type": "onnx", "files": ["a"], "masks": {"files": ["../m"]}},
+                }
+            },
+            r"masks.files must be names without folders",
+        ),
     ],
 )
 def test_parts_that_need_others_are_refused(detector, tmp_path, changes, said):
@@ -144,3 +157,53 @@ def test_parts_that_need_others_are_refused(detector, tmp_path, changes, said):
     (tmp_path / "model.json").write_text(json.dumps(description | changes))
     with pytest.raises(CheckpointError, match=said):
         Perceiver.from_pretrained(tmp_path)
+
+
+@pytest.fixture
+def masked(tmp_path, nothing_is_here):
+    """A model of any words with masks, of tiny networks of the true classes; and its parts."""
+    parts = write_detector_folder(nothing_is_here / "words", "mm-grounding-dino")
+    masks = write_sam2_video(nothing_is_here / "sam")
+    description = json.loads((shipped() / "photo-cpu" / "model.json").read_text())
+    description["labels"] = ["chair", "sofa"]
+    description["grounder"]["detector"] = {
+        "type": "any-text",
+        "files": ["words"],
+        "threshold": 0.0,
+        "masks": {"files": ["sam"]},
+    }
+    model = tmp_path / "robot"
+    model.mkdir()
+    (model / "model.json").write_text(json.dumps(description))
+    return model, parts, masks
+
+
+def test_masks_are_a_setting_of_the_detector(masked):
+    model, _, _ = masked
+    perceiver = Perceiver.from_pretrained(model)
+    image = np.random.default_rng(0).integers(0, 255, (97, 203, 3), np.uint8)
+    (found,) = perceiver.grounder.detector.detect([image], ["chair"])
+    assert found
+    assert all(one.mask.shape == (97, 203) for one in found)
+
+
+def test_missing_masks_are_named(masked, nothing_is_here):
+    model, _, masks = masked
+    masks.rename(nothing_is_here / "elsewhere")
+    with pytest.raises(CheckpointError, match=r"needs masks, sam, and it is in none of"):
+        Perceiver.from_pretrained(model)
+
+
+def test_masks_of_another_kind_are_refused(masked, nothing_is_here):
+    model, parts, masks = masked
+    masks.rename(nothing_is_here / "elsewhere")
+    (nothing_is_here / "sam").symlink_to(parts)
+    with pytest.raises(CheckpointError, match=r"robot: .*sam.* cannot be loaded"):
+        Perceiver.from_pretrained(model)
+
+
+def test_masks_are_counted_in_its_memory(masked):
+    model, parts, masks = masked
+    needed = estimate(model, torch.float32).parts
+    for part, folder in (("detector", parts), ("masks", masks)):
+        assert needed[part] >= (folder / "model.safetensors").stat().st_size

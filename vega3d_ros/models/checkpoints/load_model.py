@@ -85,7 +85,9 @@ def load_model(
         progress("detector")
         texts = config.settings.get("labels", ())
         try:
-            grounder = make_grounder(config.grounder, folder, texts, threads=threads)
+            grounder = make_grounder(
+                config.grounder, folder, texts, device=device, threads=threads
+            )
         except RegistryError as error:
             msg = f"{file}: {error}"
             raise CheckpointError(msg) from error

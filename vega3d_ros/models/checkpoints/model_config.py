@@ -37,6 +37,7 @@ TOKEN_HEAD = "token_head"  # noqa: S105 - a type of grounder
 Side = Annotated[int, Field(gt=0, le=8192)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Word = Annotated[str, Field(min_length=1)]
+Files = Annotated[tuple[Word, ...], Field(min_length=1)]
 
 
 class ModelConfigError(Vega3dError, ValueError):
@@ -59,6 +60,21 @@ class LanguageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MasksConfig:
+    """What finds the pixels in a detector's boxes: SAM 2 or EdgeTAM, kept beside models.
+
+    Attributes:
+        files: Its folder by name; the first that is found is taken.
+    """
+
+    files: Files
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the folders looked in."""
+        _refuse_paths("grounder.detector.masks.files", self.files)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DetectorConfig:
     """A 2D detector that is kept beside models, not in them.
 
@@ -66,21 +82,20 @@ class DetectorConfig:
         type: Of ``detectors.DETECTORS``.
         files: Its file or folder by name; the first that is found is taken.
         threshold: Lowest score given; None: the detector's own.
+        masks: What finds the pixels in its boxes; None where the boxes are enough.
     """
 
     type: str
-    files: Annotated[tuple[Word, ...], Field(min_length=1)]
+    files: Files
     threshold: Share | None = None
+    masks: MasksConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown types, and names that lead out of the folders looked in."""
         if self.type not in DETECTORS:
             msg = f"unknown detector {self.type!r}; known: {', '.join(sorted(DETECTORS))}"
             raise ValueError(msg)
-        for name in self.files:
-            if PurePath(name).name != name:
-                msg = f"grounder.detector.files must be names without folders, not {name!r}"
-                raise ValueError(msg)
+        _refuse_paths("grounder.detector.files", self.files)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -146,6 +161,13 @@ class ModelConfig:
     language: LanguageConfig | None
     grounder: GrounderConfig | None
     settings: dict[str, Any]
+
+
+def _refuse_paths(setting: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if PurePath(name).name != name:
+            msg = f"{setting} must be names without folders, not {name!r}"
+            raise ValueError(msg)
 
 
 def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> ModelConfig:
