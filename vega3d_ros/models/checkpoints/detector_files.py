@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.models.checkpoints.model_paths import VARIABLE, detector_folders, first_found
+from vega3d_ros.models.checkpoints.model_paths import (
+    VARIABLE,
+    detector_folders,
+    first_found,
+    places,
+)
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.published import PUBLISHED
 from vega3d_ros.models.detectors import DetectorError, load_detector, with_masks
 from vega3d_ros.models.grounders import GROUNDERS, Grounder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vega3d_ros.models.checkpoints.model_config import (
         DetectorConfig,
         GrounderConfig,
         MasksConfig,
+        ModelConfig,
     )
 
 
@@ -38,6 +45,37 @@ def find_detector(config: DetectorConfig, model: Path) -> Path:
 def find_masks(config: MasksConfig, model: Path) -> Path:
     """The folder of what finds masks in a detector's boxes; as ``find_detector``."""
     return _find("masks", config.files, model)
+
+
+def find_networks(name: str, model: Path) -> Path:
+    """The folder of the model that lends another its prior and language model.
+
+    Args:
+        name: Its name.
+        model: The folder of the model that needs it.
+
+    Raises:
+        CheckpointError: If it is nowhere.
+    """
+    if (found := next((one for one in places(name) if one.is_dir()), None)) is not None:
+        return found
+    msg = (
+        f"model {model.name} needs the networks of {name}, and they are in none of "
+        f"{', '.join(map(str, places(name)))}; run `vega3d download {model.name}`"
+    )
+    raise CheckpointError(msg)
+
+
+def needed_by(config: ModelConfig, model: Path) -> dict[str, Callable[[], Path]]:
+    """What finds each part that is kept beside a model, by what it is; see the functions above."""
+    finds: dict[str, Callable[[], Path]] = {}
+    if config.grounder is not None and (detector := config.grounder.detector) is not None:
+        finds["detector"] = partial(find_detector, detector, model)
+        if detector.masks is not None:
+            finds["masks"] = partial(find_masks, detector.masks, model)
+    if config.networks is not None:
+        finds["networks"] = partial(find_networks, config.networks, model)
+    return finds
 
 
 def _find(what: str, names: Sequence[str], model: Path) -> Path:

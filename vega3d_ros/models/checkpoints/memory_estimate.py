@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from vega3d_ros.core.json_io import read_object
-from vega3d_ros.models.checkpoints.detector_memory import detector_memory
+from vega3d_ros.models.checkpoints.detector_files import find_networks
+from vega3d_ros.models.checkpoints.detector_memory import AT_WORK, detector_memory
 from vega3d_ros.models.checkpoints.device_memory import available
 from vega3d_ros.models.checkpoints.model_config import read_model_config
 from vega3d_ros.models.checkpoints.official.memory import official_memory
@@ -61,6 +62,11 @@ def estimate(
     parts: dict[str, int] = {}
     if config.grounder is not None and config.grounder.detector is not None:
         parts |= detector_memory(config.grounder.detector, folder)
+    if config.networks is not None:
+        lent = estimate(find_networks(config.networks, folder), dtype, workload, prior)
+        # The prior works after the detector, in the same memory.
+        spared = min(parts.get(AT_WORK, 0), lent.parts.get("prior at work", 0))
+        parts = {**parts, **lent.parts, AT_WORK: parts.get(AT_WORK, 0) - spared}
     if config.language is None:
         return MemoryEstimate(parts)
     language = folder / "mllm"
