@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         min_score=args.min_score,
         threads=args.threads,
     )
-    model, note = resolve(parameters.model)
+    model, note = resolve(parameters.model, parameters.device)
     parameters = replace(parameters, model=model)
     if note:
         console.print(note, style="yellow", highlight=False)

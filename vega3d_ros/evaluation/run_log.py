@@ -159,6 +159,7 @@ def read_object(plain: Mapping[str, Any]) -> SceneObject:
         "box": Box3D(center, size, rotation),
         "covariance": np.array(plain["covariance"]),
         "alternatives": tuple((name, share) for name, share in plain["alternatives"]),
+        "colors": tuple((name, share) for name, share in plain["colors"]),
     }
     return SceneObject(**values)
 

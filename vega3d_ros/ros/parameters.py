@@ -46,9 +46,9 @@ def settle_model(node: Node, parameters: Parameters) -> tuple[Parameters, str]:
 
     Returns:
         The parameters, and a sentence, which is also logged, where that model is not meant for
-        real cameras; else an empty one.
+        real cameras, or a better one was passed over; else an empty one.
     """
-    model, note = resolve(parameters.model)
+    model, note = resolve(parameters.model, parameters.device)
     if note:
         node.get_logger().warning(note)
     return replace(parameters, model=model), note

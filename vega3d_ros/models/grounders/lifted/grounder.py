@@ -256,5 +256,6 @@ def _detection(
         source=thing.source,
         views=thing.views,
         alternatives=tuple((label, share) for share, label in others),
+        colors=thing.colors,
         evidence=thing.evidence if lasting else None,
     )

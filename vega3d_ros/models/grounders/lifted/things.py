@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.models.detectors.color_names import mean_colors
 from vega3d_ros.models.grounders.base import View
 from vega3d_ros.models.grounders.lifted.boxes import Fit, fit_box, largest_part
 from vega3d_ros.models.grounders.lifted.object_evidence import (
@@ -47,6 +48,7 @@ class Thing:
         clear_views: Frames that saw its place clearly or detected it.
         coverage: Share of the samples in its 2D boxes that have depth.
         source: "depth" or "network".
+        colors: Of its masks, the mean over its views; names and shares, the largest first.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Thing:
     clear_views: int
     coverage: float
     source: str
+    colors: tuple[tuple[str, float], ...]
 
 
 class ClipThings:
@@ -225,6 +228,7 @@ class ClipThings:
             len(clearly | set(frames)),
             float(np.mean([one.coverage for one in members])),
             max(set(sources), key=lambda source: (sources.count(source), source)),
+            mean_colors([one.detection.colors for one in members]),
         )
 
     def _view(self, one: Region, voxels: Flags) -> View:
