@@ -21,7 +21,7 @@ from support.patience import patience
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
 from vega3d_ros.evaluation.bag_report import cell
-from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
+from vega3d_ros.evaluation.schema import AnswerRow, ClaimRow, ObjectRow, ResultRows
 from vega3d_ros.evaluation.summary import (
     MEAN,
     METRES,
@@ -38,7 +38,7 @@ VOID = {"meta", "img"}
 
 def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a", at_s=1.0):
     return AnswerRow(
-        bag=bag,
+        source=bag,
         index=index,
         kind=kind,
         question=f"question {index}?",
@@ -47,7 +47,7 @@ def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a
         error="",
         score=score,
         confidence=sure,
-        asked_at_s=at_s,
+        at_s=at_s,
         stamp_ns=5,
         latency_ms=10.0,
     )
@@ -57,7 +57,7 @@ def sighting(name, iou, label="chair", bag="a", at_s=1.0, distance=2.0, share=0.
     place = (distance, 0.0, 0.0, 0.5, 0.5, 1.0, 0.0)
     error = None if iou == 0 else 0.2
     return ObjectRow(
-        bag=bag,
+        source=bag,
         stamp_ns=round(at_s * 1e9),
         at_s=at_s,
         id=name,
@@ -214,7 +214,7 @@ def test_blind_knows_the_words_and_the_other_recordings_alone():
     ]
     # Of two tables a guesses a table, which is wrong; one each is a tie, and the first named wins.
     assert blind_answers(rows) == [0.0, 0.0, 0.0]
-    four = [*rows, replace(rows[1], bag="d", index=3)]
+    four = [*rows, replace(rows[1], source="d", index=3)]
     assert blind_answers(four) == [0.0, 1.0, 1.0, 1.0]
     assert blind_answers([*four, answer(9, "count", "2", bag="a")])[-1] is None
     assert blind_answers(rows[:1]) == [None]
@@ -245,8 +245,8 @@ def test_figures_of_known_rows():
         [answer(0), answer(1, "yes_no", "yes", "no", 0.0), answer(2, "size", "unknown", "9", 0.0)],
         [sighting("a", 0.6), sighting("b", 0.3, at_s=12), sighting("c", 0.0, at_s=23)],
         [
-            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True),
-            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="bed", score=0.9, right=False),
+            ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True),
+            ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="bed", score=0.9, right=False),
         ],
     )
     summary = summarise(rows)
@@ -361,7 +361,7 @@ def test_rows_survive_being_written():
     rows = ResultRows(
         [answer(0)],
         [sighting("a", 0.5)],
-        [ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True)],
+        [ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True)],
     )
     again = ResultRows.read(json.loads(json.dumps(rows.json())))
     assert again == rows

@@ -87,7 +87,7 @@ def test_questions_are_asked_about_the_newest_scene(job, drive_bag):
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
     for reply in log.replies:
-        moment = drive_bag.start_ns + reply.reply.asked_at_s * 1e9
+        moment = drive_bag.start_ns + reply.asked_at_s * 1e9
         newest = max(scene.stamp_ns for scene in log.scenes if scene.at_ns <= moment)
         assert reply.stamp_ns == newest
 
@@ -159,7 +159,7 @@ def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):
         for a, b in zip(one.objects, other.objects, strict=True):
             assert a.id == b.id
             assert (a.box.center == b.box.center).all()
-    assert [r.reply.text for r in ours.replies[:2]] == [r.reply.text for r in theirs.replies[:2]]
+    assert [r.text for r in ours.replies[:2]] == [r.text for r in theirs.replies[:2]]
     assert not is_done(replace(job, model_hash="1"))
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
+from vega3d_ros.evaluation.metrics.simulated import answer_score, is_right
+from vega3d_ros.evaluation.question_file import Truth
+from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.evaluation.scoring import (
     compare_objects,
-    is_right,
     relation_is_right,
     true_relation,
 )
@@ -45,7 +46,6 @@ def truth(objects, seen=None):
         objects=objects,
         seen=frozenset(objects if seen is None else seen),
         questions=(),
-        relations=(),
     )
 
 
@@ -67,7 +67,7 @@ def truth(objects, seen=None):
     ],
 )
 def test_answers(kind, truth, answer, right):
-    assert is_right(kind, truth, answer) is right
+    assert is_right(kind, answer_score(kind, answer, truth)) is right
 
 
 def test_objects_are_paired_by_label_with_the_least_total_distance():
@@ -99,7 +99,7 @@ def test_only_what_was_seen_can_be_missed():
 
 def test_relation_is_taken_from_the_camera_of_the_reply():
     known = truth({"a": thing("chair", (4, 2, 0.5)), "b": thing("table", (4, -2, 0.5))})
-    question = RelationQuestion("chair", "table", 1.0, "a", "b")
+    question = Question.relation("chair", "table", 1.0, "a", "b")
     ahead = true_relation(question, known, SE3(LOOKS_ALONG_X, np.array([0.0, 0.0, 1.0])))
     back = np.diag([-1.0, -1.0, 1.0]) @ LOOKS_ALONG_X
     behind = true_relation(question, known, SE3(back, np.array([8.0, 0.0, 1.0])))
@@ -112,11 +112,11 @@ def test_relation_is_taken_from_the_camera_of_the_reply():
 def test_relation_of_unknown_things_is_not_scored():
     known = truth({"a": thing("chair", (4, 2, 0.5))})
     pose = SE3(LOOKS_ALONG_X, np.zeros(3))
-    assert true_relation(RelationQuestion("chair", "table", 1.0), known, pose) is None
+    assert true_relation(Question.relation("chair", "table", 1.0), known, pose) is None
 
 
 def test_relation_without_a_clear_direction_is_not_scored():
     known = truth({"a": thing("box", (4, 0, 0.5)), "b": thing("table", (4, 0, 0.5))})
     pose = SE3(LOOKS_ALONG_X, np.zeros(3))
-    same = true_relation(RelationQuestion("box", "table", 1.0, "a", "b"), known, pose)
+    same = true_relation(Question.relation("box", "table", 1.0, "a", "b"), known, pose)
     assert relation_is_right(same, ["left of"]) is None

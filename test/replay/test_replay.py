@@ -73,7 +73,7 @@ def test_live_and_offline_agree_and_are_scored_alike(environment, drive_bag, tmp
     folder = out / "bags" / "bag"
     live = read_log(folder / "log.jsonl")
     assert len(live.scenes) >= 3
-    assert [reply.reply.error for reply in live.replies] == ["", "", ""]
+    assert [reply.error for reply in live.replies] == ["", "", ""]
     results = json.loads((out / "results.json").read_text())
     assert results["figures"]["answers"]["count"]["model"]["value"] == 1.0
     assert results["recordings"]["bag"]["live"]["scenes_lost"] == 0

@@ -13,21 +13,18 @@ from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
+from vega3d_ros.evaluation.bag_run import make_plan
 from vega3d_ros.evaluation.failure_images import save
-from vega3d_ros.evaluation.question_file import (
-    Plan,
-    RunError,
-    Truth,
-    default_plan,
-    load_plan,
-    load_truth,
-)
+from vega3d_ros.evaluation.live_adapter import live_log
+from vega3d_ros.evaluation.question_file import RunError, Truth, load_truth
 from vega3d_ros.evaluation.recorded_outputs import (
     RecordedOutputs,
     read_gate_images,
     read_recorded_outputs,
     read_run_outputs,
 )
+from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.truth import RecordedTruth
 from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
@@ -38,8 +35,8 @@ from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.core.geometry import SE3
     from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.schema import Question
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
 
@@ -119,11 +116,13 @@ class _Demo:
             self._console.print("reading the recording back, drawing ...")
             outputs = read_recorded_outputs(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
-            camera_path = self._draw(bag, topics, truth, result, outputs, until_ns, out)
+            self._draw(bag, topics, truth, result, outputs, until_ns, out)
+            log = live_log(bag, topics, result, outputs)
+            rows = score_run(path.stem, bag.start_ns, log, _source(truth))
         wall_s = time.monotonic() - self._begin_s
-        report = make_report(self._model, result, outputs, camera_path, truth, wall_s)
-        for table in report.tables:
-            self._console.print(table.rich())
+        report = make_report(self._model, result, outputs, rows.answers, truth, wall_s)
+        for section in report.sections:
+            self._console.print(*section.rich())
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
         (out / "report.md").write_text(report.markdown(), encoding="utf-8")
@@ -134,13 +133,10 @@ class _Demo:
             raise RunError(msg)
         return 0
 
-    def _plan(self, truth: Truth | None, duration_s: float) -> Plan:
+    def _plan(self, truth: Truth | None, duration_s: float) -> list[Question]:
         length_s = min(duration_s, self._args.seconds or duration_s)
-        if self._args.questions is not None:
-            return load_plan(self._args.questions, length_s).until(length_s)
-        if truth is None:
-            return default_plan(length_s)
-        return Plan(truth.questions, truth.relations).until(length_s)
+        plan = make_plan(self._args.questions, _source(truth), length_s)
+        return [item for item in plan if item.ask_at_s <= length_s]
 
     def _introduce(self, path: Path, bag: Bag, topics: CameraTopics, truth: Truth | None) -> None:
         say = self._console.print
@@ -163,7 +159,7 @@ class _Demo:
         outputs: RecordedOutputs,
         until_ns: int,
         out: Path,
-    ) -> dict[int, SE3]:
+    ) -> None:
         frames, camera_path = read_run_outputs(bag, topics, outputs.sample_stamps(), until_ns)
         scenes = pictures.choose_scenes(outputs, frames, {} if truth is None else truth.shown)
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
@@ -176,7 +172,10 @@ class _Demo:
             # The map shows the objects of the table, to stay readable.
             placed = surest(placed)
         save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
-        return camera_path
+
+
+def _source(truth: Truth | None) -> RecordedTruth | None:
+    return None if truth is None else RecordedTruth(truth)
 
 
 def shipped_bag() -> Path:

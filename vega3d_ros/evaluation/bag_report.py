@@ -10,7 +10,7 @@ from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.core.json_io import finite, read_json, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_run import ROWS, read_record
-from vega3d_ros.evaluation.results import ResultRows
+from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.sections import RECORDING, Section
 from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
 

@@ -24,7 +24,7 @@ from vega3d_ros.evaluation.bag_run import (
 from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
-from vega3d_ros.evaluation.results import ResultRows
+from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.summary import Figure
 from vega3d_ros.evaluation.workers import (
     check_memory,

@@ -15,7 +15,7 @@ from vega3d_ros.core.token_grid import level_pose
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.scoring import typical
 from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer, labels
+from vega3d_ros.evaluation.text_prior import TextPrior, labels
 from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.evaluation.sim_eval import Asked
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.simulation.dataset import ClipRecord
 
 
@@ -44,7 +44,7 @@ class Constant:
         self._place = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
 
     def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
+        self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
         answers = [self._answers.get(q.kind, UNKNOWN) for q in questions]
         grounding = self._place.grounding(record.truth)
@@ -59,7 +59,7 @@ class Blind:
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
         self._grid = grid
         self._text_prior = TextPrior(
-            TrainingAnswer(q["kind"], q["question"], q["answer"])
+            (q["kind"], q["question"], q["answer"])
             for record in records
             for q in record.truth["questions"]
         )
@@ -68,7 +68,7 @@ class Blind:
         self._anywhere = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
 
     def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
+        self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
         groundings = []
         for text in texts:

@@ -20,6 +20,7 @@ from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
+from vega3d_ros.evaluation.metrics.simulated import is_right
 from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.summary import Parts
 
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
+    from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow, ResultRows
 
 _SHOWN = 24
-_RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
 
 
 class CompareError(Vega3dError, ValueError):
@@ -123,32 +123,32 @@ def run(args: argparse.Namespace) -> int:
 
 def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]]:
     """Paired differences of every figure, and the cases that flipped."""
-    parts = Parts({row.bag for row in (*a.answers,)} | {row.bag for row in (*a.objects,)})
+    parts = Parts({row.source for row in (*a.answers,)} | {row.source for row in (*a.objects,)})
     answers = [
         (one, other)
         for one, other in _answer_pairs(a.answers, b.answers)
         if one.score is not None and other.score is not None
     ]
-    objects = _pairs(a.objects, b.objects, lambda row: (row.bag, row.stamp_ns, row.id))
+    objects = _pairs(a.objects, b.objects, lambda row: (row.source, row.stamp_ns, row.id))
     changes: dict[str, Change] = {}
     groups: dict[str, list[tuple[AnswerRow, AnswerRow]]] = defaultdict(list)
     for pair in answers:
         groups[pair[0].kind].append(pair)
     for kind, pairs in [*sorted(groups.items()), ("all answers", answers)]:
         scores = [(float(x.score or 0), float(y.score or 0)) for x, y in pairs]
-        clips = [parts(x.bag, x.asked_at_s) for x, _ in pairs]
+        clips = [parts(x.source, x.at_s) for x, _ in pairs]
         _add(changes, f"answers: {kind}".replace("answers: all", "all"), scores, clips)
     figures: dict[str, Callable[[ObjectRow], float]] = {
         "objects: found near (1.5 m)": lambda row: float(row.found),
         "objects: Acc@0.25": lambda row: float(row.iou >= 0.25),
         "objects: Acc@0.5": lambda row: float(row.iou >= 0.5),
     }
-    clips = [parts(x.bag, x.at_s) for x, _ in objects]
+    clips = [parts(x.source, x.at_s) for x, _ in objects]
     for name, value in figures.items():
         _add(changes, name, [(value(x), value(y)) for x, y in objects], clips)
     both = [(x, y) for x, y in objects if x.error_m is not None and y.error_m is not None]
     errors = [(float(x.error_m or 0), float(y.error_m or 0)) for x, y in both]
-    clips = [parts(x.bag, x.at_s) for x, _ in both]
+    clips = [parts(x.source, x.at_s) for x, _ in both]
     _add(changes, "objects: centre error where both found, m", errors, clips, better_high=False)
     return changes, [*_answer_flips(answers), *_object_flips(objects)]
 
@@ -162,7 +162,7 @@ def _answer_pairs(
         times: Counter[tuple[str, str, str]] = Counter()
         found = {}
         for row in sorted(rows, key=lambda row: row.index):
-            key = (row.bag, row.kind, row.question)
+            key = (row.source, row.kind, row.question)
             found[(*key, times[key])] = row
             times[key] += 1
         return found
@@ -194,9 +194,9 @@ def _add(
 def _answer_flips(pairs: Sequence[tuple[AnswerRow, AnswerRow]]) -> list[Flip]:
     flips = []
     for one, other in pairs:
-        before, after = (float(row.score or 0) >= _RIGHT for row in (one, other))
+        before, after = (is_right(row.kind, float(row.score or 0)) for row in (one, other))
         if before != after:
-            flips.append(Flip(one.case, one.bag, after))
+            flips.append(Flip(one.case, one.source, after))
     return flips
 
 
@@ -206,7 +206,7 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
     for one, other in pairs:
         before, after = (row.iou >= 0.25 for row in (one, other))
         if before != after:
-            flips.setdefault((one.bag, one.id, after), Flip(one.case, one.bag, after))
+            flips.setdefault((one.source, one.id, after), Flip(one.case, one.source, after))
     return list(flips.values())
 
 
@@ -260,7 +260,7 @@ class _Side:
         self, name: str, folder: Path, records: Mapping[str, Any], rows: ResultRows, out: Path
     ) -> None:
         self.name, self._folder, self._records = name, folder, records
-        self._objects = {(row.bag, row.case): row for row in rows.objects}
+        self._objects = {(row.source, row.case): row for row in rows.objects}
         self._out = out / "cases"
 
     def figures(self, flips: Sequence[Flip]) -> dict[Flip, str]:

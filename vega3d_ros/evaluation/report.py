@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.sim_eval import AnswerRow, GroundingRow
+    from vega3d_ros.evaluation.schema import AnswerRow, GroundingRow
 
     Summary = dict[str, Estimate]
 
@@ -44,7 +44,7 @@ _COLUMN = 15
 
 def summarise(results: Results) -> Summary:
     """All figures of a respondent by name, of the tasks that it has."""
-    return _grounding(results.groundings) | _answers(results.answers)
+    return _grounding(results.rows.groundings) | _answers(results.rows.answers)
 
 
 def _grounding(rows: Sequence[GroundingRow]) -> Summary:
@@ -65,7 +65,7 @@ def _grounding(rows: Sequence[GroundingRow]) -> Summary:
             summary[part + name] = _share(chosen, value)
         if brief:
             continue
-        errors = [(e, row.clip) for row in chosen if (e := row.center_error_m) is not None]
+        errors = [(e, row.source) for row in chosen if (e := row.error_m) is not None]
         summary[part + METRES] = median_over_clips(
             [error for error, _ in errors], [clip for _, clip in errors]
         )
@@ -81,7 +81,9 @@ def _answers(rows: Sequence[AnswerRow]) -> Summary:
     summary = {}
     for kind in KINDS:
         of_kind = [row for row in asked if row.kind == kind]
-        groups.append(([row.score for row in of_kind], [row.clip for row in of_kind]))
+        groups.append(
+            ([float(row.score or 0) for row in of_kind], [row.source for row in of_kind])
+        )
         summary[kind] = mean_over_clips(*groups[-1])
     summary[MEAN] = macro_mean(groups)
     lost = [row for row in rows if not answerable(row)]
@@ -95,7 +97,7 @@ def _said_unknown(row: AnswerRow) -> bool:
 
 
 def _share(rows: Iterable[Any], value: Callable[[Any], float | bool | None]) -> Estimate:
-    known = [(float(v), row.clip) for row in rows if (v := value(row)) is not None]
+    known = [(float(v), row.source) for row in rows if (v := value(row)) is not None]
     return mean_over_clips([v for v, _ in known], [clip for _, clip in known])
 
 
@@ -169,8 +171,8 @@ def write(
     write_json(folder / "report.json", finite(document))
     rows = {
         result.name: {
-            "answers": [asdict(row) for row in result.answers],
-            "groundings": [asdict(row) for row in result.groundings],
+            "answers": [asdict(row) for row in result.rows.answers],
+            "groundings": [asdict(row) for row in result.rows.groundings],
         }
         for result in results
     }

@@ -1,4 +1,4 @@
-"""Scores answers, relations and objects against the truth of a simulated recording."""
+"""Scores relations and objects against the truth of a simulated recording."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relat
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
+    from vega3d_ros.evaluation.question_file import Truth
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.viz.floor_plan import TrueObject
-
-CLOSE_ENOUGH = 0.25
-"""Relative error up to which a length counts as right."""
 
 MATCH_M = 1.5
 """Greatest distance at which a found object matches a true one of its label."""
 
-_MEASURED_KINDS = ("absolute_distance", "size")
 _DIRECTIONS = frozenset(OPPOSITE) - {"near", "touching"}
 
 
@@ -59,18 +56,6 @@ class Comparison(NamedTuple):
     extra: list[SceneObject]
 
 
-def is_right(kind: str, truth: str, answer: str) -> bool:
-    """Whether an answer is right: a length within 25 %, any other answer literally."""
-    truth, answer = truth.strip().lower(), answer.strip().lower()
-    if kind in _MEASURED_KINDS and truth != "unknown":
-        try:
-            wanted, given = float(truth), float(answer)
-        except ValueError:
-            return False
-        return abs(given - wanted) <= CLOSE_ENOUGH * abs(wanted)
-    return answer == truth
-
-
 def typical(kind: str, answers: Sequence[str]) -> str:
     """The median of numbers, else the most frequent answer (of equals the first by name).
 
@@ -84,9 +69,7 @@ def typical(kind: str, answers: Sequence[str]) -> str:
     return min(counts, key=lambda answer: (-counts[answer], answer))
 
 
-def true_relation(
-    question: RelationQuestion, truth: Truth, map_from_camera: SE3
-) -> Relation | None:
+def true_relation(question: Question, truth: Truth, map_from_camera: SE3) -> Relation | None:
     """The true relation of two objects, seen from a camera; None where they are unknown."""
     subject = truth.objects.get(question.subject_id)
     object_ = truth.objects.get(question.object_id)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+from rich.table import Table
+
 from vega3d_ros.evaluation import html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import JustifyMethod
 
 RECORDING = "recording"
+_STYLES = {"right": "green", "wrong": "red"}
 
 
 class Section:
@@ -27,10 +33,13 @@ class Section:
     ) -> Section:
         """Add a table; a page shows ``bars`` beside its rows.
 
-        A first column that names the same recording in all rows is left out.
+        A first column that names the same recording in all rows is left out, and any column that
+        is empty in all.
         """
         filled = list(rows)
-        if columns[0] == RECORDING and len(filled) > 1 and len({row[0] for row in filled}) == 1:
+        kept = [i for i in range(len(columns)) if any(row[i] for row in filled)]
+        columns, filled = [columns[i] for i in kept], [[row[i] for i in kept] for row in filled]
+        if columns[:1] == [RECORDING] and len(filled) > 1 and len({row[0] for row in filled}) == 1:
             columns, filled = columns[1:], [row[1:] for row in filled]
         if filled:
             self._tables.append((columns, filled, None if bars is None else list(bars)))
@@ -46,6 +55,18 @@ class Section:
                 parts.append(html.table([*columns, "<"], drawn))
         return parts
 
+    def rich(self) -> Iterator[Table]:
+        """Its tables, for a terminal."""
+        for columns, rows, _ in self._tables:
+            caption = " ".join(self.notes) or None
+            table = Table(title=escape(self.title), caption=caption, title_justify="left")
+            for name in columns:
+                justify: JustifyMethod = "right" if name[:1] == ">" else "left"
+                table.add_column(escape(name.lstrip("><")), justify=justify, overflow="fold")
+            for row in rows:
+                table.add_row(*(_coloured(text) for text in row))
+            yield table
+
     def markdown(self) -> list[str]:
         lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
         for columns, rows, _ in self._tables:
@@ -54,3 +75,7 @@ class Section:
             lines += ["| " + " | ".join(t.replace("|", "\\|") for t in r) + " |" for r in rows]
             lines.append("")
         return lines
+
+
+def _coloured(text: str) -> str:
+    return f"[{_STYLES[text]}]{text}[/]" if text in _STYLES else escape(text)

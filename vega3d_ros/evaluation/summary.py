@@ -19,13 +19,13 @@ from vega3d_ros.evaluation.metrics.intervals import (
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.results import RIGHT_IOU, claim_place, typical_place
 from vega3d_ros.evaluation.scoring import typical
-from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer
+from vega3d_ros.evaluation.text_prior import TextPrior
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vega3d_ros.core.geometry import Box3D
-    from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
+    from vega3d_ros.evaluation.schema import AnswerRow, ClaimRow, ObjectRow, ResultRows
 
 # With fewer recordings, parts of recordings are resampled.
 _ENOUGH_BAGS = 5
@@ -102,7 +102,7 @@ class Parts:
 
 def summarise(rows: ResultRows) -> Summary:
     """All figures of some runs."""
-    parts = Parts([*(row.bag for row in rows.answers), *(row.bag for row in rows.objects)])
+    parts = Parts([*(row.source for row in rows.answers), *(row.source for row in rows.objects)])
     sides = (rows.objects, blind_objects(rows.objects), constant_objects(rows.objects))
     by = {name: _binned(sides, name, parts) for name in _EDGES}
     return Summary(
@@ -123,7 +123,7 @@ def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
     scores = []
     for row in rows:
         others = [other for other in rows if other.kind == row.kind and other is not row]
-        foreign = [other for other in others if other.bag != row.bag]
+        foreign = [other for other in others if other.source != row.source]
         known = [other.truth for other in foreign or others if other.truth is not None]
         guess = typical(row.kind, known) if known else UNKNOWN
         scores.append(answer_score(row.kind, guess, row.truth or ""))
@@ -138,13 +138,13 @@ def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
     """
     known = {
         bag: TextPrior(
-            TrainingAnswer(row.kind, row.question, row.truth)
+            (row.kind, row.question, row.truth)
             for row in rows
-            if row.bag != bag and row.truth is not None
+            if row.source != bag and row.truth is not None
         )
-        for bag in {row.bag for row in rows}
+        for bag in {row.source for row in rows}
     }
-    guesses = [known[row.bag].answer(row.kind, row.question) for row in rows]
+    guesses = [known[row.source].answer(row.kind, row.question) for row in rows]
     return [
         None if guess is None else answer_score(row.kind, guess, row.truth or "")
         for row, guess in zip(rows, guesses, strict=True)
@@ -171,12 +171,12 @@ def _typical_objects(
     # All rows of one object get the same guess, which is fitted without that object.
     guesses: dict[tuple[str, str], Box3D | None] = {}
     for row in rows:
-        if (row.bag, row.id) not in guesses:
+        if (row.source, row.id) not in guesses:
             alike = groups[group(row)]
-            foreign = [other for other in alike if other.bag != row.bag]
+            foreign = [other for other in alike if other.source != row.source]
             others = foreign or [other for other in alike if other.id != row.id]
-            guesses[row.bag, row.id] = typical_place(others)
-    return [claim_place(row, guesses[row.bag, row.id]) for row in rows]
+            guesses[row.source, row.id] = typical_place(others)
+    return [claim_place(row, guesses[row.source, row.id]) for row in rows]
 
 
 def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Figure]:
@@ -191,7 +191,7 @@ def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Figure]:
     groups: tuple[list[Any], ...] = ([], [], [])
     for kind in sorted({row.kind for row in asked}):
         chosen = [i for i, row in enumerate(asked) if row.kind == kind]
-        clips = [parts(asked[i].bag, asked[i].asked_at_s) for i in chosen]
+        clips = [parts(asked[i].source, asked[i].at_s) for i in chosen]
         for group, side in zip(groups, sides, strict=True):
             scores = [side[i] for i in chosen]
             # A baseline that answers only some questions is not comparable.
@@ -205,7 +205,7 @@ def _answers(rows: Sequence[AnswerRow], parts: Parts) -> dict[str, Figure]:
 
     def share(chosen: Iterable[AnswerRow], value: Callable[[AnswerRow], float | None]) -> Figure:
         known = [(v, row) for row in chosen if (v := value(row)) is not None]
-        clips = [parts(row.bag, row.asked_at_s) for _, row in known]
+        clips = [parts(row.source, row.at_s) for _, row in known]
         return Figure(mean_over_clips([v for v, _ in known], clips))
 
     def unknown(row: AnswerRow) -> float:
@@ -237,7 +237,7 @@ def _objects(
     rows = sides[0]
     if not rows:
         return {}
-    clips = [parts(row.bag, row.at_s) for row in rows]
+    clips = [parts(row.source, row.at_s) for row in rows]
     figures = {
         name: Figure(*(mean_over_clips([value(row) for row in side], clips) for side in sides))
         for name, value in _OBJECT_SHARES
@@ -255,7 +255,7 @@ def _objects(
     figures["claims that are right (Acc@0.25)"] = Figure(
         mean_over_clips(
             [float(claim.right) for claim in claims],
-            [parts(claim.bag, claim.at_s) for claim in claims],
+            [parts(claim.source, claim.at_s) for claim in claims],
         )
     )
     return figures
@@ -276,7 +276,7 @@ def _binned(sides: Sequence[Sequence[ObjectRow]], name: str, parts: Parts) -> di
         ]
         if not inside:
             continue
-        clips = [parts(sides[0][i].bag, sides[0][i].at_s) for i in inside]
+        clips = [parts(sides[0][i].source, sides[0][i].at_s) for i in inside]
         bins[_bin_name(name, low, high)] = Figure(
             *(
                 mean_over_clips([float(side[i].iou >= RIGHT_IOU) for i in inside], clips)
@@ -298,9 +298,9 @@ def _bin_name(name: str, low: float, high: float) -> str:
 
 
 def _calibration(rows: ResultRows, parts: Parts) -> dict[str, list[Bin]]:
-    claims = [(c.score, float(c.right), parts(c.bag, c.at_s)) for c in rows.claims]
+    claims = [(c.score, float(c.right), parts(c.source, c.at_s)) for c in rows.claims]
     answers = [
-        (row.confidence, row.score, parts(row.bag, row.asked_at_s))
+        (row.confidence, row.score, parts(row.source, row.at_s))
         for row in rows.answers
         if row.confidence is not None and row.score is not None
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,14 +21,6 @@ _CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
 _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
 
 
-class TrainingAnswer(NamedTuple):
-    """A question and its true answer."""
-
-    kind: str
-    question: str
-    answer: str
-
-
 @cache
 def labels(text: str) -> tuple[str, ...]:
     """Labels that a text names, in order."""
@@ -36,14 +28,14 @@ def labels(text: str) -> tuple[str, ...]:
 
 
 class TextPrior:
-    """Guesses answers, fitted on answered questions.
+    """Guesses answers, fitted on answered questions: kind, text and true answer of each.
 
     The guess is the typical answer to questions of the kind about the same labels, where there are
     enough; between two named objects, the one that more often is the answer; else the typical
     answer to the kind.
     """
 
-    def __init__(self, known: Iterable[TrainingAnswer]) -> None:
+    def __init__(self, known: Iterable[tuple[str, str, str]]) -> None:
         answers: dict[tuple[Any, ...], list[str]] = defaultdict(list)
         wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for kind, question, answer in known:

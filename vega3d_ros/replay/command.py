@@ -22,7 +22,7 @@ from vega3d_ros.evaluation.bag_run import (
 from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
 from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.question_file import Plan, RunError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
     from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.run_log import RunLog
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
@@ -112,14 +113,14 @@ def run(args: argparse.Namespace) -> int:
             bag, topics, plan, folder, console, playing, command=command, node=args.node
         )
         recorded = read_recorded_outputs(folder / "output_bag", args.node)
-        log = live_log(bag, topics, plan, result, recorded)
+        log = live_log(bag, topics, result, recorded)
         record = _record(args, bag, topics, log, truth, folder, result, recorded)
-        differ = _check(args, bag, topics, as_live(plan, log), log, folder) if args.check else []
+        differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
-        f"{scenes} scenes, {len(result.replies) + len(result.relations)} replies; written to "
+        f"{scenes} scenes, {len(result.replies)} replies; written to "
         f"{args.out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
         highlight=False,
     )
@@ -159,13 +160,10 @@ def _check(
     return differences(live, offline.log)
 
 
-def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
+def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> list[Question]:
     end_s = min(bag.duration_s, args.start + (args.seconds or bag.duration_s))
-    plan = make_plan(args.questions, truth, bag.duration_s).until(end_s)
-    return Plan(
-        tuple(item for item in plan.questions if item.ask_at_s >= args.start),
-        tuple(item for item in plan.relations if item.ask_at_s >= args.start),
-    )
+    plan = make_plan(args.questions, truth, bag.duration_s)
+    return [item for item in plan if args.start <= item.ask_at_s <= end_s]
 
 
 def _record(
