@@ -141,7 +141,7 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
     assert differences(log, log) == []
     first = log.scenes[0]
     moved = replace(first, objects=tuple(replace(o, score=0.5) for o in first.objects))
-    reply = replace(log.replies[0], reply=replace(log.replies[0].reply, text="3"))
+    reply = replace(log.replies[0], text="3")
     other = RunLog([moved, *log.scenes[1:-1]], [reply, *log.replies[1:]])
     said = differences(log, other)
     assert len(said) == 3

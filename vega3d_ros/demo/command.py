@@ -122,7 +122,7 @@ class _Demo:
         wall_s = time.monotonic() - self._begin_s
         report = make_report(self._model, result, outputs, rows.answers, truth, wall_s)
         for section in report.sections:
-            self._console.print(*section.rich())
+            self._console.print(*section.rich(self._console.width))
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
         (out / "report.md").write_text(report.markdown(), encoding="utf-8")

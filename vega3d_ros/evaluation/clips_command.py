@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import track
 
 from vega3d_ros import __version__
-from vega3d_ros.evaluation import report
-from vega3d_ros.evaluation.baselines import Blind, Constant
-from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate
+from vega3d_ros.core.json_io import write_json
+from vega3d_ros.evaluation.clip_baselines import Blind, Constant
+from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
 from vega3d_ros.models.checkpoints.model_paths import downloads
 from vega3d_ros.simulation.dataset import ClipDataset
 
@@ -85,16 +86,22 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(spent_s, 1),
         "threads": _threads(),
     }
-    title = f"{Path(args.model).name} on {count} {args.split} clips"
     notes = [
-        *([perceivers[""].card, ""] if perceivers[""].card else []),
-        *([] if perceivers[""].grounds else [_NO_OBJECTS, ""]),
+        perceivers[""].card,
+        "" if perceivers[""].grounds else _NO_OBJECTS,
         _NOTE.format(clips=count, split=args.split, seconds=spent_s, respondents=len(respondents)),
     ]
-    summaries = report.write(args.out, title, notes, settings, results)
-    for table in report.rich_tables(summaries, title, console.width):
-        console.print(table)
-    console.print(f"{spent_s:.0f} s; written to {args.out}/report.md, report.json and rows.json")
+    title = f"{Path(args.model).name} on {count} {args.split} clips"
+    figures = {result.name: summarise(result) for result in results}
+    section = figure_table(title, figures, "clips", notes)
+    write_figures(args.out, section, settings, figures)
+    rows = {result.name: result.rows.json() for result in results}
+    write_json(args.out / "rows.json", rows, indent=None)
+    console.print(*section.rich(console.width))
+    console.print(
+        f"{spent_s:.0f} s; written to {args.out}: report.html, report.md, report.json, rows.json",
+        highlight=False,
+    )
     return 0
 
 

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
-from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
+from vega3d_ros.evaluation.metrics.intervals import macro_mean
 from vega3d_ros.evaluation.metrics.simulated import is_right
 from vega3d_ros.evaluation.sections import Section
-from vega3d_ros.evaluation.summary import Parts
+from vega3d_ros.evaluation.statistics import Units
 
 if TYPE_CHECKING:
     import argparse
@@ -117,13 +116,19 @@ def run(args: argparse.Namespace) -> int:
         "flips": [flip._asdict() for flip in flips],
     }
     write_json(args.out / "compare.json", finite(document))
-    _print(changes, about, args.out)
+    console = Console()
+    for text in about:
+        console.print(text, highlight=False)
+    console.print(*section.rich(console.width))
+    console.print(
+        f"written to {args.out}: compare.html, compare.md, compare.json", highlight=False
+    )
     return 0
 
 
 def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]]:
     """Paired differences of every figure, and the cases that flipped."""
-    parts = Parts({row.source for row in (*a.answers,)} | {row.source for row in (*a.objects,)})
+    parts = Units({row.source for row in (*a.answers,)} | {row.source for row in (*a.objects,)})
     answers = [
         (one, other)
         for one, other in _answer_pairs(a.answers, b.answers)
@@ -187,7 +192,7 @@ def _add(
     if values:
         a, b = np.array(values).T
         changes[name] = Change(
-            float(a.mean()), float(b.mean()), mean_over_clips(b - a, clips), better_high
+            float(a.mean()), float(b.mean()), macro_mean([(b - a, clips)]), better_high
         )
 
 
@@ -298,17 +303,3 @@ def _flip_figures(heading: str, flips: Sequence[Flip], sides: Sequence[_Side]) -
         return []
     more = f" ({len(shown)} of {len(flips)})" if len(shown) < len(flips) else ""
     return [html.heading(heading + more), f'<div class="cases">{drawn}</div>']
-
-
-def _print(changes: Mapping[str, Change], about: Sequence[str], out: Path) -> None:
-    console = Console()
-    for text in about:
-        console.print(text, highlight=False)
-    table = Table()
-    for column in _COLUMNS:
-        justify = "right" if column.startswith(">") else "left"
-        table.add_column(column.lstrip(">"), justify=justify)  # type: ignore[arg-type]
-    for row in _rows(changes):
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"written to {out}: compare.html, compare.md, compare.json", highlight=False)

@@ -109,6 +109,11 @@ def bar(estimate: Estimate, kind: str = "model", mark: float | None = None) -> s
     return f'<div class="bar {kind}"><i style="width:{percent(estimate.value)}"></i>{line}</div>'
 
 
+def colour(column: str) -> str:
+    """The kind of bar for the figures of a model or baseline."""
+    return next((kind for kind in ("blind", "constant") if kind in column), "model")
+
+
 def key() -> str:
     """What the colours of bars mean."""
     colours = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.core.geometry import SE3, Box3D, iou_axis_aligned, iou_oriented
+from vega3d_ros.core.geometry import SE3, iou_oriented
 from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL, level_pose
 from vega3d_ros.evaluation.metrics.simulated import answer_score
 from vega3d_ros.evaluation.question_file import Truth
@@ -19,20 +18,18 @@ from vega3d_ros.evaluation.schema import (
     relation_words,
 )
 from vega3d_ros.evaluation.scoring import (
-    MATCH_M,
+    RIGHT_IOU,
     compare_objects,
     relation_is_right,
     true_relation,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
     from vega3d_ros.evaluation.schema import Prediction
     from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
-
-RIGHT_IOU = 0.25
 
 
 def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:
@@ -152,33 +149,3 @@ def _level(scene: SceneRecord) -> SE3:
     if scene.pose is not None and scene.frame_id != scene.camera_frame:
         return level_pose(scene.pose)
     return SE3(BODY_FROM_OPTICAL.T, np.zeros(3))
-
-
-def typical_place(rows: Sequence[ObjectRow]) -> Box3D | None:
-    """The median box of rows in the levelled camera; None without rows."""
-    if not rows:
-        return None
-    places = np.array([row.place for row in rows])
-    center, size = np.median(places[:, :3], axis=0), np.median(places[:, 3:6], axis=0)
-    # Headings are equal modulo half a turn, so the doubled angles are averaged.
-    yaw = float(np.angle(np.mean(np.exp(2j * places[:, 6]))) / 2)
-    return Box3D.upright(center, size, yaw)
-
-
-def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
-    """The row as if a box in the levelled camera were claimed for its object."""
-    true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
-    error_m = np.inf if claimed is None else float(np.linalg.norm(claimed.center - true.center))
-    if claimed is None or error_m > MATCH_M:
-        iou = oriented = 0.0
-    else:
-        iou, oriented = iou_axis_aligned(claimed, true), iou_oriented(claimed, true)
-    near = error_m <= MATCH_M
-    return replace(
-        row,
-        found=near,
-        score=None,
-        iou=iou,
-        iou_oriented=oriented,
-        error_m=error_m if near else None,
-    )

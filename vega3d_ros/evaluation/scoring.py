@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 
 from vega3d_ros.core.geometry import SE3, iou_axis_aligned
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relate
 
 if TYPE_CHECKING:
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.viz.floor_plan import TrueObject
+
+RIGHT_IOU = 0.25
+"""Least overlap of a claimed object that is right."""
 
 MATCH_M = 1.5
 """Greatest distance at which a found object matches a true one of its label."""
@@ -54,19 +55,6 @@ class Comparison(NamedTuple):
     matches: list[Match]
     missed: list[str]
     extra: list[SceneObject]
-
-
-def typical(kind: str, answers: Sequence[str]) -> str:
-    """The median of numbers, else the most frequent answer (of equals the first by name).
-
-    "unknown" only where there is no other answer, because it scores only where it is the truth.
-    """
-    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
-    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
-        middle = float(np.median([float(answer) for answer in known]))
-        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
-    counts = Counter(known)
-    return min(counts, key=lambda answer: (-counts[answer], answer))
 
 
 def true_relation(question: Question, truth: Truth, map_from_camera: SE3) -> Relation | None:

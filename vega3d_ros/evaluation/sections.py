@@ -55,17 +55,18 @@ class Section:
                 parts.append(html.table([*columns, "<"], drawn))
         return parts
 
-    def rich(self) -> Iterator[Table]:
-        """Its tables, for a terminal."""
+    def rich(self, width: int) -> Iterator[Table]:
+        """Its tables for a terminal; one of figures that is too wide becomes several."""
+        caption = " ".join(self.notes) or None
         for columns, rows, _ in self._tables:
-            caption = " ".join(self.notes) or None
-            table = Table(title=escape(self.title), caption=caption, title_justify="left")
-            for name in columns:
-                justify: JustifyMethod = "right" if name[:1] == ">" else "left"
-                table.add_column(escape(name.lstrip("><")), justify=justify, overflow="fold")
-            for row in rows:
-                table.add_row(*(_coloured(text) for text in row))
-            yield table
+            for chosen in _fitting(columns, rows, width):
+                table = Table(title=escape(self.title), caption=caption, title_justify="left")
+                for name in (columns[i] for i in chosen):
+                    justify: JustifyMethod = "right" if name[:1] == ">" else "left"
+                    table.add_column(escape(name.lstrip("><")), justify=justify, overflow="fold")
+                for row in rows:
+                    table.add_row(*(_coloured(row[i]) for i in chosen))
+                yield table
 
     def markdown(self) -> list[str]:
         lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
@@ -79,3 +80,20 @@ class Section:
 
 def _coloured(text: str) -> str:
     return f"[{_STYLES[text]}]{text}[/]" if text in _STYLES else escape(text)
+
+
+def _fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> Iterator[list[int]]:
+    """Indices of the columns of each table: of figures, as many as fit beside their names."""
+    needs = [3 + max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    left = list(range(1, len(columns)))
+    if sum(needs) <= width or not all(columns[i][:1] == ">" for i in left):
+        yield list(range(len(columns)))
+        return
+    while left:
+        chosen, used = [0], needs[0]
+        while left and (len(chosen) == 1 or used + needs[left[0]] < width):
+            used += needs[left[0]]
+            chosen.append(left.pop(0))
+        yield chosen

@@ -9,8 +9,9 @@ import numpy as np
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
-from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
+from vega3d_ros.evaluation.metrics.simulated import answer_score
 from vega3d_ros.evaluation.schema import AnswerRow, GroundingRow, Question, ResultRows
+from vega3d_ros.evaluation.statistics import Units, answer_figures, grounding_figures
 from vega3d_ros.evaluation.whole_clip import observe_whole
 from vega3d_ros.simulation.dataset import to_clip
 from vega3d_ros.simulation.rooms import LABELS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
     from vega3d_ros.simulation.dataset import ClipRecord
 
 # A chosen token is on an object that covers at least this share of it (15 of 784 pixels).
@@ -218,6 +220,9 @@ def _best(overlap: Any, box: Box3D | None, right: Sequence[Box3D]) -> float:
     return max((overlap(box, r) for r in right), default=0.0) if box is not None else 0.0
 
 
-def answerable(row: AnswerRow) -> bool:
-    """Whether the question has an answer in the clip."""
-    return row.truth != UNKNOWN
+def summarise(results: Results) -> dict[str, Estimate]:
+    """All figures of a respondent by name, of the tasks that it has."""
+    answers, groundings = results.rows.answers, results.rows.groundings
+    units = Units([*(row.source for row in groundings), *(row.source for row in answers)])
+    figures = answer_figures(answers, units)
+    return grounding_figures(groundings, units) | {n: f.model for n, f in figures.items()}

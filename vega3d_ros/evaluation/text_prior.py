@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.evaluation.scoring import typical
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.simulation.object_mentions import mentions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # Least number of questions about a combination of labels.
 _SUPPORT = 3
@@ -25,6 +25,24 @@ _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
 def labels(text: str) -> tuple[str, ...]:
     """Labels that a text names, in order."""
     return tuple(mention.label for mention in mentions(text))
+
+
+def typical(kind: str, answers: Sequence[str]) -> str:
+    """The median of numbers, else the most frequent answer (of equals the first by name).
+
+    "unknown" only where there is no other answer, because it scores only where it is the truth.
+    """
+    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
+    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
+        middle = float(np.median([float(answer) for answer in known]))
+        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
+    return most_frequent(known)
+
+
+def most_frequent(answers: Iterable[str]) -> str:
+    """The first by name of those that are equally frequent; empty where there are none."""
+    counts = Counter(answers)
+    return min(counts, key=lambda answer: (-counts[answer], answer), default="")
 
 
 class TextPrior:

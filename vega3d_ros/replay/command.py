@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         record = _record(args, bag, topics, log, truth, folder, result, recorded)
         differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
-    results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
+    results, _ = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
         f"{scenes} scenes, {len(result.replies)} replies; written to "
