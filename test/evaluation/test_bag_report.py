@@ -354,6 +354,15 @@ def test_names_of_bags_do_not_collide(tmp_path):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 
+def test_rows_of_another_version_are_refused_in_one_sentence(folder, tmp_path, capsys):
+    path = folder / "bags" / "bag" / "rows.json"
+    rows = json.loads(path.read_text())
+    rows["answers"][0]["bag"] = rows["answers"][0].pop("source")
+    path.write_text(json.dumps(rows))
+    assert main(["compare", str(folder), str(folder), "--out", str(tmp_path / "c")]) == 2
+    assert "another version of this package" in capsys.readouterr().err
+
+
 def test_rows_survive_being_written():
     rows = ResultRows(
         [answer(0)],

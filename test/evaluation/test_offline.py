@@ -290,7 +290,7 @@ def test_a_model_that_fails_at_a_question_goes_on(job, tmp_path):
     assert len(record["failures"]) == 1
 
 
-def test_a_topic_of_objects_serves_as_truth(job, drive_bag, tmp_path):
+def test_a_topic_of_objects_serves_as_truth_only_where_it_is_named(job, drive_bag, tmp_path):
     from pathlib import Path
 
     root = Path(__file__).parents[2] / "msg"
@@ -306,7 +306,10 @@ def test_a_topic_of_objects_serves_as_truth(job, drive_bag, tmp_path):
         writer.write("/truth", bag.start_ns, _truth_message(writer._store, bag.start_ns))
         for raw in bag.raw_messages(bag.topics):
             writer.write(raw.topic, raw.stamp_ns, raw.data)
-    record = run_bag(replace(job, bag=target), FakePerceiver(), silent)
+    unnamed = run_bag(replace(job, bag=target), FakePerceiver(), silent)
+    assert unnamed["truth"] == "none; --truth may name /truth"
+    assert not json.loads((job.folder / "rows.json").read_text())["objects"]
+    record = run_bag(replace(job, bag=target, truth="/truth"), FakePerceiver(), silent)
     assert record["truth"] == "topic /truth"
     rows = json.loads((job.folder / "rows.json").read_text())
     assert {row["id"] for row in rows["objects"]} == {"the_chair"}

@@ -149,6 +149,24 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
     assert all(word in line for word, line in zip(words, said, strict=True))
 
 
+def test_without_a_node_it_says_what_to_start(monkeypatch):
+    from vega3d_ros.replay import live_run
+
+    said, states = [], iter(["not found yet", "not found yet", "not found yet", "active"])
+    run = object.__new__(live_run.LiveRun)
+    run._name, run._check = "/perception", lambda: None
+    run._client = SimpleNamespace(state=lambda: next(states), model_state=lambda: (True, ""))
+    run._display = SimpleNamespace(say=said.append, waiting=lambda _: None)
+    clock = iter(range(0, 100, 2))  # two seconds from look to look
+    monkeypatch.setattr(live_run.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(live_run.time, "sleep", lambda _: None)
+    run.wait_until_active()
+    assert len(said) == 1
+    assert "no node /perception" in said[0]
+    assert "ros2 launch" in said[0]
+    assert "--model" in said[0]
+
+
 class Topics:
     """Stands for a node: publishers that remember."""
 

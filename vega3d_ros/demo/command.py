@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -24,13 +23,14 @@ from vega3d_ros.evaluation.recorded_outputs import (
     read_run_outputs,
 )
 from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.run_folder import RunFolder
 from vega3d_ros.evaluation.truth import RecordedTruth
 from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import run_live
-from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
+from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, open_bag
 
 if TYPE_CHECKING:
     import argparse
@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("demo"),
         help="folder for pictures and report (%(default)s)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a demo with other settings in that folder, once the new one is done",
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (%(default)s)")
     parser.add_argument("--seconds", type=float, help="play only so many seconds of the recording")
     parser.add_argument("--questions", type=Path, help="JSON with your questions")
@@ -70,17 +75,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; returns the exit status."""
-    console = Console()
-    try:
-        with interruptible():
-            return _Demo(args, console).run()
-    except (RunError, BagError) as error:
-        console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the node is stopped")
-        return 130
+    """Run the demo.
+
+    Raises:
+        BagError: If the recording cannot be used.
+        RunError: If the node is missing, ends early or publishes nothing.
+        RunFolderError: If ``--out`` cannot be written to or holds a run with other settings.
+        KeyboardInterrupt: After the node is stopped.
+    """
+    with interruptible():
+        _Demo(args, Console()).run()
+    return 0
 
 
 class _Demo:
@@ -90,7 +95,7 @@ class _Demo:
         self._begin_s = time.monotonic()
         self._model, _ = resolve(args.model)
 
-    def run(self) -> int:
+    def run(self) -> None:
         args = self._args
         if args.rate <= 0 or (args.seconds is not None and args.seconds <= 0):
             msg = "--rate and --seconds must be positive"
@@ -103,7 +108,10 @@ class _Demo:
             )
             plan = self._plan(truth, bag.duration_s)
             self._introduce(path, bag, topics, truth)
-            out = _prepared(args.out)
+            folder = RunFolder(
+                args.out, self._settings(path), overwrite=args.overwrite, resumes=False
+            )
+            out = folder.path
             result = run_live(
                 bag,
                 topics,
@@ -127,11 +135,21 @@ class _Demo:
             self._console.print(note, style="yellow", highlight=False)
         (out / "report.md").write_text(report.markdown(), encoding="utf-8")
         (out / "report.json").write_text(report.json(), encoding="utf-8")
-        self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
         if not outputs.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
             raise RunError(msg)
-        return 0
+        folder.finish()
+        self._console.print(f"{', '.join(OUTPUTS)} are in {args.out}/", highlight=False)
+
+    def _settings(self, bag: Path) -> dict[str, Any]:
+        return {
+            "kind": "demo",
+            "bag": str(bag.resolve()),
+            "model": self._model,
+            "rate": self._args.rate,
+            "seconds": self._args.seconds,
+            "questions": str(self._args.questions or ""),
+        }
 
     def _plan(self, truth: Truth | None, duration_s: float) -> list[Question]:
         length_s = min(duration_s, self._args.seconds or duration_s)
@@ -190,22 +208,3 @@ def shipped_bag() -> Path:
     remedy = "give one with --bag, or make one with `vega3d simulate bag`"
     msg = f"the demo's recording is not at {folder}; {remedy}"
     raise RunError(msg)
-
-
-def _prepared(out: Path) -> Path:
-    """The output folder, without the outputs of an earlier run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in OUTPUTS:
-            path = out / name
-            if not path.is_dir():
-                path.unlink(missing_ok=True)
-            elif {file.name for file in path.iterdir()} <= {"metadata.yaml", f"{name}.mcap"}:
-                shutil.rmtree(path)
-            else:
-                msg = f"{path} is no recording of an earlier demo; give another folder with --out"
-                raise RunError(msg)
-    except OSError as error:
-        msg = f"cannot write to {out}: {error}"
-        raise RunError(msg) from error
-    return out

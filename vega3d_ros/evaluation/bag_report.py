@@ -144,6 +144,7 @@ def _head(made_with: Mapping[str, Any]) -> Section:
     versions = ", ".join(f"{k} {v}" for k, v in made_with["versions"].items())
     rows = [
         ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
+        ("made", f"{made_with.get('date', '')} {made_with.get('commit', '')}".strip()),
         ("command", " ".join(map(str, made_with["command"]))),
         ("hardware", ", ".join(f"{k} {v}" for k, v in hardware.items())),
         ("versions", versions),

@@ -26,7 +26,7 @@ from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vega3d_ros.evaluation.schema import Question
@@ -93,6 +93,16 @@ class BagRun:
             )
         )
         return settings
+
+
+def run_settings(jobs: Sequence[BagRun]) -> dict[str, Any]:
+    """Settings of a run: those that its jobs share, and the files of each recording."""
+    settings = [job.settings() for job in jobs]
+    recordings = {
+        job.name: {"bag": one.pop("bag"), "files": one.pop("files")}
+        for job, one in zip(jobs, settings, strict=True)
+    }
+    return {"kind": "recordings", **settings[0], "recordings": recordings}
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -20,9 +20,11 @@ from vega3d_ros.evaluation.bag_run import (
     BagRun,
     is_done,
     read_record,
+    run_settings,
 )
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.workers import (
     check_memory,
@@ -70,9 +72,11 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     # The machines of a cluster may have another device than this one.
     device = parameters.device if args.ray else pick_device(parameters.device)
     made_with = provenance(parameters.model, locate(parameters.model), device)
-    out: Path = args.out
-    jobs = _jobs(args, bags, parameters, made_with["model"]["sha256"])
-    out.mkdir(parents=True, exist_ok=True)
+    out: Path = args.out or default_folder("evaluation", parameters.model)
+    sha256 = made_with["model"]["sha256"]
+    settings = run_settings(_jobs(args, out, bags, parameters, sha256))
+    run_folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
+    jobs = _jobs(args, run_folder.path, bags, parameters, sha256)
     todo = [job for job in jobs if not is_done(job)]
     for job in jobs:
         if job not in todo:
@@ -91,16 +95,20 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         "workers": args.workers,
         "ray": args.ray,
     }
-    _, tables = write_report(out, made_with, f"{made_with['model']['name']} on recordings")
+    _, tables = write_report(
+        run_folder.path, made_with, f"{made_with['model']['name']} on recordings"
+    )
     status = _conclude(jobs, tables, console, out)
     if interrupted or status == INTERRUPTED:
         console.print("interrupted; the same command continues where it stopped")
         return INTERRUPTED
+    if any(is_done(job) for job in jobs):
+        run_folder.finish()
     return status
 
 
 def _jobs(
-    args: argparse.Namespace, bags: Sequence[Path], parameters: Parameters, sha256: str
+    args: argparse.Namespace, out: Path, bags: Sequence[Path], parameters: Parameters, sha256: str
 ) -> list[BagRun]:
     fixed_frame = args.fixed_frame
     if fixed_frame is None and args.params is not None:
@@ -110,7 +118,7 @@ def _jobs(
         BagRun(
             bag=bag,
             name=name,
-            folder=args.out / BAGS / name,
+            folder=out / BAGS / name,
             model_hash=sha256,
             parameters=parameters,
             image=args.image,

@@ -19,7 +19,9 @@ from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import macro_mean
-from vega3d_ros.evaluation.metrics.simulated import is_right
+from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
+from vega3d_ros.evaluation.run_folder import differing, make_folder, read_settings
+from vega3d_ros.evaluation.scoring import RIGHT_IOU
 from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.statistics import Units
 
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow, ResultRows
 
 _SHOWN = 24
+
+
+_FLIP = (
+    f"A flip is right in one run and wrong in the other: an answer by its score ({RIGHT}, "
+    f"anything else exactly), an object by an overlap of {RIGHT_IOU}."
+)
+_UNSAID = ("files", "bag")  # the recordings, of which only those in common count
 
 
 class CompareError(Vega3dError, ValueError):
@@ -89,13 +98,15 @@ def run(args: argparse.Namespace) -> int:
     if not changes:
         msg = f"{args.run_a} and {args.run_b} have no scored case of one recording in common"
         raise CompareError(msg)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     names = (f"A: {args.run_a}", f"B: {args.run_b}")
+    unlike = settings_that_differ(args.run_a, args.run_b)
     section = _section(changes)
     better = [flip for flip in flips if flip.better]
     worse = [flip for flip in flips if not flip.better]
     title = "What got better, and what worse"
-    about = [*names, f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B."]
+    flipped = f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B. "
+    about = [*names, *unlike, flipped + _FLIP]
     body = [html.note(text) for text in about] + section.html()
     for heading, chosen in (("Flipped to wrong", worse), ("Flipped to right", better)):
         sides = [
@@ -108,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     (args.out / "compare.md").write_text("\n".join(lines), encoding="utf-8")
     document = {
         "runs": [str(args.run_a), str(args.run_b)],
+        "unlike": unlike,
         "changes": {
             name: {**change._asdict(), "difference": vars(change.difference)}
             | {"verdict": change.verdict}
@@ -124,6 +136,19 @@ def run(args: argparse.Namespace) -> int:
         f"written to {args.out}: compare.html, compare.md, compare.json", highlight=False
     )
     return 0
+
+
+def settings_that_differ(a: Path, b: Path) -> list[str]:
+    """In words: what is unlike between two runs, such as their models."""
+    known = [read_settings(folder) for folder in (a, b)]
+    if known[0] is None or known[1] is None:
+        return ["What differs between the runs is not known: one has no run.json."]
+    unlike = [
+        f"{name}: A {one or 'none'}, B {other or 'none'}"
+        for name, (one, other) in differing(known[0], known[1]).items()
+        if name.rpartition(".")[2] not in _UNSAID
+    ]
+    return unlike or ["The runs have the same settings."]
 
 
 def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]]:
@@ -209,7 +234,7 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
     """At most one flip per object and direction, because neighbouring scenes flip together."""
     flips: dict[tuple[str, str, bool], Flip] = {}
     for one, other in pairs:
-        before, after = (row.iou >= 0.25 for row in (one, other))
+        before, after = (row.iou >= RIGHT_IOU for row in (one, other))
         if before != after:
             flips.setdefault((one.source, one.id, after), Flip(one.case, one.source, after))
     return list(flips.values())

@@ -6,10 +6,16 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.errors import Vega3dError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RELATION = "relation"
+
+
+class SchemaError(Vega3dError, ValueError):
+    """Rows that cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -246,9 +252,18 @@ class ResultRows:
 
     @classmethod
     def read(cls, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> ResultRows:
-        return cls(
-            [AnswerRow(**row) for row in plain["answers"]],
-            [ObjectRow(**{**row, "place": tuple(row["place"])}) for row in plain["objects"]],
-            [ClaimRow(**row) for row in plain["claims"]],
-            [GroundingRow(**row) for row in plain["groundings"]],
-        )
+        """The rows behind ``json``.
+
+        Raises:
+            SchemaError: If they were written by a version with other fields.
+        """
+        try:
+            return cls(
+                [AnswerRow(**row) for row in plain["answers"]],
+                [ObjectRow(**{**row, "place": tuple(row["place"])}) for row in plain["objects"]],
+                [ClaimRow(**row) for row in plain["claims"]],
+                [GroundingRow(**row) for row in plain["groundings"]],
+            )
+        except (KeyError, TypeError) as error:
+            msg = f"rows of another version of this package ({error}); evaluate again"
+            raise SchemaError(msg) from error

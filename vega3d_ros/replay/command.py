@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
@@ -60,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--node", default=NODE, help="name of the node that runs (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/replay"), help="folder for results (%(default)s)"
+        "--out", type=Path, help="folder for results (default: runs/replay-MODEL-DATE)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other settings in that folder, once the new one is done",
     )
     parser.add_argument("--rate", type=float, default=1.0, help="speed (%(default)s)")
     parser.add_argument("--start", type=float, default=0.0, help="seconds to leave out at first")
@@ -103,8 +108,9 @@ def run(args: argparse.Namespace) -> int:
         plan = _plan(args, bag, truth)
         for note in (*bag.notes, *topics.notes):
             console.print(f"  {note}", highlight=False)
-        folder = args.out / BAGS / args.bag.resolve().stem
-        _prepare(folder)
+        out = args.out or default_folder("replay", args.model or args.node.strip("/"))
+        run_folder = RunFolder(out, _settings(args, bag), overwrite=args.overwrite, resumes=False)
+        folder = make_folder(run_folder.path / BAGS / args.bag.resolve().stem)
         command = None
         if args.model is not None:
             command = node_command(args.model, topics, args.threads)
@@ -117,14 +123,17 @@ def run(args: argparse.Namespace) -> int:
         record = _record(args, bag, topics, log, truth, folder, result, recorded)
         differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
-    results, _ = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
+    title = f"Replay of {args.bag.resolve().stem}"
+    results, _ = write_report(run_folder.path, _made_with(args), title)
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
         f"{scenes} scenes, {len(result.replies)} replies; written to "
-        f"{args.out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
+        f"{out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
         highlight=False,
     )
-    if not scenes:
+    if scenes:
+        run_folder.finish()
+    else:
         msg = f"{args.node} published no scene; look at /diagnostics, or {folder / 'node.log'}"
         raise RunError(msg)
     if differ:
@@ -213,15 +222,14 @@ def _counts(drops: dict[str, str]) -> dict[str, int]:
     return {f"live: {name}": int(text) for name, text in drops.items() if text.isdigit()}
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, and remove the output of an earlier replay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "output_bag"
-    if output.is_dir():
-        if not {f.name for f in output.iterdir()} <= {"metadata.yaml", "output_bag.mcap"}:
-            msg = f"{output} is no recording of an earlier replay; give another folder with --out"
-            raise RunError(msg)
-        shutil.rmtree(output)
+def _settings(args: argparse.Namespace, bag: Bag) -> dict[str, Any]:
+    return {
+        "kind": "replay",
+        "bag": str(bag.path.resolve()),
+        "model": args.model or args.node,
+        **{name: getattr(args, name) for name in ("rate", "start", "seconds", "loop", "truth")},
+        "questions": str(args.questions or ""),
+    }
 
 
 def _job(args: argparse.Namespace, folder: Path) -> BagRun:

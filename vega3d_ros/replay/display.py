@@ -37,6 +37,10 @@ class Display:
         """Show the node's state while it is not ready."""
         self.bar.update(self._task, description=f"{self._waiting_for}: {state}")
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def played(self, seconds: float) -> None:
         """Show the second of the recording that was played last."""
         self.bar.update(
@@ -49,7 +53,7 @@ class Display:
 
     def replied(self, reply: Prediction) -> None:
         """Print a reply."""
-        self.bar.console.print(_line(reply), highlight=False, markup=False, soft_wrap=True)
+        self.say(_line(reply))
 
 
 def _line(reply: Prediction) -> str:

@@ -17,7 +17,7 @@ from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
 from vega3d_ros.evaluation.replies import RunResult, scene_objects
 from vega3d_ros.evaluation.schema import Prediction, Question
-from vega3d_ros.replay.client import ClientError, PerceptionClient
+from vega3d_ros.replay.client import NOT_FOUND, ClientError, PerceptionClient
 from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder
 
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _STARTING_S = 180.0
+_HINT_S = 3.0
+_HINT = (
+    "there is no node {name} yet: start one in another terminal, as with `ros2 launch vega3d_ros "
+    "perception.launch.py`, or let --model M start it; still waiting"
+)
 _MATCHING_S = 15.0
 _UNCHANGED_S = 1.0
 _RESULTS_S = 5.0
@@ -68,9 +73,13 @@ class LiveRun:
             RunError: If it does not become active, cannot load its model, or ends.
         """
         begin_s = time.monotonic()
+        told = False
         while (state := self._not_ready()) != "":
             self._check()
             waited_s = time.monotonic() - begin_s
+            if state == NOT_FOUND and waited_s > _HINT_S and not told:
+                told = True
+                self._display.say(_HINT.format(name=self._name))
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
                 raise RunError(msg)

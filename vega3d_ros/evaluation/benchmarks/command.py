@@ -22,6 +22,7 @@ from vega3d_ros.evaluation.benchmarks.runner import (
 )
 from vega3d_ros.evaluation.benchmarks.tasks import TASKS
 from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.run_folder import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     existing(args.data, "give --data the folder of the benchmark's data")
     questions = task.questions(args.data)
     reader = task.reader(args.data)
-    out = args.out or Path("runs/benchmarks") / task.name
+    out = make_folder(args.out or Path("runs/benchmarks") / task.name)
     asked = questions[: args.limit]
     settings: Row = {"benchmark": task.name, "package": __version__}
     if args.predictions:
