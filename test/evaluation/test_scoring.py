@@ -74,7 +74,7 @@ def test_objects_are_paired_by_label_with_the_least_total_distance():
     known = truth({"a": thing("chair", (0, 0, 0.5)), "b": thing("chair", (1, 0, 0.5))})
     # The first one is nearest to b as well; a greedy choice would leave a alone.
     near, far = found("chair", (0.9, 0, 0.5)), found("chair", (1.1, 0, 0.5))
-    result = compare_objects([near, far], known)
+    result = compare_objects([near, far], known.objects, known.seen)
     assert {match.id: match.found for match in result.matches} == {"a": near, "b": far}
     assert [round(match.error_m, 6) for match in result.matches] == [0.1, 0.9]
     assert result.matches[0].iou == pytest.approx(0.9 / 1.1)
@@ -85,14 +85,14 @@ def test_objects_are_paired_by_label_with_the_least_total_distance():
 def test_far_object_neither_matches_nor_displaces_a_near_one():
     known = truth({"a": thing("chair", (0, 0, 0.5))})
     far, near = found("chair", (1.6, 0, 0.5)), found("chair", (1.4, 0, 0.5))
-    result = compare_objects([far, near], known)
+    result = compare_objects([far, near], known.objects, known.seen)
     assert [match.found for match in result.matches] == [near]
     assert result.extra == [far]
 
 
 def test_only_what_was_seen_can_be_missed():
     known = truth({"a": thing("bed", (0, 0, 0)), "b": thing("tv", (3, 0, 0))}, seen=["a"])
-    result = compare_objects([found("chair", (0, 0, 0))], known)
+    result = compare_objects([found("chair", (0, 0, 0))], known.objects, known.seen)
     assert result.missed == ["a"]
     assert [item.label for item in result.extra] == ["chair"]
 

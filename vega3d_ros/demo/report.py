@@ -62,7 +62,7 @@ def make_report(
     """The tables of a run, whose ``answers`` are scored."""
     comparison = None
     if truth is not None and result.fixed_frame == truth.fixed_frame:
-        comparison = compare_objects(result.mapped_objects, truth)
+        comparison = compare_objects(result.mapped_objects, truth.objects, truth.seen)
     questions = [row for row in answers if row.kind != RELATION]
     relations = [row for row in answers if row.kind == RELATION]
     figures = _figures(result, outputs, comparison)

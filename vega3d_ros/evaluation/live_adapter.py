@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vega3d_ros.evaluation.offline import QuestionSchedule
 from vega3d_ros.evaluation.recorded_outputs import read_run_outputs
-from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
+from vega3d_ros.evaluation.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.recorded_outputs import PublishedScene, RecordedOutputs
+    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
     from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.run_log import SceneRecord
     from vega3d_ros.evaluation.schema import Prediction
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
@@ -28,30 +31,21 @@ def live_log(
     bag: Bag, topics: CameraTopics, result: RunResult, outputs: RecordedOutputs
 ) -> RunLog:
     """The log of a live run, up to the end of the recording's first pass."""
-    scenes: list[PublishedScene] = []
+    scenes: list[SceneRecord] = []
     for scene in outputs.scenes:
         if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
             break  # the recording is played again
         scenes.append(scene)
     frames, _ = read_run_outputs(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
-    records = []
-    for scene in scenes:
-        frame = frames.get(scene.stamp_ns)
-        records.append(
-            SceneRecord(
-                stamp_ns=scene.stamp_ns,
-                start_ns=scene.start_ns,
-                frames=scene.frames,
-                frame_id=scene.frame_id,
-                at_ns=scene.published_ns,
-                objects=scene.objects,
-                latency_ms=scene.latency_s * 1e3,
-                camera=None if frame is None else frame.camera,
-                pose=None if frame is None else frame.pose,
-                camera_frame="" if frame is None else frame.frame_id,
-            )
-        )
+    records = [_seen_from(scene, frames.get(scene.stamp_ns)) for scene in scenes]
     return RunLog(records, list(result.replies))
+
+
+def _seen_from(scene: SceneRecord, frame: Frame | None) -> SceneRecord:
+    """A scene with the camera and pose of its newest image."""
+    if frame is None:
+        return scene
+    return replace(scene, camera=frame.camera, pose=frame.pose, camera_frame=frame.frame_id)
 
 
 def as_live(log: RunLog) -> QuestionSchedule:

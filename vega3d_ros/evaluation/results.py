@@ -9,7 +9,6 @@ import numpy as np
 from vega3d_ros.core.geometry import SE3, iou_oriented
 from vega3d_ros.core.token_grid import BODY_FROM_OPTICAL, level_pose
 from vega3d_ros.evaluation.metrics.simulated import answer_score
-from vega3d_ros.evaluation.question_file import Truth
 from vega3d_ros.evaluation.schema import (
     AnswerRow,
     ClaimRow,
@@ -27,6 +26,7 @@ from vega3d_ros.evaluation.scoring import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
     from vega3d_ros.evaluation.schema import Prediction
     from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
@@ -99,13 +99,9 @@ def _score_objects(
     complete: bool,
 ) -> None:
     visible = {name: entry for name, entry in true_objects.items() if entry.visible}
-    truth = Truth(
-        fixed_frame=scene.frame_id,
-        objects={name: entry.item for name, entry in true_objects.items()},
-        seen=frozenset(visible),
-        questions=(),
-    )
-    matches = {match.id: match for match in compare_objects(scene.objects, truth).matches}
+    objects = {name: entry.item for name, entry in true_objects.items()}
+    compared = compare_objects(scene.objects, objects, visible)
+    matches = {match.id: match for match in compared.matches}
     level_from_scene = _level(scene).inverse()
     for name, entry in visible.items():
         box, match = entry.item.box, matches.get(name)

@@ -12,7 +12,7 @@ from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.schema import Question
@@ -77,21 +77,21 @@ def relation_is_right(expected: Relation, predicates: Sequence[str]) -> bool | N
     return directions[0] in predicates if directions else None
 
 
-def compare_objects(found: Sequence[SceneObject], truth: Truth) -> Comparison:
+def compare_objects(
+    found: Sequence[SceneObject], objects: Mapping[str, TrueObject], seen: Collection[str]
+) -> Comparison:
     """Match found and true objects of the same label with the least sum of distances.
 
-    Objects that are never seen do not count as missed, but may be matched.
+    Objects that are not ``seen`` do not count as missed, but may be matched.
     """
     matches: list[Match] = []
     for label in sorted({item.label for item in found}):
-        matches += _match_label(
-            [item for item in found if item.label == label], label, truth.objects
-        )
+        matches += _match_label([item for item in found if item.label == label], label, objects)
     matched = {match.id for match in matches}
     taken = {id(match.found) for match in matches}
     return Comparison(
         sorted(matches, key=lambda match: match.error_m),
-        sorted(name for name in truth.seen if name not in matched),
+        sorted(name for name in seen if name not in matched),
         [item for item in found if id(item) not in taken],
     )
 
