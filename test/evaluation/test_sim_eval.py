@@ -424,6 +424,11 @@ class TestCommand:
         assert len({row["source"] for row in rows["nano, depth"]["groundings"]}) == 5
         text = (arguments.out / "report.md").read_text()
         assert "looks the truth up" in text
+        assert text.count("nano on 5 heldout clips") == 1
+        page = (arguments.out / "report.html").read_text()
+        assert page.count("<h1>") == 1
+        assert "<h2>" not in page
+        assert 'class="bar blind"' in page
         assert "| Acc@0.25 | 100.0 (100.0 to 100.0) |" in text
         printed = capsys.readouterr().out
         assert printed.count("Acc@0.25 with headings") >= 2  # 80 columns: several tables

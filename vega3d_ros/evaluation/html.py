@@ -46,7 +46,7 @@ dt { color:var(--soft) } dd { margin:0 }
   th,td { padding:.3rem } table { font-size:.85rem }
   .bars tr { display:grid; grid-template-columns:repeat(4,1fr);
     border-bottom:1px solid var(--line) }
-  .bars th,.bars td { border:0; overflow-wrap:anywhere }
+  .bars th,.bars td { border:0; overflow-wrap:anywhere; white-space:normal }
   .bars :is(th,td):first-child,.bars td:last-child { grid-column:1/-1; padding-bottom:0 }
   .bars td:last-child { padding:0 .3rem .3rem }
   .bars th:last-child { display:none }

@@ -59,11 +59,16 @@ def figure_table(
 def write_pages(
     folder: Path, title: str, sections: Sequence[Section], more: Iterable[str] = ()
 ) -> None:
-    """Write ``report.md``, and ``report.html`` with ``more`` HTML at its end."""
+    """Write ``report.md``, and ``report.html`` with ``more`` HTML at its end.
+
+    A section of the page's own title has no heading.
+    """
     lines = [f"# {title}", "", "Bars and pictures are in `report.html`.", ""]
-    lines += [line for section in sections for line in section.markdown()]
+    for section in sections:
+        lines += section.markdown(headed=section.title != title)
     (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
-    body = [html.key(), *(part for section in sections for part in section.html()), *more]
+    parts = (part for s in sections for part in s.html(headed=s.title != title))
+    body = [html.key(), *parts, *more]
     (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
 
 

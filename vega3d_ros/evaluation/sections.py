@@ -45,8 +45,9 @@ class Section:
             self._tables.append((columns, filled, None if bars is None else list(bars)))
         return self
 
-    def html(self) -> list[str]:
-        parts = [html.heading(self.title), *(html.note(note) for note in self.notes)]
+    def html(self, *, headed: bool = True) -> list[str]:
+        parts = [html.heading(self.title)] if headed else []
+        parts += [html.note(note) for note in self.notes]
         for columns, rows, bars in self._tables:
             if bars is None:
                 parts.append(html.table(columns, rows))
@@ -68,8 +69,9 @@ class Section:
                     table.add_row(*(_coloured(row[i]) for i in chosen))
                 yield table
 
-    def markdown(self) -> list[str]:
-        lines = [f"## {self.title}", "", *(f"{note}\n" for note in self.notes)]
+    def markdown(self, *, headed: bool = True) -> list[str]:
+        lines = [f"## {self.title}", ""] if headed else []
+        lines += [f"{note}\n" for note in self.notes]
         for columns, rows, _ in self._tables:
             lines.append("| " + " | ".join(c.lstrip("><") for c in columns) + " |")
             lines.append("|" + "|".join("--:" if c[:1] == ">" else "---" for c in columns) + "|")
