@@ -25,6 +25,11 @@ def done(tmp_path):
     return tmp_path / "run"
 
 
+def test_settings_of_a_run_that_wrote_nothing_bind_nobody(tmp_path):
+    opened(tmp_path, {"min_score": 0.3})
+    assert opened(tmp_path, {"min_score": 0.9}).path == tmp_path
+
+
 def test_the_same_settings_go_on_in_the_same_folder(done):
     assert opened(done, {"min_score": 0.3}).path == done
     assert (done / "results.json").read_text() == "old"
@@ -71,6 +76,7 @@ def test_results_of_unknown_settings_are_not_overwritten(tmp_path):
 def test_recordings_are_added_to_a_run_but_a_changed_one_is_refused(tmp_path):
     one, two = ({"recordings": {name: {"files": [name]}}} for name in "ab")
     opened(tmp_path, one)
+    (tmp_path / "bags").mkdir()
     opened(tmp_path, two)
     with pytest.raises(RunFolderError, match=r"recordings\.a\.files"):
         opened(tmp_path, {"recordings": {"a": {"files": ["changed"]}}})

@@ -91,8 +91,8 @@ class RunFolder:
         self, out: Path, settings: Mapping[str, Any], *, overwrite: bool, resumes: bool
     ) -> None:
         self._out = self.path = make_folder(out)
-        known = read_settings(out)
-        taken = known is not None or any((out / name).exists() for name in _RESULTS)
+        taken = any((out / name).exists() for name in _RESULTS)
+        known = read_settings(out) if taken else None
         changes = {} if known is None else differing(known, settings)
         if taken and (known is None or changes) and not overwrite:
             raise RunFolderError(_refusal(out, known, changes))
