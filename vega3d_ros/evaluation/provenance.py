@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,8 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
     beside = [part for part in parts.values() if part is not None]
     detector = parts.get("detector")
     return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "versions": {
             "vega3d_ros": __version__,
             "python": platform.python_version(),
@@ -77,6 +81,19 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         "hardware": _hardware(device),
         "seeds": {"noise": _seed(settings), "resampling": 0},
     }
+
+
+def _commit() -> str:
+    """The commit of the package's sources; empty where they are no checkout of git."""
+    here = Path(__file__).resolve()
+    if not (here.parents[2] / ".git").exists():
+        return ""
+    words = ["git", "-C", str(here.parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _description(folder: Path) -> dict[str, Any]:
