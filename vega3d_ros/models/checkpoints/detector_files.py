@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.models.checkpoints.depth_files import make_depth
 from vega3d_ros.models.checkpoints.model_paths import VARIABLE, detector_folders, first_found
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.published import PUBLISHED
@@ -43,19 +44,28 @@ def find_detector(config: DetectorConfig, model: Path) -> Path:
 
 
 def make_grounder(
-    config: GrounderConfig, model: Path, texts: Sequence[str] = (), *, threads: int = 1
+    config: GrounderConfig,
+    model: Path,
+    texts: Sequence[str] = (),
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    download: bool = False,
 ) -> Grounder[Any]:
     """The grounder of a model, apart from token heads, which are weights of the model.
 
     Args:
         config: Of ``model.json``. A type of another package is called with the detector and
-            the texts, or with nothing where it names no detector.
+            the texts, or with nothing where it names no detector, and with ``depth`` where it
+            names that.
         model: The model's folder.
         texts: What a detector of any text looks for in every keyframe.
         threads: Of the processor, for an ONNX detector.
+        device: Of torch, for a depth network.
+        download: Whether a depth network may be downloaded.
 
     Raises:
-        CheckpointError: If its detector is nowhere, or cannot be loaded.
+        CheckpointError: If its detector or depth network is nowhere, or cannot be loaded.
         RegistryError: If a grounder of another package cannot be imported.
     """
     kind = GROUNDERS.get(config.type)
@@ -72,4 +82,7 @@ def make_grounder(
     except DetectorError as error:
         msg = f"model {model.name}: {error}"
         raise CheckpointError(msg) from error
-    return kind(detector, texts)
+    if config.depth is None:
+        return kind(detector, texts)
+    depth = make_depth(config.depth, model, device=device, download=download)
+    return kind(detector, texts, depth=depth)

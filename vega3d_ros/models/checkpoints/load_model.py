@@ -85,7 +85,14 @@ def load_model(
         progress("detector")
         texts = config.settings.get("labels", ())
         try:
-            grounder = make_grounder(config.grounder, folder, texts, threads=threads)
+            grounder = make_grounder(
+                config.grounder,
+                folder,
+                texts,
+                threads=threads,
+                device=device,
+                download=download,
+            )
         except RegistryError as error:
             msg = f"{file}: {error}"
             raise CheckpointError(msg) from error
