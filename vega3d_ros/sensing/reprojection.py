@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
 
     Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
 
 _NEAREST_M = 1e-3
 # A pixel covers at most so many times what it covers at the same distance from both cameras: what
@@ -50,16 +51,19 @@ def reproject(
     points, depth = points[ahead], depth[ahead]
     x, y, z = points.T
     # How the place in the image changes from one pixel of the depth image to the next.
-    right = depth[:, None] * turn[:, 0] / depth_camera.fx
-    down = depth[:, None] * turn[:, 1] / depth_camera.fy
+    right, down = (
+        [(depth * (part / focal)).astype(np.float32) for part in turn[:, axis]]
+        for axis, focal in ((0, depth_camera.fx), (1, depth_camera.fy))
+    )
+    flat = [axis.astype(np.float32) for axis in (x, y, z)]
     first_u, last_u, wide = _covered(
-        x / z * camera.fx + camera.cx, _moves(x, z, right[:, 0], right[:, 2], camera.fx),
-        _moves(x, z, down[:, 0], down[:, 2], camera.fx),
+        x / z * camera.fx + camera.cx, _moves(flat[0], flat[2], right[0], right[2], camera.fx),
+        _moves(flat[0], flat[2], down[0], down[2], camera.fx),
         camera.fx / min(depth_camera.fx, depth_camera.fy), camera.width,
     )  # fmt: skip
     first_v, last_v, high = _covered(
-        y / z * camera.fy + camera.cy, _moves(y, z, right[:, 1], right[:, 2], camera.fy),
-        _moves(y, z, down[:, 1], down[:, 2], camera.fy),
+        y / z * camera.fy + camera.cy, _moves(flat[1], flat[2], right[1], right[2], camera.fy),
+        _moves(flat[1], flat[2], down[1], down[2], camera.fy),
         camera.fy / min(depth_camera.fx, depth_camera.fy), camera.height,
     )  # fmt: skip
     nearest = np.full(camera.height * camera.width, np.inf, np.float32)
@@ -74,14 +78,14 @@ def reproject(
     return nearest.reshape(camera.height, camera.width)
 
 
-def _moves(place: Floats, z: Floats, step: Floats, step_z: Floats, focal: float) -> Floats:
+def _moves(place: Singles, z: Singles, step: Singles, step_z: Singles, focal: float) -> Singles:
     """How far a step in space moves a point's place in the image, pixels."""
-    moves: Floats = np.abs(step * z - place * step_z) / z**2 * focal
+    moves: Singles = (np.abs(step - place / z * step_z) / z * focal).astype(np.float32)
     return moves
 
 
 def _covered(
-    middle: Floats, by_right: Floats, by_down: Floats, scale: float, size: int
+    middle: Floats, by_right: Singles, by_down: Singles, scale: float, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """First and last pixel that each point covers, clipped to the image, and the largest number.
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from models.priors.contract import most_live
 from support.tiny_depth import NETWORKS, write_depth_network
 
 from vega3d_ros.core.frames import Camera, Frame
@@ -144,8 +145,9 @@ def test_a_damaged_folder_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", sorted(NETWORKS))
-def test_its_memory_counts_its_weights_and_its_work(folder, kind):
-    needed = memory(folder(kind))
-    weights = sum(p.numel() * 4 for p in NetworkDepth(folder(kind))._network.parameters())
+def test_its_memory_bounds_its_weights_and_its_work(folder, kind):
+    needed, source = memory(folder(kind)), NetworkDepth(folder(kind))
+    weights = sum(p.numel() * 4 for p in source._network.parameters())
     assert needed["depth network"] >= weights
-    assert needed["depth network at work"] > 0
+    frame = frame_of(picture(90, 160)[0])
+    assert 0 < most_live(lambda: source.depth(frame)) <= needed["depth network at work"]
