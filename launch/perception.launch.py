@@ -22,7 +22,11 @@ ARGUMENTS = {
     "namespace": ("", "namespace of the node and its topics; one per camera"),
     "image": ("image", "topic of the rectified colour image (Image or CompressedImage)"),
     "camera_info": ("camera_info", "topic of its CameraInfo"),
-    "depth": ("depth", "topic of the depth image registered to it; need not exist"),
+    "depth": ("depth", "topic of the depth image; need not exist"),
+    "depth_camera_info": (
+        "depth_camera_info",
+        "topic of the depth image's own CameraInfo; left out: beside the depth image",
+    ),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
     "model": ("", "shipped model, model folder or downloaded model; empty: as in the files"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
@@ -56,7 +60,8 @@ def _node(context: LaunchContext) -> list[Node]:
         parameters=[*files, values],
         ros_arguments=["--log-level", given["log_level"]] if given["log_level"] else [],
         remappings=[
-            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+            (name, LaunchConfiguration(name))
+            for name in ("image", "camera_info", "depth", "depth_camera_info")
         ],
         output="screen",
         emulate_tty=True,

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", type=Path, help="JSON with your questions")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
-    parser.add_argument("--depth", default="", help="its registered depth topic; left out: found")
+    parser.add_argument("--depth", default="", help="its depth topic; left out: found")
 
 
 def run(args: argparse.Namespace) -> int:

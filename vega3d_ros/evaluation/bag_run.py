@@ -242,6 +242,7 @@ def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
         "image_type": bag.topics[topics.image],
         "camera_info": topics.camera_info,
         "depth": topics.depth,
+        "depth_camera_info": topics.depth_camera_info,
         "tf": list(topics.tf),
         "frame_id": topics.frame_id,
         "fixed_frame": topics.fixed_frame,

@@ -145,7 +145,7 @@ class OfflineRun:
             on_frame_status=self._on_frame_status,
             withdraw=lambda: not self._is_due(),
         )
-        self._clips.assembler.depth_expected = bool(topics.depth)
+        self._clips.assembler.expect_depth(topics.depth, topics.depth_camera_info)
         self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
@@ -202,6 +202,8 @@ class OfflineRun:
             self._clips.assembler.add_depth(decoded, now_ns)
         elif message.topic == self._topics.camera_info:
             self._clips.assembler.add_camera_info(decoded)
+        elif message.topic == self._topics.depth_camera_info:
+            self._clips.assembler.registration.add_camera_info(decoded)
         else:
             static = message.topic.endswith("/tf_static")
             for refusal in insert_transforms(self._transforms, decoded, static=static):

@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", default="auto", metavar="TOPIC", help="as in vega3d evaluate")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info; left out: found")
-    parser.add_argument("--depth", default="", help="its registered depth; left out: found")
+    parser.add_argument("--depth", default="", help="its depth; left out: found")
 
 
 def run(args: argparse.Namespace) -> int:

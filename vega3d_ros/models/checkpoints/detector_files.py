@@ -6,6 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.models.checkpoints.depth_files import make_depth
 from vega3d_ros.models.checkpoints.model_paths import (
     VARIABLE,
     detector_folders,
@@ -100,19 +101,22 @@ def make_grounder(
     *,
     device: str = "cpu",
     threads: int = 1,
+    download: bool = False,
 ) -> Grounder[Any]:
     """The grounder of a model, apart from token heads, which are weights of the model.
 
     Args:
         config: Of ``model.json``. A type of another package is called with the detector and
-            the texts, or with nothing where it names no detector.
+            the texts, or with nothing where it names no detector, and with ``depth`` where it
+            names that.
         model: The model's folder.
         texts: What a detector of any text looks for in every keyframe.
-        device: Of torch, for detectors and masks of transformers.
+        device: Of torch, for detectors, masks and depth networks of transformers.
         threads: Of the processor, for an ONNX detector.
+        download: Whether a depth network may be downloaded.
 
     Raises:
-        CheckpointError: If its detector is nowhere, or cannot be loaded.
+        CheckpointError: If its detector or depth network is nowhere, or cannot be loaded.
         RegistryError: If a grounder of another package cannot be imported.
     """
     kind = GROUNDERS.get(config.type)
@@ -134,4 +138,7 @@ def make_grounder(
     except DetectorError as error:
         msg = f"model {model.name}: {error}"
         raise CheckpointError(msg) from error
-    return kind(detector, texts)
+    if config.depth is None:
+        return kind(detector, texts)
+    depth = make_depth(config.depth, model, device=device, download=download)
+    return kind(detector, texts, depth=depth)

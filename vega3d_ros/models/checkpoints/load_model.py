@@ -91,7 +91,12 @@ def load_model(
         texts = config.settings.get("labels", ())
         try:
             grounder = make_grounder(
-                config.grounder, folder, texts, device=device, threads=threads
+                config.grounder,
+                folder,
+                texts,
+                device=device,
+                threads=threads,
+                download=download,
             )
         except RegistryError as error:
             msg = f"{file}: {error}"

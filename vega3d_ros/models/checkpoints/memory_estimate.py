@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from vega3d_ros.core.json_io import read_object
+from vega3d_ros.models.checkpoints.depth_files import find_depth
 from vega3d_ros.models.checkpoints.detector_files import find_networks
 from vega3d_ros.models.checkpoints.detector_memory import AT_WORK, detector_memory
 from vega3d_ros.models.checkpoints.device_memory import available
 from vega3d_ros.models.checkpoints.model_config import read_model_config
 from vega3d_ros.models.checkpoints.official.memory import official_memory
+from vega3d_ros.models.depth.network_files import memory as depth_memory
 from vega3d_ros.models.memory import MemoryEstimate, Workload, count_numbers
 from vega3d_ros.models.mllms.qwen2_5_vl import memory as qwen2_5_vl
 from vega3d_ros.models.priors import PRIORS
@@ -62,6 +64,9 @@ def estimate(
     parts: dict[str, int] = {}
     if config.grounder is not None and config.grounder.detector is not None:
         parts |= detector_memory(config.grounder.detector, folder)
+    if config.grounder is not None and config.grounder.depth is not None:
+        network = find_depth(config.grounder.depth, folder)
+        parts |= {} if network is None else depth_memory(network)
     if config.networks is not None:
         lent = estimate(find_networks(config.networks, folder), dtype, workload, prior)
         # The prior works after the detector, in the same memory.

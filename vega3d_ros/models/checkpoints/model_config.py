@@ -20,6 +20,7 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.core.registry import RegistryError
 from vega3d_ros.core.settings import STRICT, SettingsError, read_settings
+from vega3d_ros.models.depth import DEPTHS
 from vega3d_ros.models.detectors.loading import DETECTORS
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
 from vega3d_ros.models.grounders import GROUNDERS
@@ -100,16 +101,53 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class DepthConfig:
+    """Where depth comes from for frames of which the sensor has none.
+
+    Attributes:
+        type: Of ``depth.DEPTHS``.
+        files: Its folder by name, kept beside models as detectors are; the first found is taken.
+        hub: Its id on the Hugging Face hub, taken where no folder is found.
+        revision: On the hub: branch, tag or commit.
+        canonical_focal: See ``depth.network.NetworkDepth``.
+    """
+
+    type: str = "sensor"
+    files: tuple[Word, ...] = ()
+    hub: Word | None = None
+    revision: Word | None = None
+    canonical_focal: Annotated[float, Field(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown types, and a network that is nowhere to be found.
+
+        Raises:
+            RegistryError: If the type is unknown.
+        """
+        if self.type not in DEPTHS.names:
+            DEPTHS.get(self.type)
+        if self.type == "network" and not (self.files or self.hub):
+            msg = "grounder.depth must say by files or hub where its network is"
+            raise ValueError(msg)
+        for name in self.files:
+            if PurePath(name).name != name:
+                msg = f"grounder.depth.files must be names without folders, not {name!r}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GrounderConfig:
     """What finds objects.
 
     Attributes:
         type: Of ``grounders.GROUNDERS``.
         detector: What it finds them with; None for a grounder without a 2D detector.
+        depth: Beside the sensor's; None: no other.
     """
 
     type: str = TOKEN_HEAD
     detector: DetectorConfig | None = None
+    depth: DepthConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be made.
@@ -122,11 +160,13 @@ class GrounderConfig:
         if self.type == "lifted" and self.detector is None:
             msg = "grounder.detector is missing: a lifted grounder needs one"
             raise ValueError(msg)
+        if self.depth is not None and self.detector is None:
+            msg = "grounder.depth is of use beside grounder.detector only"
+            raise ValueError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``model.json`` holds it."""
-        values = asdict(self)
-        return values if self.detector is not None else {"type": self.type}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.models.grounders.base import Detection, View
+from vega3d_ros.models.depth import FirstDepth, SensorDepth
+from vega3d_ros.models.depth.floor_contact import contact, fused, grouped
+from vega3d_ros.models.grounders.base import (
+    UNKNOWN_ROTATION_VARIANCE,
+    UPRIGHT_VARIANCE,
+    Detection,
+    View,
+)
 from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, FrameGeometry
 from vega3d_ros.models.grounders.lifted.floor import (
     Floor,
@@ -17,7 +24,6 @@ from vega3d_ros.models.grounders.lifted.floor import (
     facing_up,
     level_frame,
 )
-from vega3d_ros.models.grounders.lifted.floor_contact import contact, fused, grouped
 from vega3d_ros.models.grounders.lifted.points import depth_grid
 from vega3d_ros.models.grounders.lifted.rules import LiftingRules
 from vega3d_ros.models.grounders.lifted.score import probability
@@ -26,24 +32,16 @@ from vega3d_ros.models.grounders.lifted.things import ClipThings, Thing
 from vega3d_ros.models.grounders.lifted.voxels import frame_voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.depth.base import DepthSource
     from vega3d_ros.models.detectors.base import Detection2D, Detector
     from vega3d_ros.models.mllms.clip_reading import ClipReading
-
-    DepthOf = Callable[[Frame], "tuple[NDArray[np.float32] | None, str]"]
 
 # A box from floor contact is left out where a measured one of the same name is this near.
 _SAME_PLACE_M = 1.0
 _TEXTS_KEPT = 1024
-
-
-def sensor_depth(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
-    """The depth that came with the frame."""
-    return frame.depth_m, "depth"
 
 
 class LiftedGrounder:
@@ -53,7 +51,7 @@ class LiftedGrounder:
         detector: What finds things in images.
         texts: What a detector of any text looks for in every keyframe. Other texts are detected
             when they are asked for, in the keyframes of that clip.
-        depth: Gives a frame's depth, metres along the optical axis, and "depth" or "network".
+        depth: Where depth comes from for frames of which the sensor has none; None: nowhere.
         floor_m: Height of the floor in the fixed frame, where it is known; else it is estimated
             from what each clip shows.
         rules: Parameters of lifting.
@@ -64,7 +62,7 @@ class LiftedGrounder:
         detector: Detector,
         texts: Sequence[str] = (),
         *,
-        depth: DepthOf = sensor_depth,
+        depth: DepthSource | None = None,
         floor_m: float | None = None,
         rules: LiftingRules | None = None,
     ) -> None:
@@ -72,7 +70,7 @@ class LiftedGrounder:
         self.texts = tuple(dict.fromkeys(texts))
         self.floor_m = floor_m
         self.rules = rules or LiftingRules()
-        self._depth = depth
+        self.depth = SensorDepth() if depth is None else FirstDepth(SensorDepth(), depth)
         self._known = lru_cache(_TEXTS_KEPT)(detector.known)
 
     @property
@@ -151,31 +149,26 @@ class LiftedGrounder:
                 one.asked.update(new)
 
     def _look(self, frame: Frame) -> FrameGeometry | None:
-        depth_m, source = self._depth(frame)
-        if depth_m is None or frame.camera is None:
+        if frame.camera is None:
             return None
+        depth = self.depth.depth(frame)
+        if depth is None:
+            return None
+        told = (depth.source, depth.scale_error)
         if frame.pose is not None:
-            grid = depth_grid(depth_m, frame.camera, frame.pose, source)
-            return FrameGeometry(
-                grid,
-                frame_voxels(grid),
-                facing_up(grid),
-                frame.pose.inverse(),
-                gravity_known=True,
-                stamp_ns=frame.stamp_ns,
-                fixed=True,
-            )
-        seen = depth_grid(depth_m, frame.camera, SE3.identity(), source)
-        level, known = level_frame(seen)
-        grid = depth_grid(depth_m, frame.camera, level, source)
+            working_from_optical, known = frame.pose, True
+        else:
+            seen = depth_grid(depth.metres, frame.camera, SE3.identity(), *told)
+            working_from_optical, known = level_frame(seen)
+        grid = depth_grid(depth.metres, frame.camera, working_from_optical, *told)
         return FrameGeometry(
             grid,
             frame_voxels(grid),
             facing_up(grid),
-            level.inverse(),
+            working_from_optical.inverse(),
             gravity_known=known,
             stamp_ns=frame.stamp_ns,
-            fixed=False,
+            fixed=frame.pose is not None,
         )
 
     def _floor(self, clip: Clip, evidence: Sequence[FrameEvidence]) -> Floor | None:
@@ -203,7 +196,9 @@ class LiftedGrounder:
                 contacts.append(one)
         detections = []
         for group in grouped(contacts):
-            box, covariance = fused(group)
+            box, placed = fused(group)
+            covariance = np.diag([0.0] * 3 + [UPRIGHT_VARIANCE] * 2 + [UNKNOWN_ROTATION_VARIANCE])
+            covariance[:3, :3] = placed
             label = group[0].detection.label
             if any(
                 label in thing.scores

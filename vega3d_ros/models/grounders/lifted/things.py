@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 _CLEARLY = 0.5  # share of a thing's voxels that a frame must see to have seen the thing
 
 
+def _error(geometry: Sequence[FrameGeometry]) -> float:
+    """Of a range, relative; the share that a whole image has counts twice: no mean lessens it."""
+    errors = [np.hypot(one.grid.noise, 2 * one.grid.scale_error) for one in geometry]
+    return float(np.median(errors))
+
+
 @dataclass(frozen=True, eq=False)
 class Thing:
     """Something that the detections of a clip show.
@@ -196,7 +202,7 @@ class ClipThings:
             self._floor,
             bounded=not all(one.cut for one in members),
             gravity_known=all(one.gravity_known for one in geometry),
-            noise_m=float(np.median([one.grid.noise for one in geometry])) * range_m,
+            noise_m=_error(geometry) * range_m,
             views=len(frames),
         )
         votes = [
