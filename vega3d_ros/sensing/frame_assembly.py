@@ -17,11 +17,11 @@ import numpy as np
 from vega3d_ros.core.frames import Camera, Frame, FrameError
 from vega3d_ros.core.stamps import SECOND_NS, stamp_ns
 from vega3d_ros.sensing.image_decoding import (
-    ImageError,
     camera_from_info,
     depth_to_metres,
     image_to_rgb,
 )
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class FrameAssembler:
         try:
             rgb = image_to_rgb(image.msg)
         except ImageError as error:
-            self._drop(image.stamp_ns, "unreadable image", str(error))
+            self._drop(image.stamp_ns, "unreadable image", f"topic `image`: {error}")
             return None
         self._solved("unreadable image", "no frame_id", "no stamp", "late", "queue full")
         height, width = rgb.shape[:2]
@@ -252,7 +252,7 @@ class FrameAssembler:
         try:
             camera = camera_from_info(self._info, (width, height))
         except (ImageError, FrameError) as error:
-            self._lack("unusable camera_info", str(error))
+            self._lack("unusable camera_info", f"topic `camera_info`: {error}")
             return None
         self._solved("no camera_info", "unusable camera_info")
         return camera
@@ -278,7 +278,7 @@ class FrameAssembler:
         try:
             depth = depth_to_metres(msg)
         except ImageError as error:
-            self._lack("unreadable depth", str(error))
+            self._lack("unreadable depth", f"topic `depth`: {error}")
             return None
         if depth.shape[0] * width != depth.shape[1] * height:
             detail = (
