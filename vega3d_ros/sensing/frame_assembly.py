@@ -78,7 +78,7 @@ class FrameAssembler:
         wait_ns: int = 300_000_000,
         on_drop: Callable[[int, str], None] | None = None,
     ) -> None:
-        self.fixed_frame = fixed_frame
+        self.fixed_frame = fixed_frame.removeprefix("/")
         self.depth_expected = False
         self.drops: Counter[str] = Counter()
         self.lacks: Counter[str] = Counter()
@@ -165,9 +165,7 @@ class FrameAssembler:
             pose: SE3 | None = None
             if self.fixed_frame and self._lookup is not None:
                 try:
-                    pose = self._lookup(
-                        self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
-                    )
+                    pose = self._lookup(self.fixed_frame, _frame_id(image.msg), image.stamp_ns)
                     self._pose_ns = now_ns
                     self._solved("no transform")
                 except TransformError as error:
@@ -237,7 +235,7 @@ class FrameAssembler:
         return Frame(
             image.stamp_ns,
             rgb,
-            image.msg.header.frame_id,
+            _frame_id(image.msg),
             camera=self._camera(width, height),
             depth_m=self._depth(image, width, height),
             pose=pose,
@@ -267,7 +265,7 @@ class FrameAssembler:
                 "no depth", f"no depth image within {tolerance_ms:.0f} ms of the image's stamp"
             )
             return None
-        if msg.header.frame_id != image.msg.header.frame_id:
+        if _frame_id(msg) != _frame_id(image.msg):
             detail = (
                 f"depth is in {msg.header.frame_id!r}, images in {image.msg.header.frame_id!r}; "
                 "use depth registered to the colour camera (aligned_depth_to_color, "
@@ -295,3 +293,8 @@ class FrameAssembler:
         return np.asarray(
             cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST), np.float32
         )
+
+
+def _frame_id(msg: Any) -> str:
+    """The frame of a message, without the leading slash of ROS 1, as in the transforms."""
+    return str(msg.header.frame_id).removeprefix("/")
