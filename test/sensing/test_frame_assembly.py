@@ -425,3 +425,20 @@ def test_the_waiting_room_is_bounded_and_drops_the_oldest():
         assembler.add_image(image(START + (index + 1) * MS), 0)
     assert assembler.waiting == MAX_WAITING
     assert assembler.drops == {"queue full": 3}
+
+
+def test_frames_with_the_leading_slash_of_ros_1_are_those_without():
+    known = {}
+
+    def lookup(target, source, stamp):
+        known[target, source] = stamp
+        return SE3.identity()
+
+    assembler = FrameAssembler("/map", lookup)
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START), 0)
+    assembler.add_image(image(START, frame_id="/camera"), 0)
+    (frame,) = frames(assembler, 0)
+    assert (frame.frame_id, frame.fixed_frame) == ("camera", "map")
+    assert frame.depth_m is not None
+    assert set(known) == {("map", "camera")}

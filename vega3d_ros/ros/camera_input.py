@@ -44,7 +44,7 @@ class CameraInput:
             is taken in. Expected to call ``forget``.
 
     Attributes:
-        transforms: The transform buffer; None where neither tf2_ros nor tf2_msgs is installed.
+        transforms: The transforms; None where tf2_msgs is not installed.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class CameraInput:
         """Forget frames, and moving transforms too where time was set back."""
         self._clips.forget()
         if transforms and self.transforms is not None:
-            self.transforms.clear()
+            self.transforms.rewind()
 
     def close(self) -> None:
         """End the subscriptions and timers."""

@@ -252,7 +252,7 @@ def _transforms(facts: Facts) -> Diagnosis:
         message = "not used: fixed_frame is empty, results are in the camera's optical frame"
     elif not facts.has_transforms:
         level = WARN
-        message = "neither tf2_ros nor tf2_msgs is installed; results are in the camera's frame"
+        message = "tf2_msgs is not installed; results are in the camera's frame"
     elif facts.posed is False:
         detail = facts.details.get("no transform", "")
         level, message = WARN, f"{detail}; results are in the camera's optical frame"

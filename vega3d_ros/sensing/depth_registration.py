@@ -13,7 +13,8 @@ import numpy as np
 
 from vega3d_ros.core.frames import FrameError
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.sensing.image_decoding import ImageError, camera_from_info, depth_to_metres
+from vega3d_ros.sensing.image_decoding import camera_from_info, depth_to_metres, frame_of
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.reprojection import reproject
 from vega3d_ros.sensing.transform_buffer import TransformError
 
@@ -74,7 +75,7 @@ class DepthRegistration:
         # Compressed images do not tell their size.
         both = all(hasattr(one, "width") for one in (msg, image))
         differ = both and (msg.width, msg.height) != (image.width, image.height)
-        return differ or msg.header.frame_id != image.header.frame_id
+        return differ or frame_of(msg) != frame_of(image)
 
     def awaits_transform(self, msg: Any, frame_id: str, stamp_ns: int, *, at_first: bool) -> bool:
         """Whether depth is of another frame, from which a transform may still come.
@@ -85,7 +86,7 @@ class DepthRegistration:
             stamp_ns: When the image was taken.
             at_first: Whether frames that are not known yet may become known.
         """
-        depth_frame = msg.header.frame_id
+        depth_frame = frame_of(msg)
         if self._lookup is None or self._info is None or depth_frame in ("", frame_id):
             return False
         try:
@@ -115,7 +116,7 @@ class DepthRegistration:
         """
         depth = depth_to_metres(msg)
         own_size = (depth.shape[1], depth.shape[0])
-        own_frame = msg.header.frame_id
+        own_frame = frame_of(msg)
         if not own_frame:
             text = (
                 f"header.frame_id of the depth on {self._topic} is empty, so its camera is not "
@@ -158,7 +159,7 @@ class DepthRegistration:
         if self._info is None:
             text = f"no calibration of it was received on {self._info_topic}"
             raise ImageError(text)
-        of_frame = self._info.header.frame_id
+        of_frame = frame_of(self._info)
         if of_frame != frame_id:
             text = f"the calibration on {self._info_topic} is of {of_frame!r}"
             raise ImageError(text)

@@ -18,7 +18,8 @@ from vega3d_ros.sensing.depth_registration import (
     UnregisteredDepthError,
     camera_info_beside,
 )
-from vega3d_ros.sensing.image_decoding import ImageError, camera_from_info, image_to_rgb
+from vega3d_ros.sensing.image_decoding import camera_from_info, frame_of, image_to_rgb
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class FrameAssembler:
         wait_ns: int = 300_000_000,
         on_drop: Callable[[int, str], None] | None = None,
     ) -> None:
-        self.fixed_frame = fixed_frame
+        self.fixed_frame = fixed_frame.removeprefix("/")
         self.depth_expected = False
         self.drops: Counter[str] = Counter()
         self.lacks: Counter[str] = Counter()
@@ -176,9 +177,7 @@ class FrameAssembler:
             pose: SE3 | None = None
             if self.fixed_frame and self._lookup is not None:
                 try:
-                    pose = self._lookup(
-                        self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
-                    )
+                    pose = self._lookup(self.fixed_frame, frame_of(image.msg), image.stamp_ns)
                     self._pose_ns = now_ns
                     self._solved("no transform")
                 except TransformError as error:
@@ -210,7 +209,7 @@ class FrameAssembler:
         at_first = self._just_began(now_ns)
         if at_first and self.registration.lacks_info(msg, image.msg):
             return True
-        frame_id = image.msg.header.frame_id
+        frame_id = frame_of(image.msg)
         return self.registration.awaits_transform(msg, frame_id, image.stamp_ns, at_first=at_first)
 
     def _just_began(self, now_ns: int) -> bool:
@@ -247,7 +246,7 @@ class FrameAssembler:
         try:
             rgb = image_to_rgb(image.msg)
         except ImageError as error:
-            self._drop(image.stamp_ns, "unreadable image", str(error))
+            self._drop(image.stamp_ns, "unreadable image", f"topic `image`: {error}")
             return None
         self._solved("unreadable image", "no frame_id", "no stamp", "late", "queue full")
         height, width = rgb.shape[:2]
@@ -255,7 +254,7 @@ class FrameAssembler:
         return Frame(
             image.stamp_ns,
             rgb,
-            image.msg.header.frame_id,
+            frame_of(image.msg),
             camera=camera,
             depth_m=self._depth(image, camera, width, height),
             pose=pose,
@@ -270,7 +269,7 @@ class FrameAssembler:
         try:
             camera = camera_from_info(self._info, (width, height))
         except (ImageError, FrameError) as error:
-            self._lack("unusable camera_info", str(error))
+            self._lack("unusable camera_info", f"topic `camera_info`: {error}")
             return None
         self._solved("no camera_info", "unusable camera_info")
         return camera
@@ -287,7 +286,7 @@ class FrameAssembler:
                 "no depth", f"no depth image within {tolerance_ms:.0f} ms of the image's stamp"
             )
             return None
-        frame_id = image.msg.header.frame_id
+        frame_id = frame_of(image.msg)
         try:
             depth = self.registration.registered(
                 msg, frame_id, camera, (width, height), image.stamp_ns
@@ -296,7 +295,7 @@ class FrameAssembler:
             self._lack("unregistered depth", str(error))
             return None
         except ImageError as error:
-            self._lack("unreadable depth", str(error))
+            self._lack("unreadable depth", f"topic `depth`: {error}")
             return None
         self._solved("no depth", "unregistered depth", "unreadable depth")
         return depth

@@ -20,7 +20,8 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
 from vega3d_ros.sensing.depth_registration import camera_info_beside
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
-from vega3d_ros.sensing.image_decoding import ImageError, depth_to_metres
+from vega3d_ros.sensing.image_decoding import depth_to_metres, frame_of
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Bag:
 
     def _frame_id(self, topic: str) -> str:
         message = self.first(topic)
-        return "" if message is None else str(message.header.frame_id)
+        return "" if message is None else frame_of(message)
 
     def _choose_depth(
         self, depths: Sequence[str], image: str, camera_info: str, parents: Mapping[str, str]
@@ -296,7 +297,7 @@ class Bag:
         parents: dict[str, str] = {}
         for message in self.raw_messages(tf):
             for transform in self.decode(message).transforms:
-                parents[transform.child_frame_id] = transform.header.frame_id
+                parents[transform.child_frame_id.removeprefix("/")] = frame_of(transform)
         return parents
 
 
