@@ -96,7 +96,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, perceiver_factory: Factory = load_perceiver, **kwargs: Any) -> None:
         super().__init__(NAME, **kwargs)
         refuse_impossible_transitions(self)
-        declare_parameters(self)
+        declare_parameters(self, lambda: self._configured)
         self._factory = perceiver_factory
         self._configured: Session | None = None
         self._active = False
@@ -141,6 +141,7 @@ class PerceptionNode(LifecycleNode):
             self.report_failure,
             parameters.max_waiting_queries,
         )
+        worker.set_queries(parameters.queries)
         self._configured = Session(parameters, worker, publishers, None, note)
         self._since_ns = time.monotonic_ns()
         self.get_logger().info(f"loading model {parameters.model!r} on {parameters.device}")
