@@ -40,7 +40,7 @@ def _parameter(
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Every parameter with its default. Changes take effect with the next ``configure``."""
+    """Every parameter with its default."""
 
     model: str = _parameter(
         "auto",

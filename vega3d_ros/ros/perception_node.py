@@ -101,7 +101,7 @@ class PerceptionNode(LifecycleNode):
     ) -> None:
         super().__init__(NAME, **kwargs)
         refuse_impossible_transitions(self)
-        declare_parameters(self)
+        declare_parameters(self, lambda: self._configured)
         self._factory = perceiver_factory
         self._stopping = stopping or threading.Event()
         self._configured: Session | None = None
@@ -147,6 +147,7 @@ class PerceptionNode(LifecycleNode):
             self.report_failure,
             parameters.max_waiting_queries,
         )
+        worker.set_queries(parameters.queries)
         self._configured = Session(parameters, worker, publishers, None, note)
         self._since_ns = time.monotonic_ns()
         self.get_logger().info(f"loading model {parameters.model!r} on {parameters.device}")
