@@ -139,7 +139,8 @@ def _to_rgb(msg: ImageLike) -> NDArray[np.uint8]:
     if layout.to_rgb is not None:
         bayer = msg.encoding.startswith("bayer")
         convert = _demosaiced if bayer else cv2.cvtColor
-        pixels = np.asarray(convert(pixels, layout.to_rgb))
+        # OpenCV reads no rows that begin between two values.
+        pixels = np.asarray(convert(np.ascontiguousarray(pixels), layout.to_rgb))
     if pixels.dtype == np.uint8:
         return pixels
     return np.rint(pixels * _SIXTEEN_TO_EIGHT).astype(np.uint8)
@@ -150,7 +151,7 @@ def _demosaiced(pixels: NDArray[Any], code: int) -> NDArray[Any]:
     if min(height, width) < _SMALLEST_BAYER:  # repeated by whole cells of 2x2
         cell = np.pad(pixels, ((0, height % 2), (0, width % 2)), "reflect")
         pixels = np.tile(cell, (_SMALLEST_BAYER, _SMALLEST_BAYER))
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code))[:height, :width]
+    return np.asarray(cv2.cvtColor(pixels, code))[:height, :width]
 
 
 def _from_yuv422(msg: ImageLike, code: int) -> NDArray[np.uint8]:
