@@ -141,7 +141,7 @@ def run_demo(busy: int, out: Path, options: list[str]) -> Row:
     return Row(
         busy,
         load,
-        tuple(scene.latency_s for scene in scenes),
+        tuple(scene.latency_ms * 1e-3 for scene in scenes),
         report["answers"] + report["relations"],
         share,
         cores,

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from lifting_rooms import worn
 
-from vega3d_ros.evaluation.sim_eval import Grounding, GroundingRow, Responses, evaluate
+from vega3d_ros.evaluation.schema import GroundingRow
+from vega3d_ros.evaluation.sim_eval import Grounding, Responses, evaluate
 from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.simulation.dataset import ClipDataset, to_clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vega3d_ros.evaluation.sim_eval import Asked
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.simulation.dataset import ClipRecord
 
 NOISE, HOLES = 0.02, 0.05
@@ -49,7 +50,7 @@ class Arm:
         self.name, self._perceiver, self._votes, self._poor = name, perceiver, votes, poor
 
     def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
+        self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
         """Ground the texts; no question is answered."""
         del questions
@@ -72,7 +73,7 @@ def interval(rows: Sequence[GroundingRow], hit: Callable[[GroundingRow], bool]) 
     """Share of hits and its interval, per cent, clips resampled."""
     if not rows:
         return "-"
-    clips = np.array([row.clip for row in rows])
+    _, clips = np.unique([row.source for row in rows], return_inverse=True)
     hits = np.array([hit(row) for row in rows], float)
     count = np.bincount(clips).astype(float)
     right = np.bincount(clips, hits)
@@ -137,10 +138,10 @@ def main() -> None:
     last = min(args.first + args.count, len(clips))
     records = (clips[index] for index in range(args.first, last))
     for done, found in enumerate(evaluate(arms, records), 1):
-        results = {one.name: one.groundings for one in found}
+        results = {one.name: one.rows.groundings for one in found}
         if args.rows and (done % 10 == 0 or done == last - args.first):
             held = {
-                name: [{**vars(row), "clip": row.clip + args.first} for row in rows]
+                name: [{**vars(row), "source": f"{args.first}: {row.source}"} for row in rows]
                 for name, rows in results.items()
             }
             args.rows.write_text(json.dumps(held))

@@ -1,8 +1,13 @@
 """Starts the node: ``ros2 launch vega3d_ros perception.launch.py image:=/cam/image``."""
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -17,12 +22,17 @@ PARAMETERS = {
     "autostart": bool,
     "use_sim_time": bool,
 }
+RESPAWN_DELAY_S = 2.0
 OPTIONAL = ("model", "device", "threads")  # empty: as in the files
 ARGUMENTS = {
     "namespace": ("", "namespace of the node and its topics; one per camera"),
     "image": ("image", "topic of the rectified colour image (Image or CompressedImage)"),
     "camera_info": ("camera_info", "topic of its CameraInfo"),
-    "depth": ("depth", "topic of the depth image registered to it; need not exist"),
+    "depth": ("depth", "topic of the depth image; need not exist"),
+    "depth_camera_info": (
+        "depth_camera_info",
+        "topic of the depth image's own CameraInfo; left out: beside the depth image",
+    ),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
     "model": ("", "shipped model, model folder or downloaded model; empty: as in the files"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
@@ -31,7 +41,8 @@ ARGUMENTS = {
     "autostart": ("true", "configure and activate the node; false under a lifecycle manager"),
     "use_sim_time": ("false", "run on /clock (simulation, ros2 bag play --clock)"),
     "log_level": ("", "debug, info, warn, error or fatal; empty: that of ROS"),
-    "rviz": ("false", "open RViz with the results"),
+    "respawn": ("false", "start the node again where its process has died"),
+    "rviz": ("false", "open RViz with the results, where rviz2 is installed"),
 }
 
 
@@ -56,12 +67,36 @@ def _node(context: LaunchContext) -> list[Node]:
         parameters=[*files, values],
         ros_arguments=["--log-level", given["log_level"]] if given["log_level"] else [],
         remappings=[
-            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+            (name, LaunchConfiguration(name))
+            for name in ("image", "camera_info", "depth", "depth_camera_info")
         ],
+        respawn=LaunchConfiguration("respawn").perform(context).lower() == "true",
+        respawn_delay=RESPAWN_DELAY_S,
         output="screen",
         emulate_tty=True,
     )
     return [node]
+
+
+def _rviz(context: LaunchContext) -> list[Node | LogInfo]:
+    """RViz, or why it does not open: a launch that fails here would leave the node behind."""
+    if LaunchConfiguration("rviz").perform(context).lower() != "true":
+        return []
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        text = "rviz2 is not installed: RViz does not open; install ros-$ROS_DISTRO-rviz2"
+        return [LogInfo(msg=text)]
+    share = FindPackageShare("vega3d_ros")
+    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", PathJoinSubstitution([share, "rviz", "perception.rviz"])],
+        parameters=[{"use_sim_time": use_sim_time}],
+    )
+    return [rviz]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -88,14 +123,5 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("MALLOC_MMAP_THRESHOLD_", "67108864"),
         SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "536870912"),
     ]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", PathJoinSubstitution([share, "rviz", "perception.rviz"])],
-        parameters=[
-            {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
-        ],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return LaunchDescription([*declared, *environment, OpaqueFunction(function=_node), rviz])
+    started = [OpaqueFunction(function=_node), OpaqueFunction(function=_rviz)]
+    return LaunchDescription([*declared, *environment, *started])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -14,22 +13,22 @@ import cv2
 import pytest
 from support.patience import patience, wait_until
 
+from vega3d_ros.cli.main import main
 from vega3d_ros.sensing.bags.reader import open_bag
 
 pytestmark = pytest.mark.ros
 
 HERE = Path(__file__).parent
 RUN = f"""
-import argparse, sys
+import sys
+from vega3d_ros.cli.main import main
 from vega3d_ros.demo import command
 made = command.node_command
 command.node_command = lambda model, topics, threads: (
     [sys.executable, {str(HERE / "stub_perception.py")!r}, model]
     + made(model, topics, threads)[3:]
 )
-parser = argparse.ArgumentParser()
-command.add_arguments(parser)
-sys.exit(command.run(parser.parse_args()))
+sys.exit(main(["demo", *sys.argv[1:]]))
 """
 
 
@@ -161,15 +160,15 @@ def test_bag_without_truth_is_not_scored_and_says_so(environment, drive_bag, tmp
 
 def test_death_of_the_node_is_the_demos_failure(environment, drive_bag, tmp_path):
     result = demo(environment, "--bag", drive_bag.path, "--out", tmp_path, "--model", "dies")
-    assert result.returncode == 1
-    assert "the stub dies as it was told to" in result.stdout
+    assert result.returncode == 2
+    assert "the stub dies as it was told to" in result.stderr
     assert nodes_of(environment) == []
 
 
 def test_node_that_cannot_start_is_reported_at_once(environment, drive_bag, tmp_path):
     result = demo(environment, "--bag", drive_bag.path, "--out", tmp_path, "--model", "fails")
-    assert result.returncode == 1
-    assert "the model folder is missing" in result.stdout
+    assert result.returncode == 2
+    assert "the model folder is missing" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -205,29 +204,21 @@ def test_interrupt_stops_the_node(environment, drive_bag, tmp_path, number):
         (["--bag", "/nowhere"], "there is no bag at"),
         (["--rate", "0"], "must be positive"),
         (["--image", "/nope"], "no topic /nope"),
+        (["--out", "/etc/passwd"], "cannot write to /etc/passwd: File exists"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(drive_bag, tmp_path, capsys, arguments, words):
-    from vega3d_ros.demo import command
-
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
     given = ["--bag", str(drive_bag.path), "--out", str(tmp_path), *arguments]
-    assert command.run(parser.parse_args(given)) == 1
-    assert words in " ".join(capsys.readouterr().out.split())
+    assert main(["demo", *given]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_foreign_folder_called_like_the_recording_is_kept(drive_bag, tmp_path, capsys):
-    from vega3d_ros.demo import command
-
     (tmp_path / "output_bag").mkdir()
     (tmp_path / "output_bag" / "thesis.tex").write_text("years of work")
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    given = parser.parse_args(["--bag", str(drive_bag.path), "--out", str(tmp_path)])
-    assert command.run(given) == 1
+    assert main(["demo", "--bag", str(drive_bag.path), "--out", str(tmp_path)]) == 2
     assert (tmp_path / "output_bag" / "thesis.tex").exists()
-    assert "another folder" in capsys.readouterr().out
+    assert "another folder" in capsys.readouterr().err
 
 
 def test_demo_imports_without_ros():

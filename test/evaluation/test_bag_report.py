@@ -20,25 +20,22 @@ from support.patience import patience
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
-from vega3d_ros.evaluation.bag_report import cell
-from vega3d_ros.evaluation.results import AnswerRow, ClaimRow, ObjectRow, ResultRows
-from vega3d_ros.evaluation.summary import (
-    MEAN,
-    METRES,
+from vega3d_ros.evaluation.baselines import (
     blind_answers,
     blind_objects,
-    calibration_error,
     constant_answers,
     constant_objects,
-    summarise,
 )
+from vega3d_ros.evaluation.report import cell
+from vega3d_ros.evaluation.schema import AnswerRow, ClaimRow, ObjectRow, ResultRows
+from vega3d_ros.evaluation.statistics import MEAN, METRES, calibration_error, summarise
 
 VOID = {"meta", "img"}
 
 
 def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a", at_s=1.0):
     return AnswerRow(
-        bag=bag,
+        source=bag,
         index=index,
         kind=kind,
         question=f"question {index}?",
@@ -47,7 +44,7 @@ def answer(index, kind="count", truth="2", said="2", score=1.0, sure=0.9, bag="a
         error="",
         score=score,
         confidence=sure,
-        asked_at_s=at_s,
+        at_s=at_s,
         stamp_ns=5,
         latency_ms=10.0,
     )
@@ -57,7 +54,7 @@ def sighting(name, iou, label="chair", bag="a", at_s=1.0, distance=2.0, share=0.
     place = (distance, 0.0, 0.0, 0.5, 0.5, 1.0, 0.0)
     error = None if iou == 0 else 0.2
     return ObjectRow(
-        bag=bag,
+        source=bag,
         stamp_ns=round(at_s * 1e9),
         at_s=at_s,
         id=name,
@@ -214,7 +211,7 @@ def test_blind_knows_the_words_and_the_other_recordings_alone():
     ]
     # Of two tables a guesses a table, which is wrong; one each is a tie, and the first named wins.
     assert blind_answers(rows) == [0.0, 0.0, 0.0]
-    four = [*rows, replace(rows[1], bag="d", index=3)]
+    four = [*rows, replace(rows[1], source="d", index=3)]
     assert blind_answers(four) == [0.0, 1.0, 1.0, 1.0]
     assert blind_answers([*four, answer(9, "count", "2", bag="a")])[-1] is None
     assert blind_answers(rows[:1]) == [None]
@@ -243,18 +240,18 @@ def test_the_baselines_claim_the_typical_place_of_the_others():
 def test_figures_of_known_rows():
     rows = ResultRows(
         [answer(0), answer(1, "yes_no", "yes", "no", 0.0), answer(2, "size", "unknown", "9", 0.0)],
-        [sighting("a", 0.6), sighting("b", 0.3, at_s=12), sighting("c", 0.0, at_s=23)],
+        [sighting(name, 0.6 - 0.3 * (i % 3), at_s=12 * i) for i, name in enumerate("abcdef")],
         [
-            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True),
-            ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="bed", score=0.9, right=False),
+            ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True),
+            ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="bed", score=0.9, right=False),
         ],
     )
     summary = summarise(rows)
     assert summary.answers[MEAN].model.value == 0.5
-    assert summary.answers["unknown, said of unanswerable (right)"].model.value == 0.0
+    assert summary.answers["unknown: said of unanswerable (right)"].model.value == 0.0
     assert summary.objects["Acc@0.25"].model.value == pytest.approx(2 / 3)
     assert summary.objects[METRES].model.value == pytest.approx(0.2)
-    assert summary.objects["Acc@0.25"].model.low < 0.5
+    assert summary.objects["Acc@0.25"].model.low <= 0.5
     assert list(summary.by["distance"]) == ["1.5 to 3 m"]
     assert calibration_error(summary.calibration["objects"]) == pytest.approx(0.4)
 
@@ -275,9 +272,9 @@ def test_figures_of_nothing():
 
 
 def test_compare_names_what_flipped():
-    twice = [sighting("x", 0.6), sighting("x", 0.6, at_s=12)]
-    a = ResultRows([answer(0), answer(1, said="1", score=0.0)], twice)
-    b = ResultRows([answer(0), answer(1)], [sighting("x", 0.0), sighting("x", 0.0, at_s=12)])
+    often = [sighting("x", 0.6, at_s=1 + 12 * i) for i in range(5)]
+    a = ResultRows([answer(0), answer(1, said="1", score=0.0)], often)
+    b = ResultRows([answer(0), answer(1)], [sighting("x", 0.0, at_s=1 + 12 * i) for i in range(5)])
     changes, flips = comparing.compare(a, b)
     assert changes["answers: count"].difference.value == 0.5
     assert changes["objects: Acc@0.25"].verdict == "worse"
@@ -357,11 +354,20 @@ def test_names_of_bags_do_not_collide(tmp_path):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 
+def test_rows_of_another_version_are_refused_in_one_sentence(folder, tmp_path, capsys):
+    path = folder / "bags" / "bag" / "rows.json"
+    rows = json.loads(path.read_text())
+    rows["answers"][0]["bag"] = rows["answers"][0].pop("source")
+    path.write_text(json.dumps(rows))
+    assert main(["compare", str(folder), str(folder), "--out", str(tmp_path / "c")]) == 2
+    assert "another version of this package" in capsys.readouterr().err
+
+
 def test_rows_survive_being_written():
     rows = ResultRows(
         [answer(0)],
         [sighting("a", 0.5)],
-        [ClaimRow(bag="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True)],
+        [ClaimRow(source="a", stamp_ns=5, at_s=1.0, label="chair", score=0.9, right=True)],
     )
     again = ResultRows.read(json.loads(json.dumps(rows.json())))
     assert again == rows

@@ -87,7 +87,7 @@ def test_questions_are_asked_about_the_newest_scene(job, drive_bag):
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
     for reply in log.replies:
-        moment = drive_bag.start_ns + reply.reply.asked_at_s * 1e9
+        moment = drive_bag.start_ns + reply.asked_at_s * 1e9
         newest = max(scene.stamp_ns for scene in log.scenes if scene.at_ns <= moment)
         assert reply.stamp_ns == newest
 
@@ -159,7 +159,7 @@ def test_a_run_cut_short_goes_on_where_it_stopped(job, tmp_path):
         for a, b in zip(one.objects, other.objects, strict=True):
             assert a.id == b.id
             assert (a.box.center == b.box.center).all()
-    assert [r.reply.text for r in ours.replies[:2]] == [r.reply.text for r in theirs.replies[:2]]
+    assert [r.text for r in ours.replies[:2]] == [r.text for r in theirs.replies[:2]]
     assert not is_done(replace(job, model_hash="1"))
 
 
@@ -290,7 +290,7 @@ def test_a_model_that_fails_at_a_question_goes_on(job, tmp_path):
     assert len(record["failures"]) == 1
 
 
-def test_a_topic_of_objects_serves_as_truth(job, drive_bag, tmp_path):
+def test_a_topic_of_objects_serves_as_truth_only_where_it_is_named(job, drive_bag, tmp_path):
     from pathlib import Path
 
     root = Path(__file__).parents[2] / "msg"
@@ -306,7 +306,10 @@ def test_a_topic_of_objects_serves_as_truth(job, drive_bag, tmp_path):
         writer.write("/truth", bag.start_ns, _truth_message(writer._store, bag.start_ns))
         for raw in bag.raw_messages(bag.topics):
             writer.write(raw.topic, raw.stamp_ns, raw.data)
-    record = run_bag(replace(job, bag=target), FakePerceiver(), silent)
+    unnamed = run_bag(replace(job, bag=target), FakePerceiver(), silent)
+    assert unnamed["truth"] == "none; --truth may name /truth"
+    assert not json.loads((job.folder / "rows.json").read_text())["objects"]
+    record = run_bag(replace(job, bag=target, truth="/truth"), FakePerceiver(), silent)
     assert record["truth"] == "topic /truth"
     rows = json.loads((job.folder / "rows.json").read_text())
     assert {row["id"] for row in rows["objects"]} == {"the_chair"}

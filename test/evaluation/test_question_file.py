@@ -17,8 +17,9 @@ def test_truth_beside_a_bag(drive_bag):
     assert [(q.kind, q.answer, q.ask_at_s) for q in truth.questions] == [
         ("count", "2", 1.0),
         ("size", "100", 1.3),
+        ("relation", None, truth.questions[2].ask_at_s),
     ]
-    assert truth.relations[0].subject_id == "chair_0"
+    assert truth.questions[2].subject_id == "chair_0"
 
 
 def test_no_truth_is_none(tmp_path):
@@ -34,20 +35,14 @@ def test_damaged_truth_is_one_clear_error(tmp_path, text):
 
 def test_default_plan_asks_ten_questions_and_three_relations_during_the_recording():
     plan = default_plan(20.0)
-    assert len(plan.questions) >= 10
-    assert len(plan.relations) >= 3
-    times = [item.ask_at_s for item in plan.by_time]
+    assert sum(not item.is_relation for item in plan) >= 10
+    assert sum(item.is_relation for item in plan) >= 3
+    times = [item.ask_at_s for item in plan]
     assert times == sorted(times)
     assert times[0] >= 4.0
     assert times[-1] < 20.0
-    kinds = [type(item).__name__ for item in plan.by_time]
-    assert kinds[:6].count("RelationQuestion") == 1  # they are spread among the questions
-
-
-def test_plan_is_cut_where_playing_ends():
-    plan = default_plan(20.0).until(10.0)
-    assert plan.by_time
-    assert all(item.ask_at_s <= 10.0 for item in plan.by_time)
+    # They are spread among the questions.
+    assert sum(item.is_relation for item in plan[:6]) == 1
 
 
 def test_an_answer_that_is_scored_as_a_number_must_be_one(tmp_path):
@@ -58,7 +53,7 @@ def test_an_answer_that_is_scored_as_a_number_must_be_one(tmp_path):
         load_plan(path, 10.0)
     for answer in ("2", "unknown"):
         path.write_text(json.dumps({"questions": [asked | {"answer": answer}]}))
-        assert load_plan(path, 10.0).questions[0].answer == answer
+        assert load_plan(path, 10.0)[0].answer == answer
 
 
 def test_own_questions(tmp_path):
@@ -69,11 +64,11 @@ def test_own_questions(tmp_path):
     }
     path.write_text(json.dumps(record))
     plan = load_plan(path, 10.0)
-    assert [q.text for q in plan.questions] == ["a?", "b?"]
-    assert plan.questions[0].answer is None
-    assert plan.questions[1].answer == "3"
-    assert plan.questions[1].ask_at_s == 1.5
-    assert 0 < plan.questions[0].ask_at_s < plan.relations[0].ask_at_s < 10.0
+    timed, first, relation = plan
+    assert (timed.text, timed.answer, timed.ask_at_s) == ("b?", "3", 1.5)
+    assert (first.text, first.answer) == ("a?", None)
+    assert (relation.subject, relation.object) == ("chair", "bed")
+    assert 1.5 < first.ask_at_s < relation.ask_at_s < 10.0
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import pytest
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
+from vega3d_ros.evaluation.metrics.simulated import answer_score, is_right
+from vega3d_ros.evaluation.question_file import Truth
+from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.evaluation.scoring import (
     compare_objects,
-    is_right,
     relation_is_right,
     true_relation,
 )
@@ -45,7 +46,6 @@ def truth(objects, seen=None):
         objects=objects,
         seen=frozenset(objects if seen is None else seen),
         questions=(),
-        relations=(),
     )
 
 
@@ -67,14 +67,14 @@ def truth(objects, seen=None):
     ],
 )
 def test_answers(kind, truth, answer, right):
-    assert is_right(kind, truth, answer) is right
+    assert is_right(kind, answer_score(kind, answer, truth)) is right
 
 
 def test_objects_are_paired_by_label_with_the_least_total_distance():
     known = truth({"a": thing("chair", (0, 0, 0.5)), "b": thing("chair", (1, 0, 0.5))})
     # The first one is nearest to b as well; a greedy choice would leave a alone.
     near, far = found("chair", (0.9, 0, 0.5)), found("chair", (1.1, 0, 0.5))
-    result = compare_objects([near, far], known)
+    result = compare_objects([near, far], known.objects, known.seen)
     assert {match.id: match.found for match in result.matches} == {"a": near, "b": far}
     assert [round(match.error_m, 6) for match in result.matches] == [0.1, 0.9]
     assert result.matches[0].iou == pytest.approx(0.9 / 1.1)
@@ -85,21 +85,21 @@ def test_objects_are_paired_by_label_with_the_least_total_distance():
 def test_far_object_neither_matches_nor_displaces_a_near_one():
     known = truth({"a": thing("chair", (0, 0, 0.5))})
     far, near = found("chair", (1.6, 0, 0.5)), found("chair", (1.4, 0, 0.5))
-    result = compare_objects([far, near], known)
+    result = compare_objects([far, near], known.objects, known.seen)
     assert [match.found for match in result.matches] == [near]
     assert result.extra == [far]
 
 
 def test_only_what_was_seen_can_be_missed():
     known = truth({"a": thing("bed", (0, 0, 0)), "b": thing("tv", (3, 0, 0))}, seen=["a"])
-    result = compare_objects([found("chair", (0, 0, 0))], known)
+    result = compare_objects([found("chair", (0, 0, 0))], known.objects, known.seen)
     assert result.missed == ["a"]
     assert [item.label for item in result.extra] == ["chair"]
 
 
 def test_relation_is_taken_from_the_camera_of_the_reply():
     known = truth({"a": thing("chair", (4, 2, 0.5)), "b": thing("table", (4, -2, 0.5))})
-    question = RelationQuestion("chair", "table", 1.0, "a", "b")
+    question = Question.relation("chair", "table", 1.0, "a", "b")
     ahead = true_relation(question, known, SE3(LOOKS_ALONG_X, np.array([0.0, 0.0, 1.0])))
     back = np.diag([-1.0, -1.0, 1.0]) @ LOOKS_ALONG_X
     behind = true_relation(question, known, SE3(back, np.array([8.0, 0.0, 1.0])))
@@ -112,11 +112,11 @@ def test_relation_is_taken_from_the_camera_of_the_reply():
 def test_relation_of_unknown_things_is_not_scored():
     known = truth({"a": thing("chair", (4, 2, 0.5))})
     pose = SE3(LOOKS_ALONG_X, np.zeros(3))
-    assert true_relation(RelationQuestion("chair", "table", 1.0), known, pose) is None
+    assert true_relation(Question.relation("chair", "table", 1.0), known, pose) is None
 
 
 def test_relation_without_a_clear_direction_is_not_scored():
     known = truth({"a": thing("box", (4, 0, 0.5)), "b": thing("table", (4, 0, 0.5))})
     pose = SE3(LOOKS_ALONG_X, np.zeros(3))
-    same = true_relation(RelationQuestion("box", "table", 1.0, "a", "b"), known, pose)
+    same = true_relation(Question.relation("box", "table", 1.0, "a", "b"), known, pose)
     assert relation_is_right(same, ["left of"]) is None

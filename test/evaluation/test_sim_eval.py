@@ -14,16 +14,18 @@ from support.official_folder import write_checkpoint
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import Answer, SceneObject
-from vega3d_ros.evaluation import command, report
-from vega3d_ros.evaluation.baselines import Blind, Constant
+from vega3d_ros.evaluation import command
+from vega3d_ros.evaluation.clip_baselines import Blind, Constant
+from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.evaluation.sim_eval import (
-    Asked,
     Grounding,
     Responses,
     SceneModel,
     evaluate,
     queries,
+    summarise,
 )
+from vega3d_ros.evaluation.statistics import BEST_TOKEN, MEAN, METRES
 from vega3d_ros.simulation.dataset import ClipRecord, write_shard
 from vega3d_ros.simulation.questions import KINDS, make_questions
 from vega3d_ros.simulation.referring import make_referring
@@ -176,7 +178,7 @@ TRAINING = [simulated(i, "train") for i in range(60)]
 
 def scores(respondent, clips=CLIPS):
     *_, (results,) = evaluate([respondent], clips)
-    return report.summarise(results)
+    return summarise(results)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def test_who_knows_the_truth_scores_everything():
     assert set(KINDS) <= set(summary)
     for figure, estimate in summary.items():
         assert estimate.count > 0, figure
-        if figure in wrong or figure.endswith(report.METRES):
+        if figure in wrong or figure.endswith(METRES):
             assert estimate.value == 0, figure
         else:
             assert estimate.value == pytest.approx(1.0), figure
@@ -210,8 +212,8 @@ def test_depth_is_shown_only_where_asked_for():
 
 def test_a_model_that_only_answers_is_not_scored_for_grounding():
     summary = scores(SceneModel("blind", Oracle(CLIPS), depth=False, grounds=False))
-    assert summary[report.MEAN].value == 1
-    assert report.BEST_TOKEN not in summary
+    assert summary[MEAN].value == 1
+    assert BEST_TOKEN not in summary
 
 
 class Changed:
@@ -241,7 +243,7 @@ def test_a_box_too_large_by_a_third_of_its_overlap():
     assert summary["Acc@0.5"].value == 0
     assert summary["Acc@0.5 with headings"].value == 0
     assert summary["Acc@0.25 of the likeliest box"].value == 1
-    assert summary[report.METRES].value == pytest.approx(0)
+    assert summary[METRES].value == pytest.approx(0)
 
 
 def test_a_turned_box_fails_only_where_headings_count():
@@ -252,7 +254,7 @@ def test_a_turned_box_fails_only_where_headings_count():
     summary = scores(Changed(turn))
     assert summary["thin: Acc@0.25 with headings"].value == 0
     assert summary["thin: Acc@0.25"].value > summary["thin: Acc@0.25 with headings"].value
-    assert summary[report.METRES].value == pytest.approx(0)
+    assert summary[METRES].value == pytest.approx(0)
 
 
 def test_center_error_is_in_metres():
@@ -261,7 +263,7 @@ def test_center_error_is_in_metres():
         return replace(g, box=moved(g.box, center=g.box.center + up)) if g.box else g
 
     summary = scores(Changed(shift))
-    assert summary[report.METRES].value == pytest.approx(0.25)
+    assert summary[METRES].value == pytest.approx(0.25)
 
 
 def test_nothing_found_is_a_miss_and_right_only_where_nothing_is():
@@ -269,8 +271,8 @@ def test_nothing_found_is_a_miss_and_right_only_where_nothing_is():
     assert summary["Acc@0.25"].value == 0
     assert summary["not here: said of absent (right)"].value == 1
     assert summary["not here: said of present (wrong)"].value == 1
-    assert summary[report.METRES].count == 0
-    assert summary[report.BEST_TOKEN].value == 1  # the token is judged by itself
+    assert summary[METRES].count == 0
+    assert summary[BEST_TOKEN].value == 1  # the token is judged by itself
 
 
 def test_a_box_below_the_threshold_is_not_here_though_its_token_proposes_it():
@@ -287,7 +289,7 @@ def test_a_token_beside_the_object_is_a_miss():
         return replace(g, token=(0, *empty[0])) if g.token else g
 
     summary = scores(Changed(elsewhere))
-    assert summary[report.BEST_TOKEN].value == 0
+    assert summary[BEST_TOKEN].value == 0
     assert summary["Acc@0.25"].value == 1
 
 
@@ -307,19 +309,19 @@ def test_queries_ask_for_labels_and_for_single_things():
 
 
 def test_baselines_are_low_and_reading_the_question_beats_a_constant(blind, constant):
-    assert constant[report.MEAN].value < blind[report.MEAN].value + 0.02
-    assert constant[report.MEAN].value < 0.6
+    assert constant[MEAN].value < blind[MEAN].value + 0.02
+    assert constant[MEAN].value < 0.6
     assert constant["Acc@0.25"].value < 0.2
     assert constant["Acc@0.25"].value <= blind["Acc@0.25"].value
     assert blind["Acc@0.25"].value < 0.4
-    assert constant[report.BEST_TOKEN].value < 0.7
+    assert constant[BEST_TOKEN].value < 0.7
     assert blind["not here: said of absent (right)"].value == 0
 
 
 def test_the_constant_is_the_training_median_and_majority():
     constant = Constant(TRAINING, GRID)
     kinds = ("count", "yes_no", "absolute_distance")
-    said = constant.respond(CLIPS[0], [Asked(kind, "?") for kind in kinds], []).answers
+    said = constant.respond(CLIPS[0], [Question("?", kind=kind) for kind in kinds], []).answers
     answers = {
         kind: [
             q["answer"]
@@ -351,10 +353,10 @@ def test_blind_learns_what_words_give_away():
     ] * 3
     blind = Blind(clips, GRID)
     questions = [
-        Asked("attribute", "Which colour does the plant have?"),
-        Asked("attribute", "Which colour does the tv have?"),
-        Asked("relative_distance", "What is nearer to the desk, the red tv or the plant?"),
-        Asked("size", "How large is the tv in centimetres?"),
+        Question("Which colour does the plant have?", kind="attribute"),
+        Question("Which colour does the tv have?", kind="attribute"),
+        Question("What is nearer to the desk, the red tv or the plant?", kind="relative_distance"),
+        Question("How large is the tv in centimetres?", kind="size"),
     ]
     assert blind.respond(CLIPS[0], questions, []).answers == ["green", "red", "red tv", "unknown"]
 
@@ -363,7 +365,9 @@ def test_baselines_read_nothing_of_the_truth_but_the_camera():
     public = {key: CLIPS[0].truth[key] for key in ("camera", "stamps_ns", "poses", "fixed_frame")}
     hidden = replace(CLIPS[0], truth=public, instance=None, rgb=None, depth=None)
     for baseline in (Blind(TRAINING, GRID), Constant(TRAINING, GRID)):
-        said = baseline.respond(hidden, [Asked("count", "Count the chairs.")], ["chair", "the tv"])
+        said = baseline.respond(
+            hidden, [Question("Count the chairs.", kind="count")], ["chair", "the tv"]
+        )
         assert len(said.answers) == 1
         assert len(said.groundings) == 2
 
@@ -417,10 +421,15 @@ class TestCommand:
         assert document["figures"]["nano, depth"]["Acc@0.25"]["value"] == 1
         assert "Acc@0.25" not in document["figures"]["trained blind"]
         rows = json.loads((arguments.out / "rows.json").read_text())
-        assert {row["clip"] for row in rows["nano, depth"]["groundings"]} == set(range(5))
+        assert len({row["source"] for row in rows["nano, depth"]["groundings"]}) == 5
         text = (arguments.out / "report.md").read_text()
         assert "looks the truth up" in text
-        assert "| Acc@0.25 | 100.0 ± 0.0 |" in text
+        assert text.count("nano on 5 heldout clips") == 1
+        page = (arguments.out / "report.html").read_text()
+        assert page.count("<h1>") == 1
+        assert "<h2>" not in page
+        assert 'class="bar blind"' in page
+        assert "| Acc@0.25 | 100.0 (100.0 to 100.0) |" in text
         printed = capsys.readouterr().out
         assert printed.count("Acc@0.25 with headings") >= 2  # 80 columns: several tables
 
@@ -434,7 +443,7 @@ def test_a_model_without_a_grounding_head_is_asked_questions_only(tmp_path, caps
     words = [str(folder), "--data", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
     assert command.run(parser.parse_args([*words, "--clips", "2"])) == 0
     figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
-    assert figures["checkpoint, depth"][report.MEAN]["count"] > 10
+    assert figures["checkpoint, depth"][MEAN]["count"] > 10
     assert "Acc@0.25" not in figures["checkpoint, depth"]
     assert "Acc@0.25" in figures["constant"]
     text = (tmp_path / "out" / "report.md").read_text()

@@ -73,6 +73,18 @@ def test_kept_keyframes_are_bounded():
     assert len(perceiver._fused) == 4
 
 
+def test_other_pictures_of_the_same_camera_and_stamps_are_looked_at(perceiver):
+    clip = make_clip(2)
+    others = [replace(frame, image=255 - frame.image) for frame in clip.frames]
+    other = Clip((clip.frames[0], others[1]))  # also where only one differs
+    before = perceiver.observe(clip)
+    found = perceiver.observe(other)
+    fresh = sees_everything().observe(other)
+    assert_close_to_magnitude(found.gate, fresh.gate, "network")
+    assert np.array_equal(found.gate[0], before.gate[0])
+    assert not np.array_equal(found.gate[1], before.gate[1])
+
+
 def test_keyframes_are_kept_by_model_camera_and_stamp(perceiver, monkeypatch):
     encoded = []
     encode = perceiver._encode

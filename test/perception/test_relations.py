@@ -93,14 +93,34 @@ def test_left_is_the_order_in_the_image_not_along_parallel_lines():
     # In metres along the camera's axes a is 0.2 m left of b; in the image it is right of it.
     relation = relate(thing("a", (0.5, -1.0, 0)), thing("b", (2, -1.2, 0)), FROM_ORIGIN)
     assert "right of" in relation.predicates
-    assert relation.offset_m[1] == pytest.approx(0.2)
+    assert relation.offset_m[1] < 0
+
+
+@given(boxes, boxes, viewpoints())
+def test_words_and_offset_are_told_by_one_viewer(a, b, viewpoint):
+    """Also where the camera looks away from both."""
+    relation = relate(placed("a", a), placed("b", b), viewpoint)
+    ahead, left, up = relation.offset_m
+    sides = {"left of": left, "right of": -left, "behind": ahead, "in front of": -ahead}
+    assert all(sides[word] > 0 for word in relation.predicates if word in sides)
+    assert np.linalg.norm(relation.offset_m) == pytest.approx(relation.center_distance_m)
+    assert up == pytest.approx((a.center - b.center)[2])
+
+
+def test_a_camera_that_looks_away_from_both_tells_no_other_side():
+    away = Viewpoint.camera("map", camera_at((0, 0, 1), np.pi))
+    relation = relate(thing("a", (3, 1, 0)), thing("b", (3, -1, 0)), away)
+    assert relation.predicates == ("left of",)
+    np.testing.assert_allclose(relation.offset_m, [0, 2, 0], atol=1e-12)
 
 
 def test_metres_and_radians():
     relation = relate(thing("cup", (2, 2, 1)), thing("table", (3, 0, 1)), FROM_ORIGIN)
     assert relation.distance_m == pytest.approx(np.hypot(0.6, 1.6))
     assert relation.center_distance_m == pytest.approx(np.sqrt(5))
-    np.testing.assert_allclose(relation.offset_m, [-1, 2, 0], atol=1e-12)
+    # The viewer turned to the middle, (2.5, 1).
+    wanted = np.array([[2.5, 1], [-1, 2.5]]) @ [-1, 2] / np.hypot(2.5, 1)
+    np.testing.assert_allclose(relation.offset_m, [*wanted, 0], atol=1e-12)
     assert relation.subject_bearing_rad == pytest.approx(np.pi / 4)
     assert relation.subject_distance_m == pytest.approx(np.sqrt(8))
     assert relation.viewpoint == "camera"
@@ -112,7 +132,8 @@ def test_without_poses_the_optical_frame_serves():
     viewpoint = Viewpoint.camera("camera_optical_frame", None)
     relation = relate(lamp, sofa, viewpoint)
     assert relation.predicates == ("left of",)
-    np.testing.assert_allclose(relation.offset_m, [0, 1.5, 0], atol=1e-12)
+    wanted = 1.5 * np.array([0.25, 3, 0]) / np.hypot(0.25, 3)  # towards the middle, a little left
+    np.testing.assert_allclose(relation.offset_m, wanted, atol=1e-12)
     assert relation.subject_bearing_rad == pytest.approx(np.arctan2(1, 3))
     shelf = thing("shelf", (0.5, -0.6, 3), **optical)
     assert "above" in relate(shelf, sofa, viewpoint).predicates

@@ -15,7 +15,7 @@ from vega3d_ros.perception.measured_answers import in_words, measure, parse_ques
 from vega3d_ros.simulation.questions import KINDS, UNKNOWN
 
 CLIPS = 40
-MEASURED = set(KINDS) - {"attribute"}  # a colour is not in the boxes
+MEASURED = set(KINDS) - {"attribute"}  # the simulator's truth has no masks
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +64,10 @@ def test_what_the_simulator_calls_unknown_was_not_seen(truths):
     assert len(asked) == 5
 
 
-def test_colours_are_left_to_the_language_model(truths):
+def test_colours_are_asked_for_as_the_simulator_asks(truths):
     colours = [q for t in truths for q in t["questions"] if q["kind"] == "attribute"]
     assert colours
-    assert not any(parse_question(question["question"]) for question in colours)
+    assert {parse_question(question["question"]).kind for question in colours} == {"color"}
 
 
 def test_every_referring_expression_means_what_the_simulator_means(truths):

@@ -73,7 +73,7 @@ def test_live_and_offline_agree_and_are_scored_alike(environment, drive_bag, tmp
     folder = out / "bags" / "bag"
     live = read_log(folder / "log.jsonl")
     assert len(live.scenes) >= 3
-    assert [reply.reply.error for reply in live.replies] == ["", "", ""]
+    assert [reply.error for reply in live.replies] == ["", "", ""]
     results = json.loads((out / "results.json").read_text())
     assert results["figures"]["answers"]["count"]["model"]["value"] == 1.0
     assert results["recordings"]["bag"]["live"]["scenes_lost"] == 0
@@ -141,12 +141,30 @@ def test_differences_are_named(environment, drive_bag, tmp_path):
     assert differences(log, log) == []
     first = log.scenes[0]
     moved = replace(first, objects=tuple(replace(o, score=0.5) for o in first.objects))
-    reply = replace(log.replies[0], reply=replace(log.replies[0].reply, text="3"))
+    reply = replace(log.replies[0], text="3")
     other = RunLog([moved, *log.scenes[1:-1]], [reply, *log.replies[1:]])
     said = differences(log, other)
     assert len(said) == 3
     words = ("other objects", "only live", "'3'")
     assert all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_without_a_node_it_says_what_to_start(monkeypatch):
+    from vega3d_ros.replay import live_run
+
+    said, states = [], iter(["not found yet", "not found yet", "not found yet", "active"])
+    run = object.__new__(live_run.LiveRun)
+    run._name, run._check = "/perception", lambda: None
+    run._client = SimpleNamespace(state=lambda: next(states), model_state=lambda: (True, ""))
+    run._display = SimpleNamespace(say=said.append, waiting=lambda _: None)
+    clock = iter(range(0, 100, 2))  # two seconds from look to look
+    monkeypatch.setattr(live_run.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(live_run.time, "sleep", lambda _: None)
+    run.wait_until_active()
+    assert len(said) == 1
+    assert "no node /perception" in said[0]
+    assert "ros2 launch" in said[0]
+    assert "--model" in said[0]
 
 
 class Topics:

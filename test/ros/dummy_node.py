@@ -24,6 +24,7 @@ AHEAD_M = 2.0
 
 
 def wait_for_file(path):
+    print(f"waiting for {path}", flush=True)
     while not Path(path).exists():
         time.sleep(0.01)
 

@@ -55,12 +55,11 @@ def test_the_rviz_file_shows_what_the_node_publishes():
 
 
 @pytest.fixture
-def launched(monkeypatch):
-    """The keyword arguments of the node, by the launch arguments that were given."""
+def module(monkeypatch):
+    """The launch file with a stand-in for launch, whose actions are their keyword arguments."""
     for name in (
         "launch",
         "launch.actions",
-        "launch.conditions",
         "launch.substitutions",
         "launch_ros",
         "launch_ros.actions",
@@ -68,19 +67,29 @@ def launched(monkeypatch):
         "launch_ros.substitutions",
     ):
         monkeypatch.setitem(sys.modules, name, MagicMock())
-    module = runpy.run_path(str(FILE))
+    return runpy.run_path(str(FILE))
 
-    def node(**given):
+
+def started(module, function):
+    """What one of its functions starts, by the launch arguments that were given."""
+
+    def start(**given):
         values = {name: default for name, (default, _) in module["ARGUMENTS"].items()} | given
-        names = module["_node"].__globals__
+        names = module[function].__globals__
         names["LaunchConfiguration"] = lambda name: SimpleNamespace(
             perform=lambda _: values.get(name, "")
         )
         names["ParameterValue"] = lambda value, value_type: value_type(value.perform(None))
-        names["Node"] = dict
-        return module["_node"](None)[0]
+        names["Node"] = names["LogInfo"] = dict
+        return module[function](None)
 
-    return node
+    return start
+
+
+@pytest.fixture
+def launched(module):
+    """The keyword arguments of the node, by the launch arguments that were given."""
+    return lambda **given: started(module, "_node")(**given)[0]
 
 
 def test_an_empty_argument_leaves_the_value_of_the_files(launched):
@@ -95,6 +104,25 @@ def test_arguments_that_are_given_are_typed(launched):
     assert node["parameters"][-1] | {"threads": 2, "model": "1"} == node["parameters"][-1]
     assert node["parameters"][-1]["fixed_frame"] == ""
     assert node["ros_arguments"] == ["--log-level", "debug"]
+
+
+def test_rviz_that_is_not_installed_is_told_and_the_node_goes_on(module, monkeypatch):
+    def prefix(name):
+        raise module["PackageNotFoundError"](name)
+
+    rviz = started(module, "_rviz")
+    assert rviz() == []
+    monkeypatch.setitem(module["_rviz"].__globals__, "get_package_prefix", prefix)
+    (told,) = rviz(rviz="true")
+    assert "rviz2 is not installed" in told["msg"]
+    monkeypatch.setitem(module["_rviz"].__globals__, "get_package_prefix", lambda _: "/opt/ros")
+    (opened,) = rviz(rviz="True")
+    assert opened["package"] == "rviz2"
+
+
+def test_a_node_that_dies_is_started_again_where_asked_for(launched):
+    assert launched()["respawn"] is False
+    assert launched(respawn="true")["respawn"] is True
 
 
 def test_the_description_is_one_of_launch():

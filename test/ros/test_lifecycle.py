@@ -205,3 +205,38 @@ def test_a_model_that_loads_slowly_keeps_no_manager_waiting(domain, logs, robot,
         robot.clients = kept
         release.touch()
         assert slow.interrupt() == 0, slow.output
+
+
+def test_thresholds_and_queries_that_are_set_apply_at_once(unconfigured, robot):
+    assert robot.change_state("configure")
+    assert robot.change_state("activate")
+    robot.forget()
+    camera = Camera(robot)
+    robot.wait_for("objects", lambda m: len(m.objects) == 2, step=camera.publish)
+    assert all(
+        r.successful for r in set_parameters(robot, min_score=0.85, queries=["lamp", "cup"])
+    )
+    robot.wait_for(
+        "objects",
+        lambda m: [item.label for item in m.objects] == ["lamp"] and m.queries == ["lamp", "cup"],
+        step=camera.publish,
+    )
+    assert all(r.successful for r in set_parameters(robot, min_score=0.2, queries=[""]))
+    robot.wait_for(
+        "objects", lambda m: m.queries == ["chair", "ball"] and m.objects, step=camera.publish
+    )
+
+
+def test_what_needs_a_new_model_is_refused_until_the_node_is_cleaned_up(unconfigured, robot):
+    assert robot.change_state("configure")
+    for name, value in (("model", "other"), ("clip_length", 4)):
+        (refused,) = set_parameters(robot, **{name: value})
+        assert not refused.successful
+        assert f"`{name}`" in refused.reason
+        assert "cleanup" in refused.reason
+    (refused,) = set_parameters(robot, queries=["cup", "cup"])
+    assert not refused.successful
+    assert "`queries`" in refused.reason
+    assert robot.change_state("cleanup")
+    (taken,) = set_parameters(robot, clip_length=4)
+    assert taken.successful

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.sensing.depth_registration import camera_info_beside
 from vega3d_ros.sensing.frame_assembly import MAX_WAITING, POSE_LOST_NS, FrameAssembler
 from vega3d_ros.sensing.transform_buffer import TransformError
 
@@ -38,11 +39,13 @@ def depth(stamp, **how):
     return image(stamp, "32FC1", **how)
 
 
-def info(width=6, height=4):
+def info(width=6, height=4, frame_id="camera", scale=1.0):
+    cx, cy = 3.5 * scale - 0.5, 2.5 * scale - 0.5
     return SimpleNamespace(
+        header=header(START, frame_id),
         width=width,
         height=height,
-        k=[5.0, 0, 3, 0, 5.0, 2, 0, 0, 1],
+        k=[5.0 * scale, 0, cx, 0, 5.0 * scale, cy, 0, 0, 1],
         p=[0.0] * 12,
         binning_x=0,
         binning_y=0,
@@ -158,22 +161,129 @@ def test_depth_that_does_not_fit_is_left_out_with_the_reason(msg, reason):
     assembler.add_camera_info(info())
     assembler.add_depth(msg, 0)
     assembler.add_image(image(START), 0)
-    (frame,) = frames(assembler, 0)
+    (frame,) = frames(assembler, S)
     assert frame.depth_m is None
     assert assembler.lacks[reason] == 1
     assert assembler.details[reason]
 
 
-def test_registered_depth_of_another_resolution_is_resized_without_inventing_values():
-    assembler = FrameAssembler()
-    msg = depth(START, size=(2, 3))
-    values = np.array([[1, 2, np.nan], [4, 5, 6]], np.float32)
-    msg.data = values.tobytes()
+SMALL = np.array([[1, 2, np.nan], [4, 5, 6]], np.float32)
+
+
+def small_depth(stamp=START, frame_id="camera"):
+    """Half the size of the image."""
+    msg = depth(stamp, size=SMALL.shape, frame_id=frame_id)
+    msg.data = SMALL.tobytes()
+    return msg
+
+
+def mount(target, source, stamp):
+    """The depth camera "ir" sits where the colour camera does."""
+    if (target, source) != ("camera", "ir"):
+        raise TransformError(f"frame {source!r} is unknown", may_come=False)
+    return SE3.identity()
+
+
+@pytest.mark.parametrize("frame_id", ["camera", "ir"])
+def test_depth_of_another_resolution_is_brought_to_the_image_without_inventing_values(frame_id):
+    assembler = FrameAssembler(lookup=mount)
     assembler.add_camera_info(info())
+    assembler.registration.add_camera_info(info(3, 2, frame_id, scale=0.5))
+    assembler.add_depth(small_depth(frame_id=frame_id), 0)
+    assembler.add_image(image(START), 0)
+    (frame,) = frames(assembler, 0)
+    np.testing.assert_array_equal(frame.depth_m, SMALL.repeat(2, 0).repeat(2, 1))
+    assert not assembler.lacks
+
+
+@pytest.mark.parametrize(
+    ("msg", "calibration", "lookup", "said"),
+    [
+        (small_depth(), None, mount, ["3x2 in 'camera'", "no calibration", "/ir/camera_info"]),
+        (small_depth(frame_id="ir"), None, mount, ["'ir'", "/ir/depth", "/ir/camera_info"]),
+        (small_depth(frame_id="ir"), info(3, 2, "ir"), None, ["no transforms", "/tf_static"]),
+        (small_depth(frame_id="tof"), info(3, 2, "tof"), mount, ["'tof' is unknown"]),
+        (small_depth(frame_id="ir"), info(3, 2), mount, ["/ir/camera_info is of 'camera'"]),
+        (small_depth(frame_id="ir"), info(6, 4, "ir"), mount, ["6x4", "3x2"]),
+        (depth(START, frame_id=""), None, mount, ["frame_id of the depth on /ir/depth is empty"]),
+    ],
+)
+def test_depth_that_cannot_be_registered_is_refused_by_name(msg, calibration, lookup, said):
+    assembler = FrameAssembler(lookup=lookup)
+    assembler.expect_depth("/ir/depth")
+    assembler.add_camera_info(info())
+    if calibration is not None:
+        assembler.registration.add_camera_info(calibration)
+    assembler.add_depth(msg, 0)
+    assembler.add_image(image(START), 0)
+    (frame,) = frames(assembler, S)
+    assert frame.depth_m is None
+    assert assembler.lacks == {"unregistered depth": 1}
+    for words in said:
+        assert words in assembler.details["unregistered depth"]
+
+
+def test_depth_of_the_images_size_and_frame_needs_no_calibration_of_its_own():
+    assembler = FrameAssembler()
+    assembler.registration.add_camera_info(info(3, 2, "ir"))  # of the raw depth, not of this
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START), 0)
+    assembler.add_image(image(START), 0)
+    (frame,) = frames(assembler, 0)
+    assert (frame.depth_m == 2.0).all()
+
+
+def test_depth_of_other_rays_is_reprojected_even_where_size_and_frame_are_the_images():
+    """A driver that puts the colour camera's frame on the raw depth of a wider lens."""
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info())
+    wide = info()
+    wide.k[0] = wide.k[4] = 2.5
+    assembler.registration.add_camera_info(wide)
+    values = np.arange(1, 25, dtype=np.float32).reshape(4, 6)
+    msg = depth(START)
+    msg.data = values.tobytes()
     assembler.add_depth(msg, 0)
     assembler.add_image(image(START), 0)
     (frame,) = frames(assembler, 0)
-    np.testing.assert_array_equal(frame.depth_m, values.repeat(2, 0).repeat(2, 1))
+    expected = values[np.ix_([1, 1, 2, 2], [2, 2, 2, 3, 4, 4])]
+    inner = np.s_[1:, 1:5]  # the pixels whose centres are in one pixel of the depth image
+    assert set(frame.depth_m.ravel()) < set(values.ravel())
+    np.testing.assert_array_equal(frame.depth_m[2, 3], expected[2, 3])
+    assert frame.depth_m[inner].max() < values.max()
+
+
+def test_calibration_and_transform_of_depth_are_waited_for_at_first():
+    known = []
+
+    def lookup(target, source, stamp):
+        if not known:
+            raise TransformError("not yet", may_come=False)
+        return SE3.identity()
+
+    assembler = FrameAssembler(lookup=lookup, wait_ns=300 * MS)
+    assembler.add_camera_info(info())
+    assembler.add_depth(small_depth(frame_id="ir"), 0)
+    assembler.add_image(image(START), 0)
+    assert frames(assembler, 10 * MS) == []
+    assembler.registration.add_camera_info(info(3, 2, "ir", scale=0.5))
+    assert frames(assembler, 20 * MS) == []
+    known.append(True)
+    (frame,) = frames(assembler, 30 * MS)
+    assert frame.depth_m is not None
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("/camera/depth/image_raw", "/camera/depth/camera_info"),
+        ("/camera/depth/image_raw/compressedDepth", "/camera/depth/camera_info"),
+        ("/camera/depth", "/camera/camera_info"),
+        ("depth", "camera_info"),
+    ],
+)
+def test_the_calibration_of_an_image_topic_is_beside_it(topic, expected):
+    assert camera_info_beside(topic) == expected
 
 
 def test_camera_info_is_waited_for_only_at_first():
@@ -280,7 +390,7 @@ def test_what_was_wrong_is_not_told_any_more_once_it_is_right():
     assembler.add_depth(depth(START, frame_id="ir"), 0)
     assembler.add_image(image(START), 0)
     assembler.add_image(image(START + MS, "no such encoding"), 0)
-    frames(assembler, 0)
+    frames(assembler, S)
     assert set(assembler.details) == {
         "unusable camera_info",
         "unregistered depth",
@@ -289,7 +399,7 @@ def test_what_was_wrong_is_not_told_any_more_once_it_is_right():
     assembler.add_camera_info(info())
     assembler.add_depth(depth(START + S), 0)
     assembler.add_image(image(START + S), 0)
-    assert len(frames(assembler, 0)) == 1
+    assert len(frames(assembler, S)) == 1
     assert assembler.details == {}
     assert assembler.drops == {"unreadable image": 1}
 
@@ -315,3 +425,20 @@ def test_the_waiting_room_is_bounded_and_drops_the_oldest():
         assembler.add_image(image(START + (index + 1) * MS), 0)
     assert assembler.waiting == MAX_WAITING
     assert assembler.drops == {"queue full": 3}
+
+
+def test_frames_with_the_leading_slash_of_ros_1_are_those_without():
+    known = {}
+
+    def lookup(target, source, stamp):
+        known[target, source] = stamp
+        return SE3.identity()
+
+    assembler = FrameAssembler("/map", lookup)
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START), 0)
+    assembler.add_image(image(START, frame_id="/camera"), 0)
+    (frame,) = frames(assembler, 0)
+    assert (frame.frame_id, frame.fixed_frame) == ("camera", "map")
+    assert frame.depth_m is not None
+    assert set(known) == {("map", "camera")}

@@ -24,6 +24,26 @@ def test_clips_and_going_on_where_it_stopped(simulate, factory, tmp_path, capsys
     assert dataset.shards[0].stat().st_mtime_ns == written
 
 
+def test_clips_of_another_seed_are_refused_not_counted(simulate, tmp_path, capsys):
+    words = ["clips", "--out", tmp_path, "--workers", 1, "--count", 1]
+    assert simulate(*words) == 0
+    truth = ClipDataset(tmp_path, "train").truths[0]
+    assert simulate(*words, "--seed", 77) == 1
+    assert "holds clips of seed 0, not 77" in " ".join(capsys.readouterr().err.split())
+    assert ClipDataset(tmp_path, "train").truths[0] == truth
+
+
+def test_a_shard_with_too_few_clips_is_made_whole(simulate, tmp_path, capsys):
+    words = ["clips", "--out", tmp_path, "--workers", 1]
+    assert simulate(*words, "--count", 1) == 0
+    assert simulate(*words, "--count", 2) == 0
+    assert len(ClipDataset(tmp_path, "train")) == 2
+    capsys.readouterr()
+    # Of two that are there, one is asked for: two are counted.
+    assert simulate(*words, "--count", 1) == 0
+    assert "2 clips in" in capsys.readouterr().out
+
+
 def test_errors_are_one_line_and_a_status(simulate, tmp_path, capsys):
     assert simulate("clips", "--out", tmp_path, "--furniture", tmp_path / "none") == 1
     assert "house.xml is missing" in capsys.readouterr().err

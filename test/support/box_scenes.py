@@ -52,14 +52,15 @@ def around(center, count=6, radius=2.2, height=1.3, start=0.0, sweep=1.6):
 class BoxScene:
     """A clip of boxes with a planted detector.
 
-    Without ``tf`` frames have no pose; ``spoil`` makes depth worse.
+    Without ``tf`` frames have no pose; ``spoil`` makes depth worse; ``colors`` are RGB of the
+    things.
     """
 
     def __init__(
         self, things, views, *, floor_m=0.0, errors=FLAWLESS, spoil=None, tf=True, camera=CAMERA,
-        extra_names=(), seed=0,
+        extra_names=(), seed=0, colors=None,
     ):  # fmt: skip
-        self.things = things
+        self.things, self.views, self.instances = things, views, []
         names = tuple(dict.fromkeys([label for label, _ in things] + list(extra_names)))
         self.detector = PlantedDetector(names, errors, seed)
         frames = []
@@ -67,7 +68,10 @@ class BoxScene:
             depth, instance = look(pose, things, floor_m, camera)
             if spoil is not None:
                 depth = spoil(depth, instance, np.random.default_rng(i))
+            self.instances.append(instance)
             image = np.repeat(instance[..., None] * 20, 3, axis=2)
+            for index, color in enumerate(colors or ()):
+                image[instance == index + 1] = color
             image[0, 0] = i, i + 1, 7
             self.detector.plant(image, instance, [label for label, _ in things])
             known = {"pose": pose, "fixed_frame": "map"} if tf else {}

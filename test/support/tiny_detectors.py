@@ -274,6 +274,33 @@ def write_detector(folder, kind):
 
 def write_sam2(folder):
     """SAM 2 for inputs of 128 pixels."""
+    torch.manual_seed(0)
+    hf.Sam2Model(hf.Sam2Config(**_sam2_parts())).save_pretrained(folder)
+    return folder
+
+
+def write_sam2_video(folder):
+    """The same with the memory of a network for videos, as SAM 2 is published."""
+    config = hf.Sam2VideoConfig(
+        **_sam2_parts(),
+        image_size=128,
+        memory_attention_hidden_size=32,
+        memory_attention_num_layers=1,
+        memory_attention_num_attention_heads=1,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_attention_rope_feat_sizes=[8, 8],
+        memory_encoder_hidden_size=32,
+        memory_encoder_output_channels=16,
+        memory_fuser_embed_dim=32,
+        memory_fuser_intermediate_dim=32,
+        mask_downsampler_embed_dim=32,
+    )
+    torch.manual_seed(0)
+    hf.Sam2VideoModel(config).save_pretrained(folder)
+    return folder
+
+
+def _sam2_parts():
     backbone = hf.Sam2HieraDetConfig(
         hidden_size=8,
         num_attention_heads=1,
@@ -290,16 +317,13 @@ def write_sam2(folder):
         backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
         fpn_hidden_size=32,
     )
-    config = hf.Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": 32, "image_size": 128, "patch_size": 16},
-        mask_decoder_config={
+    return {
+        "vision_config": vision,
+        "prompt_encoder_config": {"hidden_size": 32, "image_size": 128, "patch_size": 16},
+        "mask_decoder_config": {
             "hidden_size": 32,
             "mlp_dim": 32,
             "num_attention_heads": 2,
             "iou_head_hidden_dim": 32,
         },
-    )
-    torch.manual_seed(0)
-    hf.Sam2Model(config).save_pretrained(folder)
-    return folder
+    }

@@ -1,3 +1,4 @@
+import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def test_a_missing_file_is_named(tmp_path):
 def test_the_shipped_recipes_fit_their_stages(name, kind, given):
     stage = load_settings(kind, RECIPES / f"{name}.yaml", given)
     assert stage.device == "cpu"
+
+
+def test_steps_shorten_both_stages_of_the_prior():
+    from vega3d_ros.training.command import _settings
+    from vega3d_ros.training.train_prior import PriorTrainingConfig
+
+    args = argparse.Namespace(device=None, config=None, stage="prior", steps=3)
+    settings = _settings(PriorTrainingConfig, args, data="clips")
+    assert (settings.vae.steps, settings.flow.steps) == (3, 3)

@@ -57,7 +57,7 @@ def config(data: Path) -> PriorTrainingConfig:
     quick = Schedule(3, 2e-3, 1, 0.0)
     return PriorTrainingConfig(
         str(data), vae=quick, vae_batch=2, crop=16, flow=quick, flow_batch=2, flow_frames=4,
-        heldout_frames=2, prior=WanPriorConfig(width=32, height=32, text_length=1), bf16=False,
+        heldout_frames=2, prior=WanPriorConfig(width=32, height=32, text_length=1),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -132,6 +133,11 @@ class Frame:
         if (self.pose is None) != (not self.fixed_frame):
             msg = "a pose needs the name of its fixed frame, and a fixed frame needs a pose"
             raise FrameError(msg)
+
+    @cached_property
+    def image_checksum(self) -> int:
+        """CRC-32 of the image's values, to tell pictures of one stamp apart; computed once."""
+        return zlib.crc32(np.ascontiguousarray(self.image).data)
 
     @property
     def picture(self) -> NDArray[np.uint8]:

@@ -40,6 +40,8 @@ class SceneObject:
         source: What the box rests on: "depth" (measured), "network" (estimated depth), "floor"
             (where its foot meets the floor) or "head" (a learned box); empty where unknown.
         alternatives: Other names that it was given, each with its share of the evidence.
+        colors: Names of its colours with their shares in [0, 1] of its pixels, the largest first;
+            empty where no mask tells them.
         evidence: What the object map merges with that of other clips; None where there is none,
             and for what the map gives. No message and no log carries it.
     """
@@ -57,6 +59,7 @@ class SceneObject:
     id: str = ""
     source: str = ""
     alternatives: tuple[tuple[str, float], ...] = ()
+    colors: tuple[tuple[str, float], ...] = ()
     evidence: ObjectEvidence | None = field(default=None, repr=False)
 
     @classmethod

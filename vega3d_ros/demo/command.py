@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,33 +12,31 @@ from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
+from vega3d_ros.evaluation.bag_run import make_plan
 from vega3d_ros.evaluation.failure_images import save
-from vega3d_ros.evaluation.question_file import (
-    Plan,
-    RunError,
-    Truth,
-    default_plan,
-    load_plan,
-    load_truth,
-)
+from vega3d_ros.evaluation.live_adapter import live_log
+from vega3d_ros.evaluation.question_file import RunError, Truth, load_truth
 from vega3d_ros.evaluation.recorded_outputs import (
     RecordedOutputs,
     read_gate_images,
     read_recorded_outputs,
     read_run_outputs,
 )
+from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.run_folder import RunFolder
+from vega3d_ros.evaluation.truth import RecordedTruth
 from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import run_live
-from vega3d_ros.sensing.bags.reader import Bag, BagError, CameraTopics, open_bag
+from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, open_bag
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.core.geometry import SE3
     from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.schema import Question
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
 
@@ -64,26 +61,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("demo"),
         help="folder for pictures and report (%(default)s)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a demo with other settings in that folder, once the new one is done",
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (%(default)s)")
     parser.add_argument("--seconds", type=float, help="play only so many seconds of the recording")
     parser.add_argument("--questions", type=Path, help="JSON with your questions")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
-    parser.add_argument("--depth", default="", help="its registered depth topic; left out: found")
+    parser.add_argument("--depth", default="", help="its depth topic; left out: found")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; returns the exit status."""
-    console = Console()
-    try:
-        with interruptible():
-            return _Demo(args, console).run()
-    except (RunError, BagError) as error:
-        console.print(f"[red]demo failed:[/] {error}", highlight=False, markup=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the node is stopped")
-        return 130
+    """Run the demo.
+
+    Raises:
+        BagError: If the recording cannot be used.
+        RunError: If the node is missing, ends early or publishes nothing.
+        RunFolderError: If ``--out`` cannot be written to or holds a run with other settings.
+        KeyboardInterrupt: After the node is stopped.
+    """
+    with interruptible():
+        _Demo(args, Console()).run()
+    return 0
 
 
 class _Demo:
@@ -93,7 +95,7 @@ class _Demo:
         self._begin_s = time.monotonic()
         self._model, _ = resolve(args.model)
 
-    def run(self) -> int:
+    def run(self) -> None:
         args = self._args
         if args.rate <= 0 or (args.seconds is not None and args.seconds <= 0):
             msg = "--rate and --seconds must be positive"
@@ -106,7 +108,10 @@ class _Demo:
             )
             plan = self._plan(truth, bag.duration_s)
             self._introduce(path, bag, topics, truth)
-            out = _prepared(args.out)
+            folder = RunFolder(
+                args.out, self._settings(path), overwrite=args.overwrite, resumes=False
+            )
+            out = folder.path
             result = run_live(
                 bag,
                 topics,
@@ -119,28 +124,37 @@ class _Demo:
             self._console.print("reading the recording back, drawing ...")
             outputs = read_recorded_outputs(out / "output_bag")
             until_ns = bag.start_ns + round(result.played_s * 1e9)
-            camera_path = self._draw(bag, topics, truth, result, outputs, until_ns, out)
+            self._draw(bag, topics, truth, result, outputs, until_ns, out)
+            log = live_log(bag, topics, result, outputs)
+            rows = score_run(path.stem, bag.start_ns, log, _source(truth))
         wall_s = time.monotonic() - self._begin_s
-        report = make_report(self._model, result, outputs, camera_path, truth, wall_s)
-        for table in report.tables:
-            self._console.print(table.rich())
+        report = make_report(self._model, result, outputs, rows.answers, truth, wall_s)
+        for section in report.sections:
+            self._console.print(*section.rich(self._console.width))
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
         (out / "report.md").write_text(report.markdown(), encoding="utf-8")
         (out / "report.json").write_text(report.json(), encoding="utf-8")
-        self._console.print(f"{', '.join(OUTPUTS)} are in {out}/", highlight=False)
         if not outputs.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
             raise RunError(msg)
-        return 0
+        folder.finish()
+        self._console.print(f"{', '.join(OUTPUTS)} are in {args.out}/", highlight=False)
 
-    def _plan(self, truth: Truth | None, duration_s: float) -> Plan:
+    def _settings(self, bag: Path) -> dict[str, Any]:
+        return {
+            "kind": "demo",
+            "bag": str(bag.resolve()),
+            "model": self._model,
+            "rate": self._args.rate,
+            "seconds": self._args.seconds,
+            "questions": str(self._args.questions or ""),
+        }
+
+    def _plan(self, truth: Truth | None, duration_s: float) -> list[Question]:
         length_s = min(duration_s, self._args.seconds or duration_s)
-        if self._args.questions is not None:
-            return load_plan(self._args.questions, length_s).until(length_s)
-        if truth is None:
-            return default_plan(length_s)
-        return Plan(truth.questions, truth.relations).until(length_s)
+        plan = make_plan(self._args.questions, _source(truth), length_s)
+        return [item for item in plan if item.ask_at_s <= length_s]
 
     def _introduce(self, path: Path, bag: Bag, topics: CameraTopics, truth: Truth | None) -> None:
         say = self._console.print
@@ -163,7 +177,7 @@ class _Demo:
         outputs: RecordedOutputs,
         until_ns: int,
         out: Path,
-    ) -> dict[int, SE3]:
+    ) -> None:
         frames, camera_path = read_run_outputs(bag, topics, outputs.sample_stamps(), until_ns)
         scenes = pictures.choose_scenes(outputs, frames, {} if truth is None else truth.shown)
         gates = read_gate_images(out / "output_bag", {scene.stamp_ns for scene in scenes})
@@ -176,7 +190,10 @@ class _Demo:
             # The map shows the objects of the table, to stay readable.
             placed = surest(placed)
         save(pictures.map_picture(placed, seen, camera_path), out / "map.png")
-        return camera_path
+
+
+def _source(truth: Truth | None) -> RecordedTruth | None:
+    return None if truth is None else RecordedTruth(truth)
 
 
 def shipped_bag() -> Path:
@@ -191,22 +208,3 @@ def shipped_bag() -> Path:
     remedy = "give one with --bag, or make one with `vega3d simulate bag`"
     msg = f"the demo's recording is not at {folder}; {remedy}"
     raise RunError(msg)
-
-
-def _prepared(out: Path) -> Path:
-    """The output folder, without the outputs of an earlier run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in OUTPUTS:
-            path = out / name
-            if not path.is_dir():
-                path.unlink(missing_ok=True)
-            elif {file.name for file in path.iterdir()} <= {"metadata.yaml", f"{name}.mcap"}:
-                shutil.rmtree(path)
-            else:
-                msg = f"{path} is no recording of an earlier demo; give another folder with --out"
-                raise RunError(msg)
-    except OSError as error:
-        msg = f"cannot write to {out}: {error}"
-        raise RunError(msg) from error
-    return out

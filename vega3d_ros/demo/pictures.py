@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.recorded_outputs import PublishedScene, RecordedOutputs
+    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
+    from vega3d_ros.evaluation.run_log import SceneRecord
     from vega3d_ros.viz.floor_plan import TrueObject
 
     Image = NDArray[np.uint8]
@@ -32,14 +33,14 @@ def choose_scenes(
     frames: Mapping[int, Frame],
     shown: Mapping[int, float],
     count: int = COLUMNS,
-) -> list[PublishedScene]:
+) -> list[SceneRecord]:
     """The scenes to show: from each of ``count`` parts the one whose frame shows most.
 
     Scenes with a gate image are preferred. ``shown`` is ``Truth.shown``; where it is unknown, the
     found objects decide.
     """
 
-    def worth(scene: PublishedScene) -> float:
+    def worth(scene: SceneRecord) -> float:
         known = shown.get(scene.stamp_ns)
         return _visible(scene, frames[scene.stamp_ns]) if known is None else known
 
@@ -58,7 +59,7 @@ def choose_scenes(
     return chosen
 
 
-def _visible(scene: PublishedScene, frame: Frame) -> float:
+def _visible(scene: SceneRecord, frame: Frame) -> float:
     """Sum of the scores of the objects with their centres in the image."""
     if frame.camera is None:
         return 0.0
@@ -73,7 +74,7 @@ def _visible(scene: PublishedScene, frame: Frame) -> float:
 
 
 def frames_picture(
-    scenes: Sequence[PublishedScene],
+    scenes: Sequence[SceneRecord],
     frames: Mapping[int, Frame],
     gates: Mapping[int, Image],
     start_ns: int,

@@ -7,29 +7,21 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table as RichTable
-
 from vega3d_ros.core.json_io import finite
-from vega3d_ros.evaluation.results import relation_words
-from vega3d_ros.evaluation.scoring import (
-    CLOSE_ENOUGH,
-    Comparison,
-    compare_objects,
-    is_right,
-    relation_is_right,
-    true_relation,
-)
+from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
+from vega3d_ros.evaluation.schema import RELATION
+from vega3d_ros.evaluation.scoring import Comparison, compare_objects
+from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-    from vega3d_ros.evaluation.replies import RelationReply, Reply, RunResult
+    from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.schema import AnswerRow
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
@@ -38,53 +30,6 @@ NANO_NOTE = (
 NO_TRUTH_NOTE = "No truth.json lies in this bag, so nothing is scored."
 _SHOWN = 20
 _SHOWN_EXTRA = 6
-_MARKS = {True: "right", False: "wrong", None: ""}
-_STYLES = {"right": "green", "wrong": "red"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts.
-
-    Attributes:
-        title: Above it.
-        columns: Names; a leading ">" sets a column flush right.
-        rows: As long as ``columns``.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def without_empty_columns(self) -> Table:
-        """The table without empty columns."""
-        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
-        rows = [tuple(row[i] for i in kept) for row in self.rows]
-        return Table(self.title, tuple(self.columns[i] for i in kept), rows)
-
-    def rich(self) -> RichTable:
-        table = RichTable(title=escape(self.title), title_justify="left", title_style="bold")
-        for name in self.columns:
-            table.add_column(
-                escape(name.lstrip(">")),
-                justify="right" if name.startswith(">") else "left",
-                overflow="fold",
-            )
-        for row in self.rows:
-            table.add_row(*(f"[{_STYLES[c]}]{c}[/]" if c in _STYLES else escape(c) for c in row))
-        return table
-
-    def markdown(self) -> str:
-        lines = [
-            "| " + " | ".join(name.lstrip(">") for name in self.columns) + " |",
-            "|"
-            + "|".join("--:" if name.startswith(">") else "---" for name in self.columns)
-            + "|",
-        ]
-        lines += [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows
-        ]
-        return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -92,15 +37,14 @@ class Report:
     """The tables and figures of a run; ``notes`` come before the tables."""
 
     notes: tuple[str, ...]
-    tables: tuple[Table, ...]
+    sections: tuple[Section, ...]
     figures: Mapping[str, Any]
 
     def markdown(self) -> str:
         notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
         pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
-        return "\n".join(
-            ["# vega3d demo\n", notes, *(table.markdown() for table in self.tables), pictures]
-        )
+        tables = (line for section in self.sections for line in section.markdown())
+        return "\n".join(["# vega3d demo\n", notes, *tables, pictures])
 
     def json(self) -> str:
         """The text of report.json; unknown values are null."""
@@ -111,28 +55,27 @@ def make_report(
     model: str,
     result: RunResult,
     outputs: RecordedOutputs,
-    path: Mapping[int, SE3],
+    answers: Sequence[AnswerRow],
     truth: Truth | None,
     wall_s: float,
 ) -> Report:
-    """Score a run and make its tables; ``path`` has camera poses by stamp in the truth's frame."""
+    """The tables of a run, whose ``answers`` are scored."""
     comparison = None
     if truth is not None and result.fixed_frame == truth.fixed_frame:
-        comparison = compare_objects(result.mapped_objects, truth)
-    questions, answer_marks = _question_table(result.replies)
-    relations, relation_marks = _relation_table(result.relations, truth, path)
-    tables = [questions, relations]
-    if comparison is None:
-        tables.append(_found_table(result))
-    else:
-        assert truth is not None
-        tables.append(_object_table(comparison, truth))
-    figures = _figures(result, outputs, comparison, truth)
-    figures["answers_right"], figures["answers_scored"] = _count_right(answer_marks)
-    figures["relations_right"], figures["relations_scored"] = _count_right(relation_marks)
+        comparison = compare_objects(result.mapped_objects, truth.objects, truth.seen)
+    questions = [row for row in answers if row.kind != RELATION]
+    relations = [row for row in answers if row.kind == RELATION]
+    figures = _figures(result, outputs, comparison)
+    for name, rows in (("answers", questions), ("relations", relations)):
+        figures[f"{name}_right"], figures[f"{name}_scored"] = _count_right(rows)
     figures["wall_s"] = round(wall_s, 1)
-    tables.append(_figure_table(figures, outputs))
-    return Report(notes_of(model, truth), tuple(tables), {"model": model, **figures})
+    sections = (
+        _answer_table("Questions", questions),
+        _answer_table("Relations seen from the camera", relations),
+        _found_table(result) if comparison is None else _object_table(comparison, truth),
+        _figure_table(figures, outputs),
+    )
+    return Report(notes_of(model, truth), sections, {"model": model, **figures})
 
 
 def notes_of(model: str, truth: Truth | None) -> tuple[str, ...]:
@@ -150,67 +93,38 @@ def surest(objects: Sequence[SceneObject]) -> tuple[SceneObject, ...]:
     return tuple(sorted(objects, key=lambda item: -item.score)[:_SHOWN])
 
 
-def _question_table(replies: Sequence[Reply]) -> tuple[Table, list[bool | None]]:
-    rows, marks = [], []
-    for reply in replies:
-        truth = reply.question.answer
-        right = None if truth is None else is_right(reply.question.kind, truth, reply.text)
-        marks.append(right)
-        rows.append(
-            (
-                f"{reply.asked_at_s:.1f}",
-                reply.question.text,
-                reply.error or reply.text,
-                truth or "",
-                _MARKS[right],
-                f"{reply.latency_ms:.0f}",
-            )
+def _answer_table(what: str, rows: Sequence[AnswerRow]) -> Section:
+    cells = [
+        (
+            f"{row.at_s:.1f}",
+            row.question,
+            row.error or row.answer,
+            row.truth or "",
+            _mark(row),
+            f"{row.latency_ms:.0f}",
         )
+        for row in rows
+    ]
+    right, scored = _count_right(rows)
+    share = f"{right} of {scored} right" if scored else "not scored"
+    note = f"; {RIGHT}" if scored and what == "Questions" else ""
     columns = (">at [s]", "question", "answer", "truth", "", ">latency [ms]")
-    note = f"; a length within {CLOSE_ENOUGH:.0%} is right" if _count_right(marks)[1] else ""
-    title = f"Questions ({_share(marks)}{note})"
-    return Table(title, columns, rows).without_empty_columns(), marks
+    return Section(f"{what} ({share}{note})").add(columns, cells)
 
 
-def _relation_table(
-    replies: Sequence[RelationReply], truth: Truth | None, path: Mapping[int, SE3]
-) -> tuple[Table, list[bool | None]]:
-    rows, marks = [], []
-    for reply in replies:
-        question, expected, right = reply.question, None, None
-        camera = _viewpoint(reply, path)
-        if truth is not None and camera is not None:
-            expected = true_relation(question, truth, camera)
-        if expected is not None:
-            right = relation_is_right(expected, () if reply.error else reply.predicates)
-        marks.append(right)
-        rows.append(
-            (
-                f"{reply.asked_at_s:.1f}",
-                f"the {question.subject} from the {question.object}",
-                reply.error or relation_words(reply.predicates, reply.distance_m),
-                ""
-                if expected is None
-                else relation_words(expected.predicates, expected.distance_m),
-                _MARKS[right],
-                f"{reply.latency_ms:.0f}",
-            )
-        )
-    columns = (">at [s]", "how lies ...", "answer", "truth", "", ">latency [ms]")
-    title = f"Relations seen from the camera ({_share(marks)})"
-    return Table(title, columns, rows).without_empty_columns(), marks
+def _mark(row: AnswerRow) -> str:
+    if row.score is None:
+        return ""
+    return "right" if is_right(row.kind, row.score) else "wrong"
 
 
-def _viewpoint(reply: RelationReply, path: Mapping[int, SE3]) -> SE3 | None:
-    """The camera pose of a relation; after an error, that of the time of asking."""
-    stamp = reply.stamp_ns
-    if reply.error and path:
-        asked_ns = min(path) + round(reply.asked_at_s * 1e9)
-        stamp = min(path, key=lambda known: abs(known - asked_ns))
-    return path.get(stamp)
+def _count_right(rows: Sequence[AnswerRow]) -> tuple[int, int]:
+    marks = [_mark(row) for row in rows]
+    return marks.count("right"), len(marks) - marks.count("")
 
 
-def _object_table(comparison: Comparison, truth: Truth) -> Table:
+def _object_table(comparison: Comparison, truth: Truth | None) -> Section:
+    known = {} if truth is None else truth.objects
     extra = sorted(comparison.extra, key=lambda item: -item.score)
     rows = [
         (
@@ -223,9 +137,7 @@ def _object_table(comparison: Comparison, truth: Truth) -> Table:
         )
         for match in comparison.matches
     ]
-    rows += [
-        (name, truth.objects[name].label, "not found", "", "", "") for name in comparison.missed
-    ]
+    rows += [(name, known[name].label, "not found", "", "", "") for name in comparison.missed]
     rows += [
         ("none near", item.label, f"{item.score:.2f}", "", "", str(item.observations))
         for item in extra[:_SHOWN_EXTRA]
@@ -235,10 +147,10 @@ def _object_table(comparison: Comparison, truth: Truth) -> Table:
     columns = ("true object", "label", ">score", ">pose error [m]", ">IoU", ">seen in")
     hits, seen = len(comparison.matches), len(comparison.matches) + len(comparison.missed)
     title = f"Objects remembered ({hits} of {seen} found, {len(extra)} more where there is none)"
-    return Table(title, columns, rows)
+    return Section(title).add(columns, rows)
 
 
-def _found_table(result: RunResult) -> Table:
+def _found_table(result: RunResult) -> Section:
     rows = []
     for item in surest(result.mapped_objects):
         x, y, z = item.box.center
@@ -260,13 +172,15 @@ def _found_table(result: RunResult) -> Table:
         ">seen in",
     )
     title = f"Objects remembered ({len(result.mapped_objects)}; the surest {len(rows)})"
-    return Table(title, columns, rows)
+    return Section(title).add(columns, rows)
 
 
 def _figures(
-    result: RunResult, outputs: RecordedOutputs, comparison: Comparison | None, truth: Truth | None
+    result: RunResult, outputs: RecordedOutputs, comparison: Comparison | None
 ) -> dict[str, Any]:
-    latencies = [reply.latency_ms for reply in result.replies if not reply.error]
+    replied = [reply for reply in result.replies if not reply.error]
+    latencies = [reply.latency_ms for reply in replied if not reply.question.is_relation]
+    median_s, slow_s = (outputs.latency_s(share) for share in (0.5, 0.95))
     figures: dict[str, Any] = {
         "played_s": round(result.played_s, 2),
         "ready_s": round(result.ready_s, 2),
@@ -275,20 +189,16 @@ def _figures(
         "scenes": len(outputs.scenes),
         "scenes_hz": round(outputs.rate_hz(), 2),
         "scenes_lost": outputs.lost(),
-        "scene_latency_median_ms": round(outputs.latency_s(0.5) * 1e3, 1)
-        if outputs.scenes
-        else None,
-        "scene_latency_p95_ms": round(outputs.latency_s(0.95) * 1e3, 1)
-        if outputs.scenes
-        else None,
+        "scene_latency_median_ms": round(median_s * 1e3, 1) if outputs.scenes else None,
+        "scene_latency_p95_ms": round(slow_s * 1e3, 1) if outputs.scenes else None,
         "answer_latency_median_ms": round(median(latencies), 1) if latencies else None,
         "answers": len(latencies),
-        "relations": sum(not reply.error for reply in result.relations),
+        "relations": len(replied) - len(latencies),
         "mean_gate": outputs.mean_gate(),
         "remembered_objects": len(result.mapped_objects),
         "drops": outputs.drops(),
     }
-    if comparison is not None and truth is not None:
+    if comparison is not None:
         errors = [match.error_m for match in comparison.matches]
         overlaps = [match.iou for match in comparison.matches]
         figures |= {
@@ -302,7 +212,7 @@ def _figures(
     return figures
 
 
-def _figure_table(figures: Mapping[str, Any], outputs: RecordedOutputs) -> Table:
+def _figure_table(figures: Mapping[str, Any], outputs: RecordedOutputs) -> Section:
     def shown(value: Any, unit: str = "") -> str:
         return "unknown" if value is None else f"{value}{unit}"
 
@@ -332,13 +242,4 @@ def _figure_table(figures: Mapping[str, Any], outputs: RecordedOutputs) -> Table
     rows += [
         (f"health: {name}", values["message"]) for name, values in outputs.diagnostics.items()
     ]
-    return Table("Rates, latencies, health", ("", ""), rows)
-
-
-def _count_right(marks: Sequence[bool | None]) -> tuple[int, int]:
-    return sum(mark is True for mark in marks), sum(mark is not None for mark in marks)
-
-
-def _share(marks: Sequence[bool | None]) -> str:
-    right, scored = _count_right(marks)
-    return f"{right} of {scored} right" if scored else "not scored"
+    return Section("Rates, latencies, health").add(("", ""), rows)

@@ -1,11 +1,13 @@
 """Evaluation of models, each figure beside its baselines.
 
-``sim_eval`` asks models and ``baselines`` about simulated clips and scores the answers,
-``metrics`` defines the scores, ``report`` writes them, ``benchmarks`` holds published benchmarks.
+Common to all: ``schema`` (questions, predictions, scored rows), ``metrics``, ``statistics``,
+``baselines``, ``report`` with ``sections`` and ``html``, and ``run_folder``, in which runs of
+other settings neither mix nor vanish.
 
-Recordings: ``offline`` runs one through the node's code, ``live_adapter`` brings a live run into
-the same form (``run_log``); ``truth``, ``results``, ``summary`` and ``figures`` score it,
-``failure_images``, ``bag_report`` and ``html`` show it. ``bag_run`` does all of this for one
+Simulated clips: ``sim_eval`` asks models and ``clip_baselines``. Published benchmarks:
+``benchmarks``. Recordings: ``offline`` runs one through the node's code, ``live_adapter`` brings
+a live run into the same form (``run_log``); ``truth`` and ``results`` score it, ``figures`` needs
+no truth, ``failure_images`` and ``bag_report`` show it. ``bag_run`` does all of this for one
 recording, ``workers`` and ``ray_workers`` for many at once. ``command`` is ``vega3d evaluate``,
 ``compare`` is ``vega3d compare``.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +9,19 @@ from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.core.json_io import finite, read_json, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_run import ROWS, read_record
-from vega3d_ros.evaluation.results import ResultRows
+from vega3d_ros.evaluation.report import cell, figure_table, write_pages
+from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.sections import RECORDING, Section
-from vega3d_ros.evaluation.summary import METRES, Figure, Summary, calibration_error, summarise
+from vega3d_ros.evaluation.statistics import Figure, Summary, calibration_error, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.summary import Bin
+    from vega3d_ros.evaluation.statistics import Bin
 
 BAGS = "bags"
 WORST = 12
-_PER_CENT = "Per cent unless metres; ± is half of the 95 % interval over resampled {parts}."
 _ANSWERS = (
     "Two baselines without images stand beside the model. Blind reads the words: it gives the "
     "typical answer to such questions in the other recordings. Constant gives the typical answer "
@@ -39,8 +37,14 @@ _OBJECTS = (
 )
 
 
-def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """Write the report on all recordings of a run; returns the contents of ``results.json``."""
+def write_report(
+    folder: Path, made_with: Mapping[str, Any], title: str
+) -> tuple[dict[str, Any], list[Section]]:
+    """Write the report on all recordings of a run.
+
+    Returns:
+        The contents of ``results.json``, and the tables to print.
+    """
     records, rows = read_run(folder)
     summary = summarise(rows)
     results = {
@@ -53,16 +57,13 @@ def write_report(folder: Path, made_with: Mapping[str, Any], title: str) -> dict
     }
     write_json(folder / "results.json", finite(results))
     sections = _sections(records, summary, made_with)
-    (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
-    body = [
-        html.key(),
-        *(part for section in sections for part in section.html()),
+    more = [
         *_case_figures("Worst cases", folder, worst_cases(records)),
         *_case_figures("Answers to which no truth is known", folder, unscored_cases(records)),
         *_maps(folder, records),
     ]
-    (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
-    return results
+    write_pages(folder, title, sections, more)
+    return results, [section for section in sections if section.title in ("Answers", "Objects")]
 
 
 def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
@@ -103,45 +104,35 @@ def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, A
     return [cases[i] for i in sample_uniformly(len(cases), WORST)]
 
 
-def cell(name: str, estimate: Estimate) -> str:
-    """A figure with half its interval."""
-    if not estimate.count or not math.isfinite(estimate.value):
-        return "n/a"
-    return estimate.shown(metres=name == METRES)
-
-
 def _figures(
-    title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
+    title: str, figures: Mapping[str, Figure], units: str, notes: Sequence[str], first: str = ""
 ) -> Section:
     """A table of figures of the model beside the baselines."""
-    rows, bars = [], []
-    for name, figure in figures.items():
-        cells = (cell(name, estimate) for estimate in figure)
-        rows.append((name.replace("_", " "), *cells, str(figure.model.count)))
-        drawn = "".join(html.bar(value, kind) for kind, value in figure._asdict().items())
-        bars.append("" if name == METRES else drawn)
-    columns = (first, *(f">{kind}" for kind in Figure._fields), ">n")
-    return Section(title, notes).add(columns, rows, bars)
+    columns = {
+        kind: {name: getattr(figure, kind) for name, figure in figures.items()}
+        for kind in Figure._fields
+    }
+    return figure_table(title, columns, units, notes, first=first)
 
 
 def _sections(
     records: Mapping[str, Mapping[str, Any]], summary: Summary, made_with: Mapping[str, Any]
 ) -> list[Section]:
     sections = [_head(made_with), _recordings(records)]
-    note = _PER_CENT.format(parts=summary.resampled)
+    units = summary.resampled
     if summary.answers:
-        notes = [note]
+        notes = []
         if any(figure.constant.count for figure in summary.answers.values()):
             notes.append(_ANSWERS)
         if any(f.constant.count and not f.blind.count for f in summary.answers.values()):
             notes.append(_NO_BLIND)
-        sections.append(_figures("Answers", summary.answers, notes, "kind of question"))
+        sections.append(_figures("Answers", summary.answers, units, notes, "kind of question"))
     if summary.objects:
         about = "Objects that a scene shows, each scene anew."
-        sections.append(_figures("Objects", summary.objects, [f"{about} {note}", _OBJECTS]))
+        sections.append(_figures("Objects", summary.objects, units, [about, _OBJECTS]))
     for name, figures in summary.by.items():
         about = "Share found with an overlap of at least a quarter (Acc@0.25)."
-        sections.append(_figures(f"Objects by {name}", figures, [about], name))
+        sections.append(_figures(f"Objects by {name}", figures, units, [about], name))
     for name, bins in summary.calibration.items():
         sections.append(_calibration(name, bins))
     sections += [_latency(records), _steadiness(records), _frames(records)]
@@ -153,6 +144,7 @@ def _head(made_with: Mapping[str, Any]) -> Section:
     versions = ", ".join(f"{k} {v}" for k, v in made_with["versions"].items())
     rows = [
         ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
+        ("made", f"{made_with.get('date', '')} {made_with.get('commit', '')}".strip()),
         ("command", " ".join(map(str, made_with["command"]))),
         ("hardware", ", ".join(f"{k} {v}" for k, v in hardware.items())),
         ("versions", versions),
@@ -268,13 +260,6 @@ def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
         if unread > 0:
             rows.append((name, "not read", str(unread), record.get("damage", "")))
     return Section("Every frame").add((RECORDING, "what became of it", ">frames", ""), rows)
-
-
-def _markdown(title: str, sections: Sequence[Section]) -> str:
-    lines = [f"# {title}", "", "Pictures are in `report.html`.", ""]
-    for section in sections:
-        lines += section.markdown()
-    return "\n".join(lines)
 
 
 def _case_figures(title: str, folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:

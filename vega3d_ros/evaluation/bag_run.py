@@ -17,17 +17,19 @@ from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
 from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
-from vega3d_ros.evaluation.question_file import Plan, RunError, default_plan, load_plan
-from vega3d_ros.evaluation.results import ResultRows, score_run
+from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan
+from vega3d_ros.evaluation.results import score_run
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
+from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
@@ -93,6 +95,16 @@ class BagRun:
         return settings
 
 
+def run_settings(jobs: Sequence[BagRun]) -> dict[str, Any]:
+    """Settings of a run: those that its jobs share, and the files of each recording."""
+    settings = [job.settings() for job in jobs]
+    recordings = {
+        job.name: {"bag": one.pop("bag"), "files": one.pop("files")}
+        for job, one in zip(jobs, settings, strict=True)
+    }
+    return {"kind": "recordings", **settings[0], "recordings": recordings}
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record that an earlier job wrote into a folder; None if there is none."""
     path = folder / RECORD
@@ -154,7 +166,7 @@ def _run(
             topics,
             perceiver,
             parameters,
-            QuestionSchedule.by_time(plan.by_time, bag.start_ns),
+            QuestionSchedule.by_time(plan, bag.start_ns),
             out,
             done=done,
             on_progress=lambda done_s: on_progress(done_s, bag.duration_s),
@@ -207,12 +219,14 @@ def finish_run(
     }
 
 
-def make_plan(questions: Path | None, truth: TruthSource | None, duration_s: float) -> Plan:
+def make_plan(
+    questions: Path | None, truth: TruthSource | None, duration_s: float
+) -> tuple[Question, ...]:
     """The user's questions, those of the simulator's truth, or a few common ones."""
     if questions is not None:
         return load_plan(questions, duration_s)
     if truth is not None and truth.record is not None:
-        return Plan(truth.record.questions, truth.record.relations)
+        return truth.record.questions
     return default_plan(duration_s)
 
 
@@ -228,6 +242,7 @@ def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
         "image_type": bag.topics[topics.image],
         "camera_info": topics.camera_info,
         "depth": topics.depth,
+        "depth_camera_info": topics.depth_camera_info,
         "tf": list(topics.tf),
         "frame_id": topics.frame_id,
         "fixed_frame": topics.fixed_frame,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_json
-from vega3d_ros.evaluation.bag_report import BAGS, cell, write_report
+from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -20,12 +20,12 @@ from vega3d_ros.evaluation.bag_run import (
     BagRun,
     is_done,
     read_record,
+    run_settings,
 )
-from vega3d_ros.evaluation.metrics.intervals import Estimate
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
-from vega3d_ros.evaluation.results import ResultRows
-from vega3d_ros.evaluation.summary import Figure
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
+from vega3d_ros.evaluation.schema import ResultRows
 from vega3d_ros.evaluation.workers import (
     check_memory,
     load_model,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from vega3d_ros.evaluation.sections import Section
     from vega3d_ros.perception.settings import Parameters
 
 INTERRUPTED = 130
@@ -64,16 +65,18 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         min_score=args.min_score,
         threads=args.threads,
     )
-    model, note = resolve(parameters.model)
+    model, note = resolve(parameters.model, parameters.device)
     parameters = replace(parameters, model=model)
     if note:
         console.print(note, style="yellow", highlight=False)
     # The machines of a cluster may have another device than this one.
     device = parameters.device if args.ray else pick_device(parameters.device)
     made_with = provenance(parameters.model, locate(parameters.model), device)
-    out: Path = args.out
-    jobs = _jobs(args, bags, parameters, made_with["model"]["sha256"])
-    out.mkdir(parents=True, exist_ok=True)
+    out: Path = args.out or default_folder("evaluation", parameters.model)
+    sha256 = made_with["model"]["sha256"]
+    settings = run_settings(_jobs(args, out, bags, parameters, sha256))
+    run_folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
+    jobs = _jobs(args, run_folder.path, bags, parameters, sha256)
     todo = [job for job in jobs if not is_done(job)]
     for job in jobs:
         if job not in todo:
@@ -92,16 +95,20 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         "workers": args.workers,
         "ray": args.ray,
     }
-    results = write_report(out, made_with, f"{made_with['model']['name']} on recordings")
-    status = _conclude(jobs, results, console, out)
+    _, tables = write_report(
+        run_folder.path, made_with, f"{made_with['model']['name']} on recordings"
+    )
+    status = _conclude(jobs, tables, console, out)
     if interrupted or status == INTERRUPTED:
         console.print("interrupted; the same command continues where it stopped")
         return INTERRUPTED
+    if any(is_done(job) for job in jobs):
+        run_folder.finish()
     return status
 
 
 def _jobs(
-    args: argparse.Namespace, bags: Sequence[Path], parameters: Parameters, sha256: str
+    args: argparse.Namespace, out: Path, bags: Sequence[Path], parameters: Parameters, sha256: str
 ) -> list[BagRun]:
     fixed_frame = args.fixed_frame
     if fixed_frame is None and args.params is not None:
@@ -111,7 +118,7 @@ def _jobs(
         BagRun(
             bag=bag,
             name=name,
-            folder=args.out / BAGS / name,
+            folder=out / BAGS / name,
             model_hash=sha256,
             parameters=parameters,
             image=args.image,
@@ -189,7 +196,9 @@ def _do(
             run_here(todo, load_model(parameters), progress)
 
 
-def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console, out: Path) -> int:
+def _conclude(
+    jobs: Sequence[BagRun], tables: Sequence[Section], console: Console, out: Path
+) -> int:
     table = Table(title="recordings")
     for column in ("recording", "status", "scenes", "answers", "objects seen", "remarks"):
         table.add_column(column, overflow="fold")
@@ -198,7 +207,7 @@ def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console,
         record = read_record(job.folder) or {"status": "not begun"}
         statuses.append(record["status"])
         rows = (
-            ResultRows.read(_rows(job))
+            ResultRows.read(read_json(job.folder / ROWS))
             if record["status"] in (COMPLETE, PARTIAL)
             else ResultRows()
         )
@@ -212,28 +221,9 @@ def _conclude(jobs: Sequence[BagRun], results: dict[str, Any], console: Console,
             remark,
         )
     console.print(table)
-    for title in ("answers", "objects"):
-        _print_figures(title, results["figures"][title], console)
+    for section in tables:
+        console.print(*section.rich(console.width))
     console.print(f"written to {out}: report.html, report.md, results.json", highlight=False)
     if FAILED in statuses:
         return SOME_FAILED
     return 0 if all(status == COMPLETE for status in statuses) else INTERRUPTED
-
-
-def _rows(job: BagRun) -> Any:
-    return read_json(job.folder / ROWS)
-
-
-def _print_figures(title: str, figures: dict[str, Any], console: Console) -> None:
-    if not figures:
-        return
-    caption = "per cent unless metres; ± is half the 95 % interval"
-    table = Table(title=title, caption=caption)
-    table.add_column("")
-    for column in (*Figure._fields, "n"):
-        table.add_column(column, justify="right")
-    for name, sides in figures.items():
-        estimates = [Estimate(**sides[kind]) for kind in Figure._fields]
-        cells = [cell(name, estimate) for estimate in estimates]
-        table.add_row(name, *cells, str(estimates[0].count))
-    console.print(table)

@@ -1,132 +1,118 @@
-"""Baselines without images: what question words and statistics of rooms give away.
+"""Baselines without images: what words and habits give away. A model must beat them.
 
-A model must beat them. They are fitted on training clips.
+Those of recordings, which have no training set, are fitted on the other recordings.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vega3d_ros.core.geometry import SE3, Box3D
-from vega3d_ros.core.token_grid import level_pose
-from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
-from vega3d_ros.evaluation.scoring import typical
-from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.text_prior import TextPrior, TrainingAnswer, labels
-from vega3d_ros.simulation.visibility import SEEN_PIXELS
-from vega3d_ros.training.samples import coverage, truth_boxes
+from vega3d_ros.core.geometry import Box3D, iou_axis_aligned, iou_oriented
+from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
+from vega3d_ros.evaluation.scoring import MATCH_M
+from vega3d_ros.evaluation.text_prior import TextPrior, typical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike
 
-    from vega3d_ros.evaluation.sim_eval import Asked
-    from vega3d_ros.simulation.dataset import ClipRecord
-
-
-class Constant:
-    """One answer per kind of question; one token and one box for everything."""
-
-    name = "constant"
-
-    def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
-        by_kind: dict[str, list[str]] = defaultdict(list)
-        for record in records:
-            for q in record.truth["questions"]:
-                by_kind[q["kind"]].append(q["answer"])
-        self._answers = {kind: typical(kind, answers) for kind, answers in by_kind.items()}
-        self._grid = grid
-        seen = _seen_by_label(records, grid)
-        self._place = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
-
-    def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
-    ) -> Responses:
-        answers = [self._answers.get(q.kind, UNKNOWN) for q in questions]
-        grounding = self._place.grounding(record.truth)
-        return Responses(answers, [grounding] * len(texts), self._grid)
+    from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow
 
 
-class Blind:
-    """Answers by ``TextPrior``; grounds a description at its label's typical token and box."""
+def typical_box(places: ArrayLike) -> Box3D:
+    """The median of boxes: centre, size and heading of each, [N, 7]."""
+    boxes = np.asarray(places, np.float64)
+    center, size = np.median(boxes[:, :3], axis=0), np.median(boxes[:, 3:6], axis=0)
+    # Headings are equal modulo half a turn, so the doubled angles are averaged.
+    yaw = float(np.angle(np.mean(np.exp(2j * boxes[:, 6]))) / 2)
+    return Box3D.upright(center, size, yaw)
 
-    name = "blind statistics"
 
-    def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
-        self._grid = grid
-        self._text_prior = TextPrior(
-            TrainingAnswer(q["kind"], q["question"], q["answer"])
-            for record in records
-            for q in record.truth["questions"]
+def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
+    """The row as if a box in the levelled camera were claimed for its object."""
+    true = Box3D.upright(row.place[:3], row.place[3:6], row.place[6])
+    error_m = np.inf if claimed is None else float(np.linalg.norm(claimed.center - true.center))
+    if claimed is None or error_m > MATCH_M:
+        iou = oriented = 0.0
+    else:
+        iou, oriented = iou_axis_aligned(claimed, true), iou_oriented(claimed, true)
+    near = error_m <= MATCH_M
+    return replace(
+        row,
+        found=near,
+        score=None,
+        iou=iou,
+        iou_oriented=oriented,
+        error_m=error_m if near else None,
+    )
+
+
+def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
+    """Score of each answer if it were the typical one of the other questions of its kind.
+
+    The others are those of other recordings, or where none has the kind, of the same recording.
+    Fitted on the test itself, this is the strongest constant baseline.
+    """
+    scores = []
+    for row in rows:
+        others = [other for other in rows if other.kind == row.kind and other is not row]
+        foreign = [other for other in others if other.source != row.source]
+        known = [other.truth for other in foreign or others if other.truth is not None]
+        guess = typical(row.kind, known) if known else UNKNOWN
+        scores.append(answer_score(row.kind, guess, row.truth or ""))
+    return scores
+
+
+def blind_answers(rows: Sequence[AnswerRow]) -> list[float | None]:
+    """Score of each answer if it were guessed from the words of the question.
+
+    The text prior is fitted on the other recordings; None where none has questions of the kind.
+    The same recording would give answers away, because it asks about an object more than once.
+    """
+    known = {
+        bag: TextPrior(
+            (row.kind, row.question, row.truth)
+            for row in rows
+            if row.source != bag and row.truth is not None
         )
-        seen = _seen_by_label(records, grid)
-        self._places = {label: _TypicalPlace.fit(found) for label, found in seen.items()}
-        self._anywhere = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
-
-    def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
-    ) -> Responses:
-        groundings = []
-        for text in texts:
-            named = labels(text)
-            place = self._places.get(named[0], self._anywhere) if named else self._anywhere
-            groundings.append(place.grounding(record.truth))
-        answers = [self._text_prior.answer(q.kind, q.text) or UNKNOWN for q in questions]
-        return Responses(answers, groundings, self._grid)
+        for bag in {row.source for row in rows}
+    }
+    guesses = [known[row.source].answer(row.kind, row.question) for row in rows]
+    return [
+        None if guess is None else answer_score(row.kind, guess, row.truth or "")
+        for row, guess in zip(rows, guesses, strict=True)
+    ]
 
 
-class _SeenObject(NamedTuple):
-    """An object seen in a clip, the clip's truth, and which tokens show it [T, rows, columns]."""
-
-    item: Mapping[str, Any]
-    truth: Mapping[str, Any]
-    shown: NDArray[np.bool_]
+def constant_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+    """Each row as if the typical place of all other objects were claimed."""
+    return _typical_objects(rows, lambda _: "")
 
 
-def _seen_by_label(
-    records: Iterable[ClipRecord], grid: tuple[int, int]
-) -> dict[str, list[_SeenObject]]:
-    seen: dict[str, list[_SeenObject]] = defaultdict(list)
-    for record in records:
-        objects = record.truth["objects"]
-        shown = np.stack([coverage(f, len(objects), *grid) for f in record.instance], axis=1)
-        for item, tokens in zip(objects, shown >= ON_OBJECT, strict=True):
-            if max(item["visible_pixels"]) >= SEEN_PIXELS:
-                seen[item["label"]].append(_SeenObject(item, record.truth, tokens))
-    return seen
+def blind_objects(rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+    """Each row as if the typical place of other objects of its label were claimed."""
+    return _typical_objects(rows, lambda row: row.label)
 
 
-class _TypicalPlace:
-    """The typical place of objects: a token, and a box in its frame's levelled camera."""
-
-    def __init__(self, token: tuple[int, int, int], box: Box3D) -> None:
-        self.token, self.box = token, box
-
-    @classmethod
-    def fit(cls, seen: Sequence[_SeenObject]) -> _TypicalPlace:
-        """The token that shows most objects, and the median of their boxes in its frame."""
-        votes = np.sum([one.shown for one in seen], axis=0)
-        frame, row, column = (int(v) for v in np.unravel_index(votes.argmax(), votes.shape))
-        in_frame = [s for s in seen if s.item["visible_pixels"][frame] >= SEEN_PIXELS] or seen
-        boxes = [
-            truth_boxes([item])[0].transformed(_levelled(truth, frame).inverse())
-            for item, truth, _ in in_frame
-        ]
-        center = np.median([box.center for box in boxes], axis=0)
-        size = np.median([box.size for box in boxes], axis=0)
-        # Headings are equal modulo half a turn, so the doubled angles are averaged.
-        yaw = float(np.angle(np.mean([np.exp(2j * box.yaw) for box in boxes])) / 2)
-        return cls((frame, row, column), Box3D.upright(center, size, yaw))
-
-    def grounding(self, truth: Mapping[str, Any]) -> Grounding:
-        """The place in a clip, of whose truth only the camera pose is used."""
-        box = self.box.transformed(_levelled(truth, self.token[0]))
-        return Grounding(box, self.token, box)
-
-
-def _levelled(truth: Mapping[str, Any], frame: int) -> SE3:
-    return level_pose(SE3.from_matrix(truth["poses"][frame]))
+def _typical_objects(
+    rows: Sequence[ObjectRow], group: Callable[[ObjectRow], str]
+) -> list[ObjectRow]:
+    """The others are those of other recordings, or where there are none, of the same."""
+    groups: dict[str, list[ObjectRow]] = defaultdict(list)
+    for row in rows:
+        groups[group(row)].append(row)
+    # All rows of one object get the same guess, which is fitted without that object.
+    guesses: dict[tuple[str, str], Box3D | None] = {}
+    for row in rows:
+        if (row.source, row.id) not in guesses:
+            alike = groups[group(row)]
+            foreign = [other for other in alike if other.source != row.source]
+            others = foreign or [other for other in alike if other.id != row.id]
+            places = [other.place for other in others]
+            guesses[row.source, row.id] = typical_box(places) if places else None
+    return [claim_place(row, guesses[row.source, row.id]) for row in rows]

@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.progress import track
 
 from vega3d_ros import __version__
-from vega3d_ros.evaluation import report
-from vega3d_ros.evaluation.baselines import Blind, Constant
-from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate
+from vega3d_ros.core.json_io import write_json
+from vega3d_ros.evaluation.clip_baselines import Blind, Constant
+from vega3d_ros.evaluation.provenance import model_hash
+from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
+from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
 from vega3d_ros.models.checkpoints.model_paths import downloads
 from vega3d_ros.simulation.dataset import ClipDataset
 
@@ -47,6 +50,22 @@ def run(args: argparse.Namespace) -> int:
         _with_training(args.data), "train", _TRAINING_MADE, args.furniture, console
     )
     count = min(args.clips, len(clips))
+    out: Path = args.out or default_folder(f"evaluation-{args.split}", args.model)
+    asked = {
+        "kind": "clips",
+        "model": _identity(args.model),
+        "split": args.split,
+        "clips": count,
+        "data": str(args.data or "generated"),
+        "furniture": bool(args.furniture),
+        "controls": {
+            name: _identity(folder)
+            for name in ("blind", "no_prior", "random_prior")
+            if (folder := getattr(args, f"{name}_model"))
+        },
+        "version": __version__,
+    }
+    run_folder = RunFolder(out, asked, overwrite=args.overwrite, resumes=False)
 
     perceivers = {"": _load(args.model, args.device)}
     for name in ("no_prior", "random_prior"):
@@ -85,16 +104,23 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(spent_s, 1),
         "threads": _threads(),
     }
-    title = f"{Path(args.model).name} on {count} {args.split} clips"
     notes = [
-        *([perceivers[""].card, ""] if perceivers[""].card else []),
-        *([] if perceivers[""].grounds else [_NO_OBJECTS, ""]),
+        perceivers[""].card,
+        "" if perceivers[""].grounds else _NO_OBJECTS,
         _NOTE.format(clips=count, split=args.split, seconds=spent_s, respondents=len(respondents)),
     ]
-    summaries = report.write(args.out, title, notes, settings, results)
-    for table in report.rich_tables(summaries, title, console.width):
-        console.print(table)
-    console.print(f"{spent_s:.0f} s; written to {args.out}/report.md, report.json and rows.json")
+    title = f"{Path(args.model).name} on {count} {args.split} clips"
+    figures = {result.name: summarise(result) for result in results}
+    section = figure_table(title, figures, "clips", notes)
+    write_figures(run_folder.path, section, settings, figures)
+    rows = {result.name: result.rows.json() for result in results}
+    write_json(run_folder.path / "rows.json", rows, indent=None)
+    run_folder.finish()
+    console.print(*section.rich(console.width))
+    console.print(
+        f"{spent_s:.0f} s; written to {out}: report.html, report.md, report.json, rows.json",
+        highlight=False,
+    )
     return 0
 
 
@@ -107,6 +133,12 @@ def _load(model: str, device: str) -> Perceiver:
     # Only the text of an answer is scored, so its objects need not be detected.
     perceiver.queries = ()
     return perceiver
+
+
+def _identity(model: str) -> dict[str, str]:
+    """The model's name, and the hash of its files where it is a folder."""
+    folder = Path(model)
+    return {"name": model, "sha256": model_hash(folder) if folder.is_dir() else ""}
 
 
 def _threads() -> int:

@@ -31,8 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("runs/evaluation"),
-        help="folder for reports (%(default)s); a second run continues where the first stopped",
+        help="folder for reports (default: runs/evaluation-MODEL-DATE); the same command "
+        "continues where it stopped",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other settings in that folder, once the new one is done",
     )
     parser.add_argument(
         "--device",
@@ -45,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     bags.add_argument("--image", default="", help="image topic; left out: found by type")
     bags.add_argument("--camera-info", default="", help="its camera_info; left out: found")
-    bags.add_argument("--depth", default="", help="its registered depth; left out: found")
+    bags.add_argument("--depth", default="", help="its depth; left out: found")
     bags.add_argument("--fixed-frame", help="frame of the results; left out: the root of TF")
     bags.add_argument(
         "--truth",
         default="auto",
         metavar="TOPIC",
-        help="topic of true objects, or none; left out: truth.json beside the bag, or a topic of "
-        "GroundedObjectArray or Detection3DArray",
+        help="topic of true objects (GroundedObjectArray, Detection3DArray), or none; left out: "
+        "truth.json beside the bag",
     )
     bags.add_argument("--questions", type=Path, help="JSON with your questions")
     bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")

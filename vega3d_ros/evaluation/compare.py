@@ -12,26 +12,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
 from vega3d_ros.evaluation.failure_images import draw_again, object_case
-from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
+from vega3d_ros.evaluation.metrics.intervals import macro_mean
+from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
+from vega3d_ros.evaluation.run_folder import differing, make_folder, read_settings
+from vega3d_ros.evaluation.scoring import RIGHT_IOU
 from vega3d_ros.evaluation.sections import Section
-from vega3d_ros.evaluation.summary import Parts
+from vega3d_ros.evaluation.statistics import Units
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
-    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
+    from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow, ResultRows
 
 _SHOWN = 24
-_RIGHT = 0.5  # an answer's score from which it counts as right, for flips alone
+
+
+_FLIP = (
+    f"A flip is right in one run and wrong in the other: an answer by its score ({RIGHT}, "
+    f"anything else exactly), an object by an overlap of {RIGHT_IOU}."
+)
+_UNSAID = ("files", "bag")  # the recordings, of which only those in common count
 
 
 class CompareError(Vega3dError, ValueError):
@@ -90,13 +98,15 @@ def run(args: argparse.Namespace) -> int:
     if not changes:
         msg = f"{args.run_a} and {args.run_b} have no scored case of one recording in common"
         raise CompareError(msg)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     names = (f"A: {args.run_a}", f"B: {args.run_b}")
+    unlike = settings_that_differ(args.run_a, args.run_b)
     section = _section(changes)
     better = [flip for flip in flips if flip.better]
     worse = [flip for flip in flips if not flip.better]
     title = "What got better, and what worse"
-    about = [*names, f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B."]
+    flipped = f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B. "
+    about = [*names, *unlike, flipped + _FLIP]
     body = [html.note(text) for text in about] + section.html()
     for heading, chosen in (("Flipped to wrong", worse), ("Flipped to right", better)):
         sides = [
@@ -109,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     (args.out / "compare.md").write_text("\n".join(lines), encoding="utf-8")
     document = {
         "runs": [str(args.run_a), str(args.run_b)],
+        "unlike": unlike,
         "changes": {
             name: {**change._asdict(), "difference": vars(change.difference)}
             | {"verdict": change.verdict}
@@ -117,38 +128,57 @@ def run(args: argparse.Namespace) -> int:
         "flips": [flip._asdict() for flip in flips],
     }
     write_json(args.out / "compare.json", finite(document))
-    _print(changes, about, args.out)
+    console = Console()
+    for text in about:
+        console.print(text, highlight=False)
+    console.print(*section.rich(console.width))
+    console.print(
+        f"written to {args.out}: compare.html, compare.md, compare.json", highlight=False
+    )
     return 0
+
+
+def settings_that_differ(a: Path, b: Path) -> list[str]:
+    """In words: what is unlike between two runs, such as their models."""
+    known = [read_settings(folder) for folder in (a, b)]
+    if known[0] is None or known[1] is None:
+        return ["What differs between the runs is not known: one has no run.json."]
+    unlike = [
+        f"{name}: A {one or 'none'}, B {other or 'none'}"
+        for name, (one, other) in differing(known[0], known[1]).items()
+        if name.rpartition(".")[2] not in _UNSAID
+    ]
+    return unlike or ["The runs have the same settings."]
 
 
 def compare(a: ResultRows, b: ResultRows) -> tuple[dict[str, Change], list[Flip]]:
     """Paired differences of every figure, and the cases that flipped."""
-    parts = Parts({row.bag for row in (*a.answers,)} | {row.bag for row in (*a.objects,)})
+    parts = Units({row.source for row in (*a.answers,)} | {row.source for row in (*a.objects,)})
     answers = [
         (one, other)
         for one, other in _answer_pairs(a.answers, b.answers)
         if one.score is not None and other.score is not None
     ]
-    objects = _pairs(a.objects, b.objects, lambda row: (row.bag, row.stamp_ns, row.id))
+    objects = _pairs(a.objects, b.objects, lambda row: (row.source, row.stamp_ns, row.id))
     changes: dict[str, Change] = {}
     groups: dict[str, list[tuple[AnswerRow, AnswerRow]]] = defaultdict(list)
     for pair in answers:
         groups[pair[0].kind].append(pair)
     for kind, pairs in [*sorted(groups.items()), ("all answers", answers)]:
         scores = [(float(x.score or 0), float(y.score or 0)) for x, y in pairs]
-        clips = [parts(x.bag, x.asked_at_s) for x, _ in pairs]
+        clips = [parts(x.source, x.at_s) for x, _ in pairs]
         _add(changes, f"answers: {kind}".replace("answers: all", "all"), scores, clips)
     figures: dict[str, Callable[[ObjectRow], float]] = {
         "objects: found near (1.5 m)": lambda row: float(row.found),
         "objects: Acc@0.25": lambda row: float(row.iou >= 0.25),
         "objects: Acc@0.5": lambda row: float(row.iou >= 0.5),
     }
-    clips = [parts(x.bag, x.at_s) for x, _ in objects]
+    clips = [parts(x.source, x.at_s) for x, _ in objects]
     for name, value in figures.items():
         _add(changes, name, [(value(x), value(y)) for x, y in objects], clips)
     both = [(x, y) for x, y in objects if x.error_m is not None and y.error_m is not None]
     errors = [(float(x.error_m or 0), float(y.error_m or 0)) for x, y in both]
-    clips = [parts(x.bag, x.at_s) for x, _ in both]
+    clips = [parts(x.source, x.at_s) for x, _ in both]
     _add(changes, "objects: centre error where both found, m", errors, clips, better_high=False)
     return changes, [*_answer_flips(answers), *_object_flips(objects)]
 
@@ -162,7 +192,7 @@ def _answer_pairs(
         times: Counter[tuple[str, str, str]] = Counter()
         found = {}
         for row in sorted(rows, key=lambda row: row.index):
-            key = (row.bag, row.kind, row.question)
+            key = (row.source, row.kind, row.question)
             found[(*key, times[key])] = row
             times[key] += 1
         return found
@@ -187,16 +217,16 @@ def _add(
     if values:
         a, b = np.array(values).T
         changes[name] = Change(
-            float(a.mean()), float(b.mean()), mean_over_clips(b - a, clips), better_high
+            float(a.mean()), float(b.mean()), macro_mean([(b - a, clips)]), better_high
         )
 
 
 def _answer_flips(pairs: Sequence[tuple[AnswerRow, AnswerRow]]) -> list[Flip]:
     flips = []
     for one, other in pairs:
-        before, after = (float(row.score or 0) >= _RIGHT for row in (one, other))
+        before, after = (is_right(row.kind, float(row.score or 0)) for row in (one, other))
         if before != after:
-            flips.append(Flip(one.case, one.bag, after))
+            flips.append(Flip(one.case, one.source, after))
     return flips
 
 
@@ -204,9 +234,9 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
     """At most one flip per object and direction, because neighbouring scenes flip together."""
     flips: dict[tuple[str, str, bool], Flip] = {}
     for one, other in pairs:
-        before, after = (row.iou >= 0.25 for row in (one, other))
+        before, after = (row.iou >= RIGHT_IOU for row in (one, other))
         if before != after:
-            flips.setdefault((one.bag, one.id, after), Flip(one.case, one.bag, after))
+            flips.setdefault((one.source, one.id, after), Flip(one.case, one.source, after))
     return list(flips.values())
 
 
@@ -260,7 +290,7 @@ class _Side:
         self, name: str, folder: Path, records: Mapping[str, Any], rows: ResultRows, out: Path
     ) -> None:
         self.name, self._folder, self._records = name, folder, records
-        self._objects = {(row.bag, row.case): row for row in rows.objects}
+        self._objects = {(row.source, row.case): row for row in rows.objects}
         self._out = out / "cases"
 
     def figures(self, flips: Sequence[Flip]) -> dict[Flip, str]:
@@ -298,17 +328,3 @@ def _flip_figures(heading: str, flips: Sequence[Flip], sides: Sequence[_Side]) -
         return []
     more = f" ({len(shown)} of {len(flips)})" if len(shown) < len(flips) else ""
     return [html.heading(heading + more), f'<div class="cases">{drawn}</div>']
-
-
-def _print(changes: Mapping[str, Change], about: Sequence[str], out: Path) -> None:
-    console = Console()
-    for text in about:
-        console.print(text, highlight=False)
-    table = Table()
-    for column in _COLUMNS:
-        justify = "right" if column.startswith(">") else "left"
-        table.add_column(column.lstrip(">"), justify=justify)  # type: ignore[arg-type]
-    for row in _rows(changes):
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"written to {out}: compare.html, compare.md, compare.json", highlight=False)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.results import AnswerRow, ObjectRow, ResultRows
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
+    from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow, ResultRows
     from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
     from vega3d_ros.viz.drawing import Rect
@@ -123,9 +123,9 @@ def worst_objects(rows: Iterable[ObjectRow], count: int = WORST) -> list[ObjectR
     """For each true object the scene that shows most and finds least of it, the worst first."""
     worst: dict[tuple[str, str], ObjectRow] = {}
     for row in rows:
-        known = worst.get((row.bag, row.id))
+        known = worst.get((row.source, row.id))
         if known is None or _object_badness(row) > _object_badness(known):
-            worst[row.bag, row.id] = row
+            worst[row.source, row.id] = row
     return sorted(worst.values(), key=lambda row: -_object_badness(row))[:count]
 
 
@@ -215,11 +215,11 @@ def _answer_case(row: AnswerRow) -> dict[str, Any]:
     wrong = 0.0 if row.score is None else 1 - row.score
     return {
         "case": row.case,
-        "bag": row.bag,
+        "bag": row.source,
         "type": "answer",
         "kind": row.kind,
         "stamp_ns": row.stamp_ns,
-        "at_s": row.asked_at_s,
+        "at_s": row.at_s,
         "question": row.question,
         "answer": row.error or row.answer,
         "truth": row.truth,
@@ -236,7 +236,7 @@ def object_case(row: ObjectRow) -> dict[str, Any]:
         found = f"{row.error_m:.2f} m off, overlap {row.iou:.2f}, score {row.score:.2f}"
     return {
         "case": row.case,
-        "bag": row.bag,
+        "bag": row.source,
         "type": "object",
         "kind": row.label,
         "stamp_ns": row.stamp_ns,

@@ -44,7 +44,7 @@ def latencies(log: RunLog) -> dict[str, list[float]]:
         found[UNDERSTOOD].append(scene.latency_ms)
         for stage, spent_ms in scene.stages_ms.items():
             found[f"stage {stage}"].append(spent_ms)
-    found[ANSWERED] = [r.reply.latency_ms for r in log.replies if not r.reply.error]
+    found[ANSWERED] = [reply.latency_ms for reply in log.replies if not reply.error]
     return {name: values for name, values in found.items() if values}
 
 

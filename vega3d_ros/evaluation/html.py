@@ -46,7 +46,7 @@ dt { color:var(--soft) } dd { margin:0 }
   th,td { padding:.3rem } table { font-size:.85rem }
   .bars tr { display:grid; grid-template-columns:repeat(4,1fr);
     border-bottom:1px solid var(--line) }
-  .bars th,.bars td { border:0; overflow-wrap:anywhere }
+  .bars th,.bars td { border:0; overflow-wrap:anywhere; white-space:normal }
   .bars :is(th,td):first-child,.bars td:last-child { grid-column:1/-1; padding-bottom:0 }
   .bars td:last-child { padding:0 .3rem .3rem }
   .bars th:last-child { display:none }
@@ -107,6 +107,11 @@ def bar(estimate: Estimate, kind: str = "model", mark: float | None = None) -> s
         span = max(0.0, estimate.high - estimate.low)
         line = f'<b style="left:{percent(estimate.low)};width:{percent(span)}"></b>{line}'
     return f'<div class="bar {kind}"><i style="width:{percent(estimate.value)}"></i>{line}</div>'
+
+
+def colour(column: str) -> str:
+    """The kind of bar for the figures of a model or baseline."""
+    return next((kind for kind in ("blind", "constant") if kind in column), "model")
 
 
 def key() -> str:

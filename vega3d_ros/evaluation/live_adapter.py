@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vega3d_ros.evaluation.offline import QuestionSchedule
 from vega3d_ros.evaluation.recorded_outputs import read_run_outputs
-from vega3d_ros.evaluation.replies import Reply
-from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
+from vega3d_ros.evaluation.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.question_file import Plan
-    from vega3d_ros.evaluation.recorded_outputs import PublishedScene, RecordedOutputs
-    from vega3d_ros.evaluation.replies import RelationReply, RunResult
+    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
+    from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.run_log import SceneRecord
+    from vega3d_ros.evaluation.schema import Prediction
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _FOREVER_NS = 2**62
@@ -26,43 +28,29 @@ _SAME_SCORE = 1e-5
 
 
 def live_log(
-    bag: Bag, topics: CameraTopics, plan: Plan, result: RunResult, outputs: RecordedOutputs
+    bag: Bag, topics: CameraTopics, result: RunResult, outputs: RecordedOutputs
 ) -> RunLog:
     """The log of a live run, up to the end of the recording's first pass."""
-    scenes: list[PublishedScene] = []
+    scenes: list[SceneRecord] = []
     for scene in outputs.scenes:
         if scenes and scene.stamp_ns <= scenes[-1].stamp_ns:
             break  # the recording is played again
         scenes.append(scene)
     frames, _ = read_run_outputs(bag, topics, {scene.stamp_ns for scene in scenes}, _FOREVER_NS)
-    records = []
-    for scene in scenes:
-        frame = frames.get(scene.stamp_ns)
-        records.append(
-            SceneRecord(
-                stamp_ns=scene.stamp_ns,
-                start_ns=scene.start_ns,
-                frames=scene.frames,
-                frame_id=scene.frame_id,
-                at_ns=scene.published_ns,
-                objects=scene.objects,
-                latency_ms=scene.latency_s * 1e3,
-                camera=None if frame is None else frame.camera,
-                pose=None if frame is None else frame.pose,
-                camera_frame="" if frame is None else frame.frame_id,
-            )
-        )
-    return RunLog(records, _numbered(plan, [*result.replies, *result.relations]))
+    records = [_seen_from(scene, frames.get(scene.stamp_ns)) for scene in scenes]
+    return RunLog(records, list(result.replies))
 
 
-def as_live(plan: Plan, log: RunLog) -> QuestionSchedule:
+def _seen_from(scene: SceneRecord, frame: Frame | None) -> SceneRecord:
+    """A scene with the camera and pose of its newest image."""
+    if frame is None:
+        return scene
+    return replace(scene, camera=frame.camera, pose=frame.pose, camera_frame=frame.frame_id)
+
+
+def as_live(log: RunLog) -> QuestionSchedule:
     """A schedule that asks every question offline about the scene that the live node used."""
-    stamps = {reply.index: reply.stamp_ns for reply in log.replies}
-    asked = [
-        (index, item, stamp)
-        for index, item in enumerate(plan.by_time)
-        if (stamp := stamps.get(index)) is not None
-    ]
+    asked = [(r.index, r.question, r.stamp_ns) for r in log.replies if r.stamp_ns]
     return QuestionSchedule(asked, of_scenes=True)
 
 
@@ -81,10 +69,10 @@ def differences(live: RunLog, offline: RunLog) -> list[str]:
             found.append(f"scene {scene.stamp_ns}: other images")
         elif scene.frame_id != other.frame_id or not _alike(scene.objects, other.objects):
             found.append(f"scene {scene.stamp_ns}: other objects")
-    replies = {reply.index: reply.reply for reply in offline.replies}
+    replies = {reply.index: reply for reply in offline.replies}
     for reply in live.replies:
-        if reply.stamp_ns is not None and not reply.reply.error:
-            texts = [_reply_text(r) for r in (reply.reply, replies.get(reply.index))]
+        if reply.stamp_ns and not reply.error:
+            texts = [_reply_text(r) for r in (reply, replies.get(reply.index))]
             if texts[0] != texts[1]:
                 found.append(f"question {reply.index}: {texts[0]} live, {texts[1]} offline")
     return found
@@ -107,20 +95,8 @@ def _alike(objects: Sequence[SceneObject], others: Sequence[SceneObject]) -> boo
     )
 
 
-def _reply_text(reply: Reply | RelationReply | None) -> str:
+def _reply_text(reply: Prediction | None) -> str:
     if reply is None:
         return "nothing"
-    words = reply.text if isinstance(reply, Reply) else ", ".join(reply.predicates)
+    words = ", ".join(reply.predicates) if reply.question.is_relation else reply.text
     return f"{words!r} of {reply.stamp_ns}"
-
-
-def _numbered(plan: Plan, replies: Sequence[Reply | RelationReply]) -> list[ReplyRecord]:
-    """Replies with the indices of their questions, in the order of the plan."""
-    left = list(replies)
-    records = []
-    for index, item in enumerate(plan.by_time):
-        reply = next((reply for reply in left if reply.question == item), None)
-        if reply is not None:
-            left.remove(reply)
-            records.append(ReplyRecord(index, reply))
-    return records

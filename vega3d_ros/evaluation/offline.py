@@ -6,16 +6,14 @@ and asks each question about the scene that is the newest at its time.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.objects import publishable
-from vega3d_ros.evaluation.question_file import Question
-from vega3d_ros.evaluation.replies import RelationReply, Reply
-from vega3d_ros.evaluation.run_log import ReplyRecord, RunLog, SceneRecord
+from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
+from vega3d_ros.evaluation.schema import Prediction
 from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.question_file import RelationQuestion
     from vega3d_ros.evaluation.run_log import LogWriter
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike, SceneLike
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
@@ -83,14 +81,12 @@ class QuestionSchedule:
         of_scenes: Whether questions are due at scenes instead of times.
     """
 
-    items: Sequence[tuple[int, Question | RelationQuestion, int]] = ()
+    items: Sequence[tuple[int, Question, int]] = ()
     start_ns: int = 0
     of_scenes: bool = False
 
     @classmethod
-    def by_time(
-        cls, items: Sequence[Question | RelationQuestion], start_ns: int
-    ) -> QuestionSchedule:
+    def by_time(cls, items: Sequence[Question], start_ns: int) -> QuestionSchedule:
         """Ask each at its own time."""
         moments = [start_ns + round(item.ask_at_s * 1e9) for item in items]
         return cls(list(zip(range(len(items)), items, moments, strict=True)), start_ns)
@@ -149,7 +145,7 @@ class OfflineRun:
             on_frame_status=self._on_frame_status,
             withdraw=lambda: not self._is_due(),
         )
-        self._clips.assembler.depth_expected = bool(topics.depth)
+        self._clips.assembler.expect_depth(topics.depth, topics.depth_camera_info)
         self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
@@ -206,6 +202,8 @@ class OfflineRun:
             self._clips.assembler.add_depth(decoded, now_ns)
         elif message.topic == self._topics.camera_info:
             self._clips.assembler.add_camera_info(decoded)
+        elif message.topic == self._topics.depth_camera_info:
+            self._clips.assembler.registration.add_camera_info(decoded)
         else:
             static = message.topic.endswith("/tf_static")
             for refusal in insert_transforms(self._transforms, decoded, static=static):
@@ -285,52 +283,35 @@ class OfflineRun:
         self.log.scenes.append(record)
         self._out.scene(record)
 
-    def _ask(self, index: int, item: Question | RelationQuestion, at_s: float) -> None:
+    def _ask(self, index: int, item: Question, at_s: float) -> None:
         kept = self._answered.get(index)
         if kept is None:
-            kept = ReplyRecord(index, self._reply(item, at_s))
+            kept = self._reply(index, item, at_s)
             self._out.reply(kept)
         self.log.replies.append(kept)
 
-    def _reply(self, item: Question | RelationQuestion, at_s: float) -> Reply | RelationReply:
+    def _reply(self, index: int, item: Question, at_s: float) -> Prediction:
         begin_s = time.perf_counter()
-        value: Any = None
-        error = _NO_SCENE if self._clip is None else ""
+        said: dict[str, Any] = {}
         try:
-            if self._clip is not None:
+            if self._clip is None:
+                said["error"] = _NO_SCENE
+            else:
                 if self._scene is None:  # resumed: its objects are in the log, the scene is not
                     self._scene = self._perceiver.observe(self._clip)
-                if isinstance(item, Question):
-                    value = self._scene.ask(item.text)
-                else:
-                    value = self._scene.relation(item.subject, item.object, "camera")
+                said = _said(self._scene, item)
         except ValueError as refusal:  # refused as in the node
-            error = str(refusal)
+            said = {"error": str(refusal)}
         except Exception as failure:  # noqa: BLE001 - as in the node, counted
-            error = f"the model failed: {failure}"
+            said = {"error": f"the model failed: {failure}"}
             self.counts.failures.append(f"question {item}: {type(failure).__name__} {failure}")
-        spent_ms = (time.perf_counter() - begin_s) * 1e3
-        stamp = 0 if self._clip is None else self._clip.stamp_ns
-        if isinstance(item, Question):
-            text, confidence = ("", math.nan) if error else (value.text, value.confidence)
-            return Reply(
-                question=item,
-                asked_at_s=at_s,
-                text=text,
-                confidence=confidence,
-                latency_ms=spent_ms,
-                error=error,
-                stamp_ns=stamp,
-            )
-        predicates, apart_m = ((), math.nan) if error else (value.predicates, value.distance_m)
-        return RelationReply(
+        return Prediction(
             question=item,
+            index=index,
             asked_at_s=at_s,
-            predicates=tuple(predicates),
-            distance_m=apart_m,
-            latency_ms=spent_ms,
-            stamp_ns=stamp,
-            error=error,
+            latency_ms=(time.perf_counter() - begin_s) * 1e3,
+            stamp_ns=0 if self._clip is None else self._clip.stamp_ns,
+            **said,
         )
 
     def _on_rewind(self, _what: str) -> None:
@@ -345,3 +326,12 @@ class OfflineRun:
 
     def _on_frame_status(self, stamp: int, status: str) -> None:
         self.counts.frame_statuses.append((stamp, status))
+
+
+def _said(scene: SceneLike, item: Question) -> dict[str, Any]:
+    """A scene's answer or relation, as the fields of a prediction."""
+    if item.is_relation:
+        relation = scene.relation(item.subject, item.object, "camera")
+        return {"predicates": tuple(relation.predicates), "distance_m": relation.distance_m}
+    answer = scene.ask(item.text)
+    return {"text": answer.text, "confidence": answer.confidence}

@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
 from vega3d_ros.core.json_io import read_object
-from vega3d_ros.models.checkpoints.model_paths import detector_file
+from vega3d_ros.models.checkpoints.model_paths import found_parts
 from vega3d_ros.models.checkpoints.official.layout import card, is_official
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "rosbags")
 _WHOLE_BYTES = 64 << 20
 _PART_BYTES = 1 << 20
 
 
-def model_hash(folder: Path, beside: Path | None = None) -> str:
+def model_hash(folder: Path, beside: Sequence[Path] = ()) -> str:
     """SHA-256 of the names, sizes and contents of a model folder's files.
 
     Of a file above 64 MiB it reads only the first and the last MiB, so that large models start
@@ -28,12 +33,12 @@ def model_hash(folder: Path, beside: Path | None = None) -> str:
 
     Args:
         folder: The folder, or the one file.
-        beside: The model's detector, where it is kept elsewhere.
+        beside: Parts of the model that are kept elsewhere.
     """
     digest = hashlib.sha256()
     files = [(file, str(file.relative_to(folder))) for file in _files(folder)]
-    if beside is not None:
-        files += [(file, str(file.relative_to(beside.parent))) for file in _files(beside)]
+    for part in beside:
+        files += [(file, str(file.relative_to(part.parent))) for file in _files(part)]
     for file, name in files:
         size = file.stat().st_size
         digest.update(f"{name}:{size}:".encode())
@@ -55,8 +60,12 @@ def _files(place: Path) -> list[Path]:
 def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
     """All that is needed to reproduce a result; no ``folder``: another process has the model."""
     settings = {} if folder is None else _description(folder)
-    detector = None if folder is None else detector_file(settings, folder)
+    parts = {} if folder is None else found_parts(settings, folder)
+    beside = [part for part in parts.values() if part is not None]
+    detector = parts.get("detector")
     return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "versions": {
             "vega3d_ros": __version__,
             "python": platform.python_version(),
@@ -64,7 +73,7 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         },
         "model": {
             "name": model,
-            "sha256": "" if folder is None else model_hash(folder, detector),
+            "sha256": "" if folder is None else model_hash(folder, beside),
             "detector": "" if detector is None else detector.name,
             "card": str(settings.get("card", "")),
         },
@@ -72,6 +81,19 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
         "hardware": _hardware(device),
         "seeds": {"noise": _seed(settings), "resampling": 0},
     }
+
+
+def _commit() -> str:
+    """The commit of the package's sources; empty where they are no checkout of git."""
+    here = Path(__file__).resolve()
+    if not (here.parents[2] / ".git").exists():
+        return ""
+    words = ["git", "-C", str(here.parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The questions of a recording, and their true answers where they are known."""
+"""The questions of a recording in the order of asking, and the truth where it is known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
+from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.simulation.dataset import TRUTH_FILE
 from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
@@ -22,42 +23,6 @@ class RunError(Vega3dError, RuntimeError):
     """A live or offline run that cannot continue; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question for ``~/ask``.
-
-    Attributes:
-        text: The question.
-        ask_at_s: When to ask it, seconds after the first message of the recording.
-        kind: Kind in the truth record; empty if unknown.
-        answer: The true answer; None where unknown.
-    """
-
-    text: str
-    ask_at_s: float
-    kind: str = ""
-    answer: str | None = None
-
-
-@dataclass(frozen=True)
-class RelationQuestion:
-    """A question for ``~/query_relation``, seen from the camera.
-
-    Attributes:
-        subject: Description of the subject.
-        object: Description of the object.
-        ask_at_s: When to ask it, seconds after the first message of the recording.
-        subject_id: The true subject; empty where unknown.
-        object_id: The true object; empty where unknown.
-    """
-
-    subject: str
-    object: str
-    ask_at_s: float
-    subject_id: str = ""
-    object_id: str = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """The ground truth of a simulated recording.
@@ -66,8 +31,7 @@ class Truth:
         fixed_frame: Frame of the boxes.
         objects: True objects by id.
         seen: Ids of the objects that are seen in any image.
-        questions: Questions with their answers.
-        relations: Questions of relations.
+        questions: Questions with their answers, in the order of asking.
         shown: For each image, by stamp: the number of objects seen in it plus the share of the
             image that objects fill.
         pixels: For each image, by stamp: visible pixels of each object, scaled to an image of
@@ -78,28 +42,8 @@ class Truth:
     objects: Mapping[str, TrueObject]
     seen: frozenset[str]
     questions: tuple[Question, ...]
-    relations: tuple[RelationQuestion, ...]
     shown: Mapping[int, float] = field(default_factory=dict)
     pixels: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The questions of a run."""
-
-    questions: tuple[Question, ...]
-    relations: tuple[RelationQuestion, ...]
-
-    @property
-    def by_time(self) -> list[Question | RelationQuestion]:
-        """All questions in the order of asking."""
-        return sorted((*self.questions, *self.relations), key=lambda item: item.ask_at_s)
-
-    def until(self, seconds: float) -> Plan:
-        return Plan(
-            tuple(item for item in self.questions if item.ask_at_s <= seconds),
-            tuple(item for item in self.relations if item.ask_at_s <= seconds),
-        )
 
 
 def load_truth(bag: Path) -> Truth | None:
@@ -118,8 +62,10 @@ def load_truth(bag: Path) -> Truth | None:
             fixed_frame=record["fixed_frame"],
             objects=objects,
             seen=frozenset(item["id"] for item in record["objects"] if _was_seen(item)),
-            questions=tuple(_question(item, 0.0) for item in record["questions"]),
-            relations=tuple(_relation(item, 0.0) for item in record.get("relations", [])),
+            questions=_by_time(
+                *(_question(item, 0.0) for item in record["questions"]),
+                *(_relation(item, 0.0) for item in record.get("relations", [])),
+            ),
             shown=_shown(record),
             pixels=_pixels(record),
         )
@@ -128,7 +74,7 @@ def load_truth(bag: Path) -> Truth | None:
         raise RunError(msg) from error
 
 
-def load_plan(path: Path, duration_s: float) -> Plan:
+def load_plan(path: Path, duration_s: float) -> tuple[Question, ...]:
     """The user's questions.
 
     Args:
@@ -144,9 +90,9 @@ def load_plan(path: Path, duration_s: float) -> Plan:
     try:
         questions, relations = record.get("questions", []), record.get("relations", [])
         times = _spread(len(questions) + len(relations), duration_s)
-        return Plan(
-            tuple(_question(item, times[i]) for i, item in enumerate(questions)),
-            tuple(_relation(item, times[len(questions) + i]) for i, item in enumerate(relations)),
+        return _by_time(
+            *(_question(item, times[i]) for i, item in enumerate(questions)),
+            *(_relation(item, times[len(questions) + i]) for i, item in enumerate(relations)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = (
@@ -157,7 +103,7 @@ def load_plan(path: Path, duration_s: float) -> Plan:
         raise RunError(msg) from error
 
 
-def default_plan(duration_s: float) -> Plan:
+def default_plan(duration_s: float) -> tuple[Question, ...]:
     """Ten questions and three relations for an unknown recording."""
     texts = [f"How many {label}s can you see?" for label in ("chair", "table", "plant")]
     texts += [f"Is there a {label} in the video?" for label in ("chair", "bed", "window")]
@@ -170,13 +116,17 @@ def default_plan(duration_s: float) -> Plan:
     times = _spread(len(texts) + len(pairs), duration_s)
     # Relations fall between the questions.
     relation_times = [times.pop(at) for at in (11, 7, 3)]
-    return Plan(
-        tuple(Question(text, at) for text, at in zip(texts, times, strict=True)),
-        tuple(
-            RelationQuestion(a, b, at)
+    return _by_time(
+        *(Question(text, at) for text, at in zip(texts, times, strict=True)),
+        *(
+            Question.relation(a, b, at)
             for (a, b), at in zip(pairs, sorted(relation_times), strict=True)
         ),
     )
+
+
+def _by_time(*questions: Question) -> tuple[Question, ...]:
+    return tuple(sorted(questions, key=lambda item: item.ask_at_s))
 
 
 def _spread(count: int, duration_s: float) -> list[float]:
@@ -203,8 +153,8 @@ def _question(item: Mapping[str, Any], at_s: float) -> Question:
     )
 
 
-def _relation(item: Mapping[str, Any], at_s: float) -> RelationQuestion:
-    return RelationQuestion(
+def _relation(item: Mapping[str, Any], at_s: float) -> Question:
+    return Question.relation(
         str(item["subject"]),
         str(item["object"]),
         float(item.get("ask_at_s", at_s)),

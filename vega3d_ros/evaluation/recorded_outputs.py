@@ -10,6 +10,7 @@ import numpy as np
 from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.evaluation.replies import scene_objects, seconds
+from vega3d_ros.evaluation.run_log import SceneRecord
 from vega3d_ros.sensing.bags.reader import open_bag, read_frames
 from vega3d_ros.sensing.image_decoding import image_to_rgb
 
@@ -20,36 +21,10 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
-    from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 NODE = "/perception"
 DIAGNOSTICS = "/diagnostics"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedScene:
-    """One GroundedObjectArray.
-
-    Attributes:
-        stamp_ns: Stamp of the newest image used.
-        published_ns: When it was published, in the recording's time.
-        objects: In the frame of the message.
-        latency_s: Latency that the node reports.
-        sequence: Number of the scene; a gap is a lost message.
-        start_ns: Stamp of the oldest image used.
-        frames: Images used.
-        frame_id: Frame of the objects.
-    """
-
-    stamp_ns: int
-    published_ns: int
-    objects: tuple[SceneObject, ...]
-    latency_s: float
-    sequence: int
-    start_ns: int = 0
-    frames: int = 0
-    frame_id: str = ""
 
 
 @dataclass
@@ -57,12 +32,14 @@ class RecordedOutputs:
     """The node's published scenes, gates and diagnostics.
 
     Attributes:
-        scenes: In the order of publishing.
+        scenes: In the order of publishing; camera and pose are not known here.
+        sequence: Number of each scene; a gap is a lost message.
         gates: Stamps of the gate images.
         diagnostics: Last message and values of every status, by name.
     """
 
-    scenes: list[PublishedScene] = field(default_factory=list)
+    scenes: list[SceneRecord] = field(default_factory=list)
+    sequence: list[int] = field(default_factory=list)
     gates: set[int] = field(default_factory=set)
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -75,20 +52,20 @@ class RecordedOutputs:
         """Scenes per second of the recording; 0 below two scenes."""
         if len(self.scenes) < 2:
             return 0.0
-        span_s = (self.scenes[-1].published_ns - self.scenes[0].published_ns) * 1e-9
+        span_s = (self.scenes[-1].at_ns - self.scenes[0].at_ns) * 1e-9
         return (len(self.scenes) - 1) / span_s if span_s > 0 else 0.0
 
     def latency_s(self, share: float) -> float:
         """Quantile of the latencies, seconds; NaN without a scene."""
         if not self.scenes:
             return float("nan")
-        return float(np.quantile([scene.latency_s for scene in self.scenes], share))
+        return float(np.quantile([scene.latency_ms for scene in self.scenes], share)) * 1e-3
 
     def lost(self) -> int:
         """Scenes that were published but did not arrive."""
         if not self.scenes:
             return 0
-        return self.scenes[-1].sequence - self.scenes[0].sequence + 1 - len(self.scenes)
+        return self.sequence[-1] - self.sequence[0] + 1 - len(self.scenes)
 
     def mean_gate(self) -> float | None:
         """The generative tokens' mean share in the last diagnostics; None if not reported."""
@@ -125,13 +102,13 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
             message = bag.decode(raw)
             if raw.topic == objects:
                 header = message.header
+                outputs.sequence.append(int(message.sequence))
                 outputs.scenes.append(
-                    PublishedScene(
+                    SceneRecord(
                         stamp_ns=nanoseconds(header.stamp),
-                        published_ns=raw.stamp_ns,
+                        at_ns=raw.stamp_ns,
                         objects=scene_objects(message.objects, header.frame_id),
-                        latency_s=seconds(message.latency),
-                        sequence=int(message.sequence),
+                        latency_ms=seconds(message.latency) * 1e3,
                         start_ns=nanoseconds(message.clip_start),
                         frames=int(message.clip_frames),
                         frame_id=header.frame_id,

@@ -14,53 +14,7 @@ from vega3d_ros.core.stamps import nanoseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vega3d_ros.evaluation.question_file import Question, RelationQuestion
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """An answer to a question.
-
-    Attributes:
-        question: The question.
-        asked_at_s: When it was asked, seconds of the recording.
-        text: The answer; empty after an error.
-        confidence: The model's confidence.
-        latency_ms: From the request to the reply, as the client measures it.
-        error: Why there is no answer; empty on success.
-        stamp_ns: Stamp of the newest image of the scene; 0 without a scene.
-    """
-
-    question: Question
-    asked_at_s: float
-    text: str
-    confidence: float
-    latency_ms: float
-    error: str = ""
-    stamp_ns: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RelationReply:
-    """The relation of two objects.
-
-    Attributes:
-        question: The question.
-        asked_at_s: When it was asked, seconds of the recording.
-        predicates: All predicates that hold.
-        distance_m: Distance between the closest points.
-        latency_ms: From the request to the reply, as the client measures it.
-        stamp_ns: Stamp of the newest image of the scene, whose camera is the viewpoint.
-        error: Why there is no answer; empty on success.
-    """
-
-    question: RelationQuestion
-    asked_at_s: float
-    predicates: tuple[str, ...]
-    distance_m: float
-    latency_ms: float
-    stamp_ns: int
-    error: str = ""
+    from vega3d_ros.evaluation.schema import Prediction
 
 
 @dataclass(kw_only=True)
@@ -68,8 +22,7 @@ class RunResult:
     """The results of a live run.
 
     Attributes:
-        replies: Answers, in the order of asking.
-        relations: Relations, in the order of asking.
+        replies: In the order of asking.
         mapped_objects: Objects in the node's map at the end, in ``fixed_frame``.
         fixed_frame: Frame of ``mapped_objects``.
         played_s: Seconds of the recording that were played.
@@ -79,8 +32,7 @@ class RunResult:
         ready_s: Seconds until the node was active.
     """
 
-    replies: list[Reply] = field(default_factory=list)
-    relations: list[RelationReply] = field(default_factory=list)
+    replies: list[Prediction] = field(default_factory=list)
     mapped_objects: tuple[SceneObject, ...] = ()
     fixed_frame: str = ""
     played_s: float = 0.0

@@ -14,8 +14,7 @@ import numpy as np
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.evaluation.question_file import Question, RelationQuestion
-from vega3d_ros.evaluation.replies import RelationReply, Reply
+from vega3d_ros.evaluation.schema import Prediction, Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,30 +70,12 @@ class SceneRecord:
     looks: int = 0
 
 
-@dataclass(frozen=True)
-class ReplyRecord:
-    """A reply and the index of its question.
-
-    Attributes:
-        index: Index of the question in the plan, by time.
-        reply: The reply.
-    """
-
-    index: int
-    reply: Reply | RelationReply
-
-    @property
-    def stamp_ns(self) -> int | None:
-        """Stamp of the scene that was asked; None without a scene."""
-        return self.reply.stamp_ns or None
-
-
 @dataclass
 class RunLog:
     """All scenes and replies of a run, in order."""
 
     scenes: list[SceneRecord] = field(default_factory=list)
-    replies: list[ReplyRecord] = field(default_factory=list)
+    replies: list[Prediction] = field(default_factory=list)
 
 
 class LogWriter:
@@ -112,9 +93,8 @@ class LogWriter:
     def scene(self, record: SceneRecord) -> None:
         self._write({"scene": _scene_json(record)})
 
-    def reply(self, record: ReplyRecord) -> None:
-        kind = "answer" if isinstance(record.reply, Reply) else "relation"
-        self._write({kind: {"index": record.index, **asdict(record.reply)}})
+    def reply(self, reply: Prediction) -> None:
+        self._write({"reply": asdict(reply)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -136,7 +116,7 @@ def read_log(path: Path) -> RunLog:
             if kind == "scene":
                 log.scenes.append(_scene(value))
             else:
-                log.replies.append(_reply(kind, value))
+                log.replies.append(_reply(value))
     if whole < path.stat().st_size:
         with path.open("r+b") as file:
             file.truncate(whole)
@@ -159,6 +139,7 @@ def read_object(plain: Mapping[str, Any]) -> SceneObject:
         "box": Box3D(center, size, rotation),
         "covariance": np.array(plain["covariance"]),
         "alternatives": tuple((name, share) for name, share in plain["alternatives"]),
+        "colors": tuple((name, share) for name, share in plain["colors"]),
     }
     return SceneObject(**values)
 
@@ -187,9 +168,6 @@ def _scene(plain: dict[str, Any]) -> SceneRecord:
     return SceneRecord(**values)
 
 
-def _reply(kind: str, plain: dict[str, Any]) -> ReplyRecord:
-    index, question = plain.pop("index"), plain.pop("question")
-    if kind == "answer":
-        return ReplyRecord(index, Reply(question=Question(**question), **plain))
-    plain["predicates"] = tuple(plain["predicates"])
-    return ReplyRecord(index, RelationReply(question=RelationQuestion(**question), **plain))
+def _reply(plain: dict[str, Any]) -> Prediction:
+    question = Question(**plain.pop("question"))
+    return Prediction(question=question, **{**plain, "predicates": tuple(plain["predicates"])})

@@ -1,8 +1,7 @@
-"""Scores answers, relations and objects against the truth of a simulated recording."""
+"""Scores relations and objects against the truth of a simulated recording."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,22 +9,21 @@ from scipy.optimize import linear_sum_assignment
 
 from vega3d_ros.core.geometry import SE3, iou_axis_aligned
 from vega3d_ros.core.objects import SceneObject
-from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from vega3d_ros.evaluation.question_file import RelationQuestion, Truth
+    from vega3d_ros.evaluation.question_file import Truth
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.viz.floor_plan import TrueObject
 
-CLOSE_ENOUGH = 0.25
-"""Relative error up to which a length counts as right."""
+RIGHT_IOU = 0.25
+"""Least overlap of a claimed object that is right."""
 
 MATCH_M = 1.5
 """Greatest distance at which a found object matches a true one of its label."""
 
-_MEASURED_KINDS = ("absolute_distance", "size")
 _DIRECTIONS = frozenset(OPPOSITE) - {"near", "touching"}
 
 
@@ -59,34 +57,7 @@ class Comparison(NamedTuple):
     extra: list[SceneObject]
 
 
-def is_right(kind: str, truth: str, answer: str) -> bool:
-    """Whether an answer is right: a length within 25 %, any other answer literally."""
-    truth, answer = truth.strip().lower(), answer.strip().lower()
-    if kind in _MEASURED_KINDS and truth != "unknown":
-        try:
-            wanted, given = float(truth), float(answer)
-        except ValueError:
-            return False
-        return abs(given - wanted) <= CLOSE_ENOUGH * abs(wanted)
-    return answer == truth
-
-
-def typical(kind: str, answers: Sequence[str]) -> str:
-    """The median of numbers, else the most frequent answer (of equals the first by name).
-
-    "unknown" only where there is no other answer, because it scores only where it is the truth.
-    """
-    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
-    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
-        middle = float(np.median([float(answer) for answer in known]))
-        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
-    counts = Counter(known)
-    return min(counts, key=lambda answer: (-counts[answer], answer))
-
-
-def true_relation(
-    question: RelationQuestion, truth: Truth, map_from_camera: SE3
-) -> Relation | None:
+def true_relation(question: Question, truth: Truth, map_from_camera: SE3) -> Relation | None:
     """The true relation of two objects, seen from a camera; None where they are unknown."""
     subject = truth.objects.get(question.subject_id)
     object_ = truth.objects.get(question.object_id)
@@ -106,21 +77,21 @@ def relation_is_right(expected: Relation, predicates: Sequence[str]) -> bool | N
     return directions[0] in predicates if directions else None
 
 
-def compare_objects(found: Sequence[SceneObject], truth: Truth) -> Comparison:
+def compare_objects(
+    found: Sequence[SceneObject], objects: Mapping[str, TrueObject], seen: Collection[str]
+) -> Comparison:
     """Match found and true objects of the same label with the least sum of distances.
 
-    Objects that are never seen do not count as missed, but may be matched.
+    Objects that are not ``seen`` do not count as missed, but may be matched.
     """
     matches: list[Match] = []
     for label in sorted({item.label for item in found}):
-        matches += _match_label(
-            [item for item in found if item.label == label], label, truth.objects
-        )
+        matches += _match_label([item for item in found if item.label == label], label, objects)
     matched = {match.id for match in matches}
     taken = {id(match.found) for match in matches}
     return Comparison(
         sorted(matches, key=lambda match: match.error_m),
-        sorted(name for name in truth.seen if name not in matched),
+        sorted(name for name in seen if name not in matched),
         [item for item in found if id(item) not in taken],
     )
 

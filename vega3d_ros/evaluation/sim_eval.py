@@ -9,7 +9,9 @@ import numpy as np
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import iou_axis_aligned, iou_oriented
-from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
+from vega3d_ros.evaluation.metrics.simulated import answer_score
+from vega3d_ros.evaluation.schema import AnswerRow, GroundingRow, Question, ResultRows
+from vega3d_ros.evaluation.statistics import Units, answer_figures, grounding_figures
 from vega3d_ros.evaluation.whole_clip import observe_whole
 from vega3d_ros.simulation.dataset import to_clip
 from vega3d_ros.simulation.rooms import LABELS
@@ -20,20 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vega3d_ros.core.geometry import Box3D
+    from vega3d_ros.evaluation.metrics.intervals import Estimate
     from vega3d_ros.simulation.dataset import ClipRecord
 
 # A chosen token is on an object that covers at least this share of it (15 of 784 pixels).
 ON_OBJECT = 0.02
 # An object is thick if no side of it is shorter. Boxes of pictures and screens overlap by luck.
 THICK_M = 0.15
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question without its answer."""
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Respondent(Protocol):
         """Heading of its column."""
 
     def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
+        self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
         """Answer questions about a clip and ground descriptions in it.
 
@@ -92,54 +87,12 @@ class Respondent(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerRow:
-    """One scored answer."""
-
-    clip: int
-    kind: str
-    question: str
-    truth: str
-    answer: str
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroundingRow:
-    """One scored grounding.
-
-    Attributes:
-        clip: Index of the clip.
-        kind: As in ``Query``.
-        text: The description.
-        found: Whether an object was returned.
-        on_object: Whether the best token shows a right object; None without token or object.
-        iou: Axis-aligned overlap of the best object with the best right one; 0 if none returned.
-        iou_oriented: The same with headings.
-        iou_proposal: Axis-aligned overlap of ``Grounding.proposal``.
-        center_error_m: From the returned centre to the nearest right one; None if none returned.
-        thick: Whether all right objects are thick; None if only some are, or there is none.
-    """
-
-    clip: int
-    kind: str
-    text: str
-    found: bool
-    on_object: bool | None
-    iou: float
-    iou_oriented: float
-    iou_proposal: float
-    center_error_m: float | None
-    thick: bool | None
-
-
 @dataclass(frozen=True, eq=False)
 class Results:
     """All rows of one respondent."""
 
     name: str
-    answers: list[AnswerRow]
-    groundings: list[GroundingRow]
+    rows: ResultRows
 
 
 class SceneModel:
@@ -154,7 +107,7 @@ class SceneModel:
         self._perceiver, self._depth, self._grounds = perceiver, depth, grounds
 
     def respond(
-        self, record: ClipRecord, questions: Sequence[Asked], texts: Sequence[str]
+        self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
         clip = to_clip(record)
         if not self._depth:
@@ -205,30 +158,31 @@ def evaluate(
     Yields:
         After each clip the results so far, one per respondent in order (the same instances).
     """
-    results = [Results(respondent.name, [], []) for respondent in respondents]
+    results = [Results(respondent.name, ResultRows()) for respondent in respondents]
     for clip, record in enumerate(records):
-        asked = [Asked(q["kind"], q["question"]) for q in record.truth["questions"]]
+        asked = [Question(q["question"], kind=q["kind"]) for q in record.truth["questions"]]
         wanted = queries(record.truth)
         texts = [query.text for query in wanted]
         for respondent, result in zip(respondents, results, strict=True):
             responses = respondent.respond(record, asked, texts)
             if responses.answers is not None:
-                result.answers.extend(_score_answers(clip, record, responses.answers))
+                result.rows.answers.extend(_score_answers(clip, record, responses.answers))
             if responses.groundings is not None:
-                result.groundings.extend(_score_groundings(clip, record, wanted, responses))
+                result.rows.groundings.extend(_score_groundings(clip, record, wanted, responses))
         yield results
 
 
 def _score_answers(clip: int, record: ClipRecord, answers: Sequence[str]) -> Iterator[AnswerRow]:
-    for q, answer in zip(record.truth["questions"], answers, strict=True):
-        score = answer_score(q["kind"], answer, q["answer"])
+    pairs = zip(record.truth["questions"], answers, strict=True)
+    for index, (q, answer) in enumerate(pairs):
         yield AnswerRow(
-            clip=clip,
+            source=f"clip {clip:05d}",
+            index=index,
             kind=q["kind"],
             question=q["question"],
             truth=q["answer"],
             answer=answer,
-            score=score,
+            score=answer_score(q["kind"], answer, q["answer"]),
         )
 
 
@@ -249,7 +203,7 @@ def _score_groundings(
         box = grounding.box
         errors = [float(np.linalg.norm(box.center - r.center)) for r in right] if box else []
         yield GroundingRow(
-            clip=clip,
+            source=f"clip {clip:05d}",
             kind=query.kind,
             text=query.text,
             found=box is not None,
@@ -257,7 +211,7 @@ def _score_groundings(
             iou=_best(iou_axis_aligned, box, right),
             iou_oriented=_best(iou_oriented, box, right),
             iou_proposal=_best(iou_axis_aligned, grounding.proposal, right),
-            center_error_m=min(errors, default=None),
+            error_m=min(errors, default=None),
             thick=thick.pop() if len(thick) == 1 else None,
         )
 
@@ -266,6 +220,9 @@ def _best(overlap: Any, box: Box3D | None, right: Sequence[Box3D]) -> float:
     return max((overlap(box, r) for r in right), default=0.0) if box is not None else 0.0
 
 
-def answerable(row: AnswerRow) -> bool:
-    """Whether the question has an answer in the clip."""
-    return row.truth != UNKNOWN
+def summarise(results: Results) -> dict[str, Estimate]:
+    """All figures of a respondent by name, of the tasks that it has."""
+    answers, groundings = results.rows.answers, results.rows.groundings
+    units = Units([*(row.source for row in groundings), *(row.source for row in answers)])
+    figures = answer_figures(answers, units)
+    return grounding_figures(groundings, units) | {n: f.model for n, f in figures.items()}

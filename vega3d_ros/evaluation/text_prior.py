@@ -5,28 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.evaluation.scoring import typical
+from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
 from vega3d_ros.simulation.object_mentions import mentions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # Least number of questions about a combination of labels.
 _SUPPORT = 3
 _CHOICE = re.compile(r"the ([a-z ]+) or the ([a-z ]+)\?$")
 _CHOICE_KINDS = frozenset({"relative_distance", "appearance_order"})
-
-
-class TrainingAnswer(NamedTuple):
-    """A question and its true answer."""
-
-    kind: str
-    question: str
-    answer: str
 
 
 @cache
@@ -35,15 +27,33 @@ def labels(text: str) -> tuple[str, ...]:
     return tuple(mention.label for mention in mentions(text))
 
 
+def typical(kind: str, answers: Sequence[str]) -> str:
+    """The median of numbers, else the most frequent answer (of equals the first by name).
+
+    "unknown" only where there is no other answer, because it scores only where it is the truth.
+    """
+    known = [answer for answer in answers if answer != UNKNOWN] or [UNKNOWN]
+    if kind in NUMERIC_KINDS and known != [UNKNOWN]:
+        middle = float(np.median([float(answer) for answer in known]))
+        return f"{middle:.1f}" if kind == "absolute_distance" else f"{middle:.0f}"
+    return most_frequent(known)
+
+
+def most_frequent(answers: Iterable[str]) -> str:
+    """The first by name of those that are equally frequent; empty where there are none."""
+    counts = Counter(answers)
+    return min(counts, key=lambda answer: (-counts[answer], answer), default="")
+
+
 class TextPrior:
-    """Guesses answers, fitted on answered questions.
+    """Guesses answers, fitted on answered questions: kind, text and true answer of each.
 
     The guess is the typical answer to questions of the kind about the same labels, where there are
     enough; between two named objects, the one that more often is the answer; else the typical
     answer to the kind.
     """
 
-    def __init__(self, known: Iterable[TrainingAnswer]) -> None:
+    def __init__(self, known: Iterable[tuple[str, str, str]]) -> None:
         answers: dict[tuple[Any, ...], list[str]] = defaultdict(list)
         wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for kind, question, answer in known:

@@ -133,12 +133,10 @@ def find_truth(bag: Bag, source: str = "auto") -> tuple[TruthSource | None, str]
     record = load_truth(bag.path)
     if record is not None:
         return RecordedTruth(record), "truth.json"
+    # Objects in a recording may be the output of any node: only the user knows which are true.
     found = sorted(n for n, t in bag.topics.items() if t in (DETECTIONS, OBJECTS))
-    # The output of a node is no truth.
-    found = [name for name in found if not name.endswith(("/objects", "/detections"))]
-    if found:
-        return TopicTruth(bag, found[0]), f"topic {found[0]}"
-    return None, "none"
+    hint = f"; --truth may name {', '.join(found)}" if found else ""
+    return None, f"none{hint}"
 
 
 def _in_view(box: Box3D, scene: SceneRecord) -> bool:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
 
 T = TypeVar("T")
-_Clip = tuple[tuple[str, int], ...]
+_Picture = tuple[str, int, int]
 
 
 class KeyframeCache(Generic[T]):
-    """The newest keyframes by who looked at them, camera and stamp.
+    """The newest keyframes by who looked at them, camera, stamp and picture.
 
     Exact: where each frame is looked at alone, with noise that depends on its stamp, it is kept;
     where the frames of a clip see each other (a prior of scope "clip"), they are kept for this
@@ -27,7 +27,7 @@ class KeyframeCache(Generic[T]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: OrderedDict[tuple[object, str, int, _Clip], T] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, _Picture, tuple[_Picture, ...]], T] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -54,8 +54,10 @@ class KeyframeCache(Generic[T]):
             make: Gives what is to be kept of each frame.
             whole: Whether the frames of a clip see each other.
         """
-        clip = tuple((frame.frame_id, frame.stamp_ns) for frame in frames) if whole else ()
-        keys = [(owner, frame.frame_id, frame.stamp_ns, clip) for frame in frames]
+        # Recordings that start at the same time, and pictures without a clock, share stamps.
+        pictures = [(frame.frame_id, frame.stamp_ns, frame.image_checksum) for frame in frames]
+        clip = tuple(pictures) if whole else ()
+        keys = [(owner, picture, clip) for picture in pictures]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         if whole and len(found) < len(frames):
             found = {}

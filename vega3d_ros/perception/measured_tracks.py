@@ -322,6 +322,7 @@ def _sighted(track: MeasuredTrack, shown: Sequence[SceneObject]) -> MeasuredTrac
         observations=seen,
         depth_coverage=coverage / seen,
         source=newest.source,
+        colors=newest.colors or item.colors,
         evidence=track.evidence.merged(evidence),
     )
     return replace(track, item=_named(item, strengths, shown), strengths=strengths)

@@ -284,6 +284,7 @@ def fuse(track: SceneObject, new: SceneObject) -> SceneObject:
         depth_coverage=(track.observations * track.depth_coverage + new.depth_coverage) / seen,
         source=(new if weight >= 0.5 else track).source,  # what most of the pose rests on
         alternatives=new.alternatives or track.alternatives,
+        colors=new.colors or track.colors,
     )
 
 

@@ -115,7 +115,8 @@ class Relation:
             direction among the predicates holds, given the covariances of both.
         distance_m: Between the closest points of the two boxes; 0 where they touch.
         center_distance_m: Between the two centres.
-        offset_m: [3], from the object's centre to the subject's: ahead, left, up for the viewer.
+        offset_m: [3], from the object's centre to the subject's: ahead, left and up for the viewer
+            who turned to the two, as the words are told.
         subject_distance_m: From the viewpoint to the subject's centre; NaN without a position.
         subject_bearing_rad: Of the subject's centre from the viewpoint, in (-pi, pi], 0 ahead,
             positive to the left; NaN without a position.
@@ -192,7 +193,7 @@ def relate(
         confidence=subject.score * object_.score * probability,
         distance_m=distance_m,
         center_distance_m=float(np.linalg.norm(offset)),
-        offset_m=viewer.rotation.T @ offset,
+        offset_m=sight @ offset,
         subject_distance_m=float(np.linalg.norm(seen)) if viewpoint.placed else float("nan"),
         subject_bearing_rad=(
             float(np.arctan2(seen[1], seen[0])) if viewpoint.placed else float("nan")

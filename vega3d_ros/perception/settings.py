@@ -40,12 +40,13 @@ def _parameter(
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Every parameter with its default. Changes take effect with the next ``configure``."""
+    """Every parameter with its default."""
 
     model: str = _parameter(
         "auto",
-        "name of a shipped model, or a model folder, or a downloaded one's name; auto: the one "
-        "for real cameras where its detector is installed, else nano, which knows simulation only",
+        "name of a shipped model, or a model folder, or a downloaded one's name; auto: the best "
+        "one for real cameras that is downloaded and fits the device, else nano, which knows "
+        "simulation only",
     )
     device: str = _parameter(
         "auto", "where the model runs: auto (CUDA where present), cpu, cuda, cuda:1, ..."

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vega3d_ros.perception.relations import Relation
 
 SAME_OBJECT_IOU = 0.5
+GIVE_UP_PERIOD_S = 0.1
 
 
 class SceneLike(Protocol):
@@ -186,20 +187,32 @@ class Worker:
         self.status = Status.LOADING
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread; returns when what it is doing is done."""
+    def stop(self, wait_s: float | None = None) -> bool:
+        """End the thread when what it is doing is done; returns whether it has ended.
+
+        Args:
+            wait_s: How long to wait for it; None: until it has ended.
+        """
         with self._change:
             self._stopping = True
             self._clip = None
             self._change.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(wait_s)
         self.status = Status.STOPPED
+        return not self._thread.is_alive()
 
-    def wait_until_loaded(self, timeout_s: float) -> Status:
-        """Wait a bounded time for loading to end, well or not."""
+    def wait_until_loaded(
+        self, timeout_s: float, given_up: Callable[[], bool] = lambda: False
+    ) -> Status:
+        """Wait a bounded time for loading to end, well or not, or for the wait to be given up."""
+        until_s = time.monotonic() + timeout_s
         with self._change:
-            self._change.wait_for(lambda: self.status is not Status.LOADING, timeout_s)
+            while self.status is Status.LOADING and not given_up():
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._change.wait(min(left_s, GIVE_UP_PERIOD_S))
             return self.status
 
     def submit_clip(self, clip: Clip, arrival_ns: int) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rclpy.client import Client
     from rclpy.node import Node
 
+NOT_FOUND = "not found yet"
 _CALL_S = 15.0
 _CHECK_S = 0.1
 
@@ -45,7 +46,7 @@ class PerceptionClient:
     def state(self) -> str:
         """The lifecycle state's label; "not found yet" before the node answers."""
         if not self._state.service_is_ready():
-            return "not found yet"
+            return NOT_FOUND
         try:
             return str(self._call(self._state, GetState.Request(), 2.0).current_state.label)
         except ClientError:

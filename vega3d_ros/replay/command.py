@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,9 @@ from vega3d_ros.evaluation.bag_run import (
 from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
 from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.question_file import Plan, RunError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
     from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.run_log import RunLog
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.evaluation.truth import TruthSource
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
@@ -59,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--node", default=NODE, help="name of the node that runs (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/replay"), help="folder for results (%(default)s)"
+        "--out", type=Path, help="folder for results (default: runs/replay-MODEL-DATE)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other settings in that folder, once the new one is done",
     )
     parser.add_argument("--rate", type=float, default=1.0, help="speed (%(default)s)")
     parser.add_argument("--start", type=float, default=0.0, help="seconds to leave out at first")
@@ -79,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", default="auto", metavar="TOPIC", help="as in vega3d evaluate")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info; left out: found")
-    parser.add_argument("--depth", default="", help="its registered depth; left out: found")
+    parser.add_argument("--depth", default="", help="its depth; left out: found")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,8 +108,9 @@ def run(args: argparse.Namespace) -> int:
         plan = _plan(args, bag, truth)
         for note in (*bag.notes, *topics.notes):
             console.print(f"  {note}", highlight=False)
-        folder = args.out / BAGS / args.bag.resolve().stem
-        _prepare(folder)
+        out = args.out or default_folder("replay", args.model or args.node.strip("/"))
+        run_folder = RunFolder(out, _settings(args, bag), overwrite=args.overwrite, resumes=False)
+        folder = make_folder(run_folder.path / BAGS / args.bag.resolve().stem)
         command = None
         if args.model is not None:
             command = node_command(args.model, topics, args.threads)
@@ -112,18 +119,21 @@ def run(args: argparse.Namespace) -> int:
             bag, topics, plan, folder, console, playing, command=command, node=args.node
         )
         recorded = read_recorded_outputs(folder / "output_bag", args.node)
-        log = live_log(bag, topics, plan, result, recorded)
+        log = live_log(bag, topics, result, recorded)
         record = _record(args, bag, topics, log, truth, folder, result, recorded)
-        differ = _check(args, bag, topics, as_live(plan, log), log, folder) if args.check else []
+        differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
-    results = write_report(args.out, _made_with(args), f"Replay of {args.bag.resolve().stem}")
+    title = f"Replay of {args.bag.resolve().stem}"
+    results, _ = write_report(run_folder.path, _made_with(args), title)
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
-        f"{scenes} scenes, {len(result.replies) + len(result.relations)} replies; written to "
-        f"{args.out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
+        f"{scenes} scenes, {len(result.replies)} replies; written to "
+        f"{out}: report.html, report.md, results.json, {BAGS}/{folder.name}/output_bag",
         highlight=False,
     )
-    if not scenes:
+    if scenes:
+        run_folder.finish()
+    else:
         msg = f"{args.node} published no scene; look at /diagnostics, or {folder / 'node.log'}"
         raise RunError(msg)
     if differ:
@@ -159,13 +169,10 @@ def _check(
     return differences(live, offline.log)
 
 
-def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> Plan:
+def _plan(args: argparse.Namespace, bag: Bag, truth: TruthSource | None) -> list[Question]:
     end_s = min(bag.duration_s, args.start + (args.seconds or bag.duration_s))
-    plan = make_plan(args.questions, truth, bag.duration_s).until(end_s)
-    return Plan(
-        tuple(item for item in plan.questions if item.ask_at_s >= args.start),
-        tuple(item for item in plan.relations if item.ask_at_s >= args.start),
-    )
+    plan = make_plan(args.questions, truth, bag.duration_s)
+    return [item for item in plan if args.start <= item.ask_at_s <= end_s]
 
 
 def _record(
@@ -215,15 +222,14 @@ def _counts(drops: dict[str, str]) -> dict[str, int]:
     return {f"live: {name}": int(text) for name, text in drops.items() if text.isdigit()}
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, and remove the output of an earlier replay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "output_bag"
-    if output.is_dir():
-        if not {f.name for f in output.iterdir()} <= {"metadata.yaml", "output_bag.mcap"}:
-            msg = f"{output} is no recording of an earlier replay; give another folder with --out"
-            raise RunError(msg)
-        shutil.rmtree(output)
+def _settings(args: argparse.Namespace, bag: Bag) -> dict[str, Any]:
+    return {
+        "kind": "replay",
+        "bag": str(bag.path.resolve()),
+        "model": args.model or args.node,
+        **{name: getattr(args, name) for name in ("rate", "start", "seconds", "loop", "truth")},
+        "questions": str(args.questions or ""),
+    }
 
 
 def _job(args: argparse.Namespace, folder: Path) -> BagRun:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from vega3d_ros.evaluation.replies import Reply
-
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vega3d_ros.evaluation.replies import RelationReply
+    from vega3d_ros.evaluation.schema import Prediction
 
 
 class Display:
@@ -39,6 +37,10 @@ class Display:
         """Show the node's state while it is not ready."""
         self.bar.update(self._task, description=f"{self._waiting_for}: {state}")
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def played(self, seconds: float) -> None:
         """Show the second of the recording that was played last."""
         self.bar.update(
@@ -49,17 +51,13 @@ class Display:
             seconds=f"{seconds:.1f} of {self._end_s:.1f} s",
         )
 
-    def replied(self, reply: Reply | RelationReply) -> None:
+    def replied(self, reply: Prediction) -> None:
         """Print a reply."""
-        self.bar.console.print(_line(reply), highlight=False, markup=False, soft_wrap=True)
+        self.say(_line(reply))
 
 
-def _line(reply: Reply | RelationReply) -> str:
-    if isinstance(reply, Reply):
-        question, answer = reply.question.text, reply.text
-        truth = "" if reply.question.answer is None else f" (truth: {reply.question.answer})"
-    else:
-        question = f"{reply.question.subject} / {reply.question.object}:"
-        answer, truth = f"{', '.join(reply.predicates)}, {reply.distance_m:.2f} m", ""
-    text = f"{reply.error or answer}{truth}"
-    return f"{reply.asked_at_s:6.1f} s  {question}  {text}  {reply.latency_ms:.0f} ms"
+def _line(reply: Prediction) -> str:
+    question = reply.question
+    truth = "" if question.answer is None else f" (truth: {question.answer})"
+    text = f"{reply.error or reply.words}{truth}"
+    return f"{reply.asked_at_s:6.1f} s  {question.text}  {text}  {reply.latency_ms:.0f} ms"

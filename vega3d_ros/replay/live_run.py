@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -14,25 +13,30 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from vega3d_ros.core.stamps import nanoseconds
-from vega3d_ros.evaluation.question_file import Plan, Question, RunError
+from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
-from vega3d_ros.evaluation.replies import RelationReply, Reply, RunResult, scene_objects
-from vega3d_ros.replay.client import ClientError, PerceptionClient
+from vega3d_ros.evaluation.replies import RunResult, scene_objects
+from vega3d_ros.evaluation.schema import Prediction, Question
+from vega3d_ros.replay.client import NOT_FOUND, ClientError, PerceptionClient
 from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from rclpy.node import Node
 
-    from vega3d_ros.evaluation.question_file import RelationQuestion
     from vega3d_ros.replay.display import Display
     from vega3d_ros.replay.playing import Playing
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 _STARTING_S = 180.0
+_HINT_S = 3.0
+_HINT = (
+    "there is no node {name} yet: start one in another terminal, as with `ros2 launch vega3d_ros "
+    "perception.launch.py`, or let --model M start it; still waiting"
+)
 _MATCHING_S = 15.0
 _UNCHANGED_S = 1.0
 _RESULTS_S = 5.0
@@ -69,9 +73,13 @@ class LiveRun:
             RunError: If it does not become active, cannot load its model, or ends.
         """
         begin_s = time.monotonic()
+        told = False
         while (state := self._not_ready()) != "":
             self._check()
             waited_s = time.monotonic() - begin_s
+            if state == NOT_FOUND and waited_s > _HINT_S and not told:
+                told = True
+                self._display.say(_HINT.format(name=self._name))
             if waited_s > _STARTING_S:
                 msg = f"the node is still {state!r} after {_STARTING_S:.0f} s; see its log"
                 raise RunError(msg)
@@ -90,7 +98,12 @@ class LiveRun:
         return "" if ready else reason
 
     def run(
-        self, bag: Bag, topics: CameraTopics, plan: Plan, output: Path, playing: Playing
+        self,
+        bag: Bag,
+        topics: CameraTopics,
+        plan: Sequence[Question],
+        output: Path,
+        playing: Playing,
     ) -> RunResult:
         """Play, ask, record.
 
@@ -183,45 +196,44 @@ class LiveRun:
         }
 
     def _ask_all(
-        self, player: Player, thread: threading.Thread, plan: Plan, result: RunResult
+        self, player: Player, thread: threading.Thread, plan: Sequence[Question], result: RunResult
     ) -> None:
-        pending = plan.by_time
+        pending = list(enumerate(plan))
         while thread.is_alive() or pending:
             self._check()
             self._display.played(player.elapsed_s)
             over = not thread.is_alive()
-            if pending and (over or pending[0].ask_at_s <= player.elapsed_s):
-                self._ask(pending.pop(0), player.elapsed_s, result)
+            if pending and (over or pending[0][1].ask_at_s <= player.elapsed_s):
+                self._reply(*pending.pop(0), player.elapsed_s, result)
             else:
                 time.sleep(_POLL_S)
         self._display.played(player.elapsed_s)
 
-    def _ask(self, item: Question | RelationQuestion, now_s: float, result: RunResult) -> None:
+    def _reply(self, index: int, item: Question, now_s: float, result: RunResult) -> None:
         begin_s = time.monotonic()
-        response, error, stamp = None, "", 0
+        said: dict[str, Any] = {}
+        stamp = 0
         try:
-            if isinstance(item, Question):
-                response = self._client.ask(item.text)
-            else:
+            if item.is_relation:
                 response = self._client.relation(item.subject, item.object)
+            else:
+                response = self._client.ask(item.text)
             stamp = nanoseconds(response.header.stamp)
-            if not response.success:
-                error = f"{response.message} (error {response.error_code})"
+            if response.success:
+                said = _said(response, item)
+            else:
+                said["error"] = f"{response.message} (error {response.error_code})"
         except ClientError as failure:
-            error = str(failure)
-        known: dict[str, Any] = {"asked_at_s": now_s, "error": error, "stamp_ns": stamp}
-        known["latency_ms"] = (time.monotonic() - begin_s) * 1e3
-        reply: Reply | RelationReply
-        if isinstance(item, Question):
-            text, confidence = ("", math.nan) if error else _answer(response)
-            reply = Reply(question=item, text=text, confidence=confidence, **known)
-            result.replies.append(reply)
-        else:
-            predicates, distance_m = ((), math.nan) if error else _relation(response)
-            reply = RelationReply(
-                question=item, predicates=predicates, distance_m=distance_m, **known
-            )
-            result.relations.append(reply)
+            said["error"] = str(failure)
+        reply = Prediction(
+            question=item,
+            index=index,
+            asked_at_s=now_s,
+            latency_ms=(time.monotonic() - begin_s) * 1e3,
+            stamp_ns=stamp,
+            **said,
+        )
+        result.replies.append(reply)
         self._display.replied(reply)
 
     def _wait_for_results(self, recorder: Recorder) -> None:
@@ -292,9 +304,13 @@ def _play(player: Player, stop: threading.Event, failures: list[Exception]) -> N
         failures.append(error)
 
 
-def _answer(response: Any) -> tuple[str, float]:
-    return response.answer.answer, float(response.answer.confidence)
-
-
-def _relation(response: Any) -> tuple[tuple[str, ...], float]:
-    return tuple(response.relation.predicates), float(response.relation.distance_m)
+def _said(response: Any, item: Question) -> dict[str, Any]:
+    """A node's answer or relation, as the fields of a prediction."""
+    if item.is_relation:
+        relation = response.relation
+        return {
+            "predicates": tuple(relation.predicates),
+            "distance_m": float(relation.distance_m),
+        }
+    answer = response.answer
+    return {"text": answer.answer, "confidence": float(answer.confidence)}

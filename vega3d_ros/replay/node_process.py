@@ -141,6 +141,7 @@ def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> 
         ("image", topics.image),
         ("camera_info", topics.camera_info),
         ("depth", topics.depth),
+        ("depth_camera_info", topics.depth_camera_info),
     ):
         if topic:
             command += ["-r", f"{name}:={topic}"]

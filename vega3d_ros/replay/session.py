@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vega3d_ros.evaluation.question_file import Plan
     from vega3d_ros.evaluation.replies import RunResult
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.replay.playing import Playing
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def run_live(
     bag: Bag,
     topics: CameraTopics,
-    plan: Plan,
+    plan: Sequence[Question],
     out: Path,
     console: Console,
     playing: Playing,

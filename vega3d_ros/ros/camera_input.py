@@ -12,6 +12,7 @@ from vega3d_ros.ros.adaptive_subscription import AdaptiveSubscription
 from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED
 from vega3d_ros.ros.tf import subscribe_transforms
 from vega3d_ros.sensing.clip_builder import ClipBuilder
+from vega3d_ros.sensing.depth_registration import camera_info_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ class CameraInput:
             is taken in. Expected to call ``forget``.
 
     Attributes:
-        transforms: The transform buffer; None where neither tf2_ros nor tf2_msgs is installed.
+        transforms: The transforms; None where tf2_msgs is not installed.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class CameraInput:
             "depth": AdaptiveSubscription(node, "depth", _IMAGES, self._on_depth, qos),
             "image": AdaptiveSubscription(node, "image", _IMAGES, self._on_image, qos),
         }
+        self._follow_depth_calibration()
         # Steady: simulated time may stand still or loop.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
@@ -95,7 +97,7 @@ class CameraInput:
         """Forget frames, and moving transforms too where time was set back."""
         self._clips.forget()
         if transforms and self.transforms is not None:
-            self.transforms.clear()
+            self.transforms.rewind()
 
     def close(self) -> None:
         """End the subscriptions and timers."""
@@ -106,9 +108,26 @@ class CameraInput:
         if self.transforms is not None:
             self.transforms.close()
 
+    def _follow_depth_calibration(self) -> None:
+        """Listen to depth's own calibration: where it is remapped to, else beside depth."""
+        depth = self._subscriptions["depth"].topic
+        name = "depth_camera_info"
+        expanded = self._node.resolve_topic_name(name, only_expand=True)
+        topic = self._node.resolve_topic_name(name)
+        if topic == expanded:
+            topic = camera_info_beside(depth)
+        self._clips.assembler.registration.name_topics(depth, topic)
+        if topic != self._subscriptions["camera_info"].topic:  # which is not depth's
+            self._subscriptions[name] = AdaptiveSubscription(
+                self._node, topic, _INFOS, self._on_depth_camera_info
+            )
+
     def _on_camera_info(self, msg: Any) -> None:
         self._statistics.tick("camera_info")
         self._clips.assembler.add_camera_info(msg)
+
+    def _on_depth_camera_info(self, msg: Any) -> None:
+        self._clips.assembler.registration.add_camera_info(msg)
 
     def _on_depth(self, msg: Any) -> None:
         self._statistics.tick("depth")

@@ -155,6 +155,7 @@ class Facts:
     image: InputFacts | None = None
     camera_info: InputFacts | None = None
     depth: InputFacts | None = None
+    depth_camera_info: InputFacts | None = None
     silence_s: float = 3.0
     drops: Mapping[str, int] = field(default_factory=dict)
     lacks: Mapping[str, int] = field(default_factory=dict)
@@ -191,6 +192,7 @@ def _input(facts: Facts) -> Diagnosis:
         ("image", facts.image),
         ("camera_info", facts.camera_info),
         ("depth", facts.depth),
+        ("depth_camera_info", facts.depth_camera_info),
     ):
         if item is not None:
             values[f"{name} topic"] = item.topic
@@ -250,7 +252,7 @@ def _transforms(facts: Facts) -> Diagnosis:
         message = "not used: fixed_frame is empty, results are in the camera's optical frame"
     elif not facts.has_transforms:
         level = WARN
-        message = "neither tf2_ros nor tf2_msgs is installed; results are in the camera's frame"
+        message = "tf2_msgs is not installed; results are in the camera's frame"
     elif facts.posed is False:
         detail = facts.details.get("no transform", "")
         level, message = WARN, f"{detail}; results are in the camera's optical frame"

@@ -7,7 +7,6 @@ made in the other modules of this folder.
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics, di
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
 from vega3d_ros.ros.messages import diagnostics_message
 from vega3d_ros.ros.parameters import declare_parameters, read_parameters, settle_model
+from vega3d_ros.ros.process import CLOSE_WAIT_S, end, spin_once, stop_on_signals
 from vega3d_ros.ros.publishers import Publishers
 from vega3d_ros.ros.services import Services
 from vega3d_ros.ros.worker_futures import Session
@@ -53,7 +53,6 @@ CONFIGURE_WAIT_S = 2.0
 ACTIVATE_WAIT_S = 2.0
 DIAGNOSTICS_PERIOD_S = 1.0
 EXPIRY_PERIOD_S = 0.1
-SPIN_S = 0.1
 
 
 Factory: TypeAlias = (
@@ -90,14 +89,21 @@ class PerceptionNode(LifecycleNode):
 
     Args:
         perceiver_factory: Called in the worker's thread.
+        stopping: Set when the process is to stop: then nothing waits for the model.
         kwargs: For ``rclpy.lifecycle.LifecycleNode``.
     """
 
-    def __init__(self, perceiver_factory: Factory = load_perceiver, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        perceiver_factory: Factory = load_perceiver,
+        stopping: threading.Event | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(NAME, **kwargs)
         refuse_impossible_transitions(self)
-        declare_parameters(self)
+        declare_parameters(self, lambda: self._configured)
         self._factory = perceiver_factory
+        self._stopping = stopping or threading.Event()
         self._configured: Session | None = None
         self._active = False
         self._loading = ""
@@ -141,11 +147,12 @@ class PerceptionNode(LifecycleNode):
             self.report_failure,
             parameters.max_waiting_queries,
         )
+        worker.set_queries(parameters.queries)
         self._configured = Session(parameters, worker, publishers, None, note)
         self._since_ns = time.monotonic_ns()
         self.get_logger().info(f"loading model {parameters.model!r} on {parameters.device}")
         worker.start()
-        if worker.wait_until_loaded(CONFIGURE_WAIT_S) is Status.FAILED:
+        if worker.wait_until_loaded(CONFIGURE_WAIT_S, self._stopping.is_set) is Status.FAILED:
             self._release()
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
@@ -154,7 +161,7 @@ class PerceptionNode(LifecycleNode):
     def on_activate(self, state: Any) -> Any:
         """Subscribe to the camera and publish."""
         session = self._session(False)
-        status = session.worker.wait_until_loaded(ACTIVATE_WAIT_S)
+        status = session.worker.wait_until_loaded(ACTIVATE_WAIT_S, self._stopping.is_set)
         if status is Status.FAILED:
             self.get_logger().error(
                 f"the model could not be loaded: {session.worker.failure}; clean up, correct "
@@ -213,6 +220,8 @@ class PerceptionNode(LifecycleNode):
         self._clock_jumps.unregister()
         self._request_services.close()
         self.destroy_node()
+        # rclpy leaves it, and with it the node's shared memory.
+        self._state_machine.destroy_when_not_in_use()
 
     def _unsubscribe(self, reason: str) -> None:
         self._active = False
@@ -229,7 +238,7 @@ class PerceptionNode(LifecycleNode):
 
     def _release(self) -> None:
         if self._configured is not None:
-            self._configured.worker.stop()
+            self._configured.worker.stop(CLOSE_WAIT_S if self._stopping.is_set() else None)
             self._configured.publishers.close()
             self._configured = None
 
@@ -348,20 +357,17 @@ class PerceptionNode(LifecycleNode):
 
 
 def main(args: Sequence[str] | None = None, perceiver_factory: Factory = load_perceiver) -> int:
-    """Run the node until SIGINT or SIGTERM; returns the exit code."""
+    """Run the node until SIGINT or SIGTERM, which end the process with code 0.
+
+    Returns:
+        The exit code, where the node could not start or ROS was shut down.
+    """
     wait_passively()  # the worker imports PyTorch
-    stopping = threading.Event()
-
-    def stop(number: int, _: object) -> None:
-        stopping.set()
-        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
-
+    stopping = stop_on_signals()
     # rclpy's own handlers end the context during a callback; these let the callback finish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
     try:
-        node = PerceptionNode(perceiver_factory)
+        node = PerceptionNode(perceiver_factory, stopping)
     except ParameterException as error:
         print(f"{NAME}: {error}; see config/perception.yaml", file=sys.stderr)  # noqa: T201 (there is no logger yet)
         rclpy.try_shutdown()
@@ -374,24 +380,16 @@ def main(args: Sequence[str] | None = None, perceiver_factory: Factory = load_pe
                 "autostart failed; correct the parameters, then configure and activate"
             )
         while not stopping.is_set():
-            _spin_once(executor, node)
+            spin_once(executor, node.report_failure)
     except ExternalShutdownException:
         pass
     finally:
         node.close()
         executor.shutdown()
         rclpy.try_shutdown()
+    if stopping.is_set():
+        end(0)
     return 0
-
-
-def _spin_once(executor: SingleThreadedExecutor, node: PerceptionNode) -> None:
-    """Run one callback; its exceptions must not end the node."""
-    try:
-        executor.spin_once(timeout_sec=SPIN_S)
-    except ExternalShutdownException:
-        raise
-    except Exception as error:  # noqa: BLE001 (counted and logged)
-        node.report_failure(f"a callback failed: {error}", traceback.format_exc())
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Publishers:
         self._node = node
         self._statistics = statistics
         self.model = model
-        self._min_score = min_score
+        self.min_score = min_score
         create = node.create_lifecycle_publisher
         self._objects = create(GroundedObjectArray, "~/objects", 10)
         self._answers = create(SpatialAnswer, "~/answers", 10)
@@ -75,7 +75,7 @@ class Publishers:
 
     def fit(self, objects: Sequence[SceneObject], frame_id: str) -> tuple[SceneObject, ...]:
         """The objects that may be sent: probable enough, in the message's frame, and valid."""
-        chosen, invalid = publishable(objects, frame_id, self._min_score)
+        chosen, invalid = publishable(objects, frame_id, self.min_score)
         for item, reason in invalid:
             self._statistics.count("objects not published")
             self._node.get_logger().warning(

@@ -1,19 +1,21 @@
-"""Transforms from /tf and /tf_static: by tf2_ros where installed, else by our own buffer."""
+"""Transforms from /tf and /tf_static, kept by tf2 where it is installed, else by our own buffer.
+
+Both stand behind ``GatedTransforms``. tf2's listener is not used: at a jump of /clock it clears
+its buffer, then takes what is still queued of the time before for the newest.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from typing import TYPE_CHECKING, Any
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 
 from vega3d_ros.ros.backlog import backlog
 from vega3d_ros.ros.qos import qos
-from vega3d_ros.sensing.transform_buffer import (
-    TransformBuffer,
-    TransformError,
-    insert_transforms,
-    to_se3,
-)
+from vega3d_ros.sensing.transform_buffer import TransformBuffer, TransformError, to_se3
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 try:
     import tf2_ros
@@ -35,50 +37,35 @@ if TYPE_CHECKING:
 _DEPTH = 100
 
 
-class Transforms(Protocol):
-    """A transform buffer, used on the executor's thread only."""
-
-    def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
-        """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
-
-    def clear(self) -> None:
-        """Forget moving transforms."""
-
-    def close(self) -> None:
-        """End the subscriptions."""
-
-
 def subscribe_transforms(node: Node, on_update: Callable[[], None]) -> Transforms | None:
-    """Listen to /tf and /tf_static; None where neither tf2_ros nor tf2_msgs is installed.
+    """Listen to /tf and /tf_static; None where tf2_msgs is not installed.
 
     Args:
         node: Owns the subscriptions.
-        on_update: Called when transforms arrived (only without tf2_ros).
+        on_update: Called when transforms arrived.
     """
-    if tf2_ros is not None:
-        return Tf2Transforms(node)
-    return None if TFMessage is None else TopicTransforms(node, on_update)
+    return None if TFMessage is None else Transforms(node, on_update)
 
 
-class TopicTransforms:
-    """Fills a ``TransformBuffer`` from /tf and /tf_static."""
+class Transforms:
+    """Listens to /tf and /tf_static; used on the executor's thread only."""
 
     def __init__(self, node: Node, on_update: Callable[[], None]) -> None:
         self._node = node
         self._on_update = on_update
-        self._buffer = TransformBuffer()
+        self._gated = GatedTransforms(TransformBuffer() if tf2_ros is None else Tf2Buffer())
         self._moving = node.create_subscription(TFMessage, "/tf", self._on_moving, qos(_DEPTH))
         self._static = node.create_subscription(
             TFMessage, "/tf_static", self._on_static, qos(_DEPTH, latched=True)
         )
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
-        """``target`` from ``source`` at a stamp."""
-        return self._buffer.lookup(target, source, stamp_ns)
+        """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
+        return self._gated.lookup(target, source, stamp_ns)
 
-    def clear(self) -> None:
-        """Forget moving transforms."""
-        self._buffer.clear()
+    def rewind(self) -> None:
+        """Forget moving transforms of the time before it was set back."""
+        self._gated.rewind(time.monotonic_ns())
 
     def close(self) -> None:
         """End the subscriptions."""
@@ -93,35 +80,40 @@ class TopicTransforms:
 
     def _insert(self, *messages: Any, static: bool) -> None:
         for msg in messages:
-            for refusal in insert_transforms(self._buffer, msg, static=static):
+            for refusal in self._gated.insert(msg, time.monotonic_ns(), static=static):
                 self._node.get_logger().warning(refusal, throttle_duration_sec=10.0)
         self._on_update()
 
 
-class Tf2Transforms:
-    """The real tf2 buffer."""
+class Tf2Buffer:
+    """The tree of frames as tf2 keeps it, with the methods of ``TransformBuffer``."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self) -> None:
         self._known_errors: type[Exception] = tf2_ros.TransformException
         self._extrapolation: type[Exception] = tf2_ros.ExtrapolationException
-        # With the node, the buffer uses the node's clock, and clears itself when that jumps back.
-        self._buffer = tf2_ros.Buffer(node=node)
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+        self._core = tf2_ros.BufferCore()
+
+    def insert(
+        self, parent: str, child: str, stamp_ns: int, sample: SE3, *, static: bool = False
+    ) -> None:
+        """Take in ``parent`` from ``child``."""
+        msg = TransformStamped()
+        msg.header.frame_id, msg.child_frame_id = parent, child
+        msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        moved, turned = msg.transform.translation, msg.transform.rotation
+        moved.x, moved.y, moved.z = (float(value) for value in sample.translation)
+        turned.x, turned.y, turned.z, turned.w = (float(value) for value in sample.quaternion)
+        (self._core.set_transform_static if static else self._core.set_transform)(msg, "vega3d")
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
         """``target`` from ``source`` at a stamp, without waiting."""
         try:
-            # The core's lookup: that of Buffer would sleep in the executor's thread.
-            found = self._buffer.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
+            found = self._core.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
         except self._known_errors as error:
             future = isinstance(error, self._extrapolation) and "future" in str(error)
             raise TransformError(str(error), may_come=future) from error
         return to_se3(found.transform)
 
     def clear(self) -> None:
-        """Forget moving transforms."""
-        self._buffer.clear()
-
-    def close(self) -> None:
-        """End the subscriptions."""
-        self._listener.unregister()
+        """Forget moving transforms; tf2 keeps the static ones."""
+        self._core.clear()

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from vega3d_ros.ros.tf import Transforms
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """The parts of a configured node, and what to tell of its choice of a model."""
+    """The parts of a configured node, its present parameters, and what to tell of its model."""
 
     parameters: Parameters
     worker: Worker

@@ -11,22 +11,21 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
-import numpy as np
-
 from vega3d_ros.core.frames import Camera, Frame, FrameError
 from vega3d_ros.core.stamps import SECOND_NS, stamp_ns
-from vega3d_ros.sensing.image_decoding import (
-    ImageError,
-    camera_from_info,
-    depth_to_metres,
-    image_to_rgb,
+from vega3d_ros.sensing.depth_registration import (
+    DepthRegistration,
+    UnregisteredDepthError,
+    camera_info_beside,
 )
+from vega3d_ros.sensing.image_decoding import camera_from_info, frame_of, image_to_rgb
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from vega3d_ros.core.geometry import SE3
@@ -65,6 +64,7 @@ class FrameAssembler:
 
     Attributes:
         depth_expected: Whether depth has a publisher, so that the first image waits for it too.
+        registration: Brings depth into the colour camera.
         drops: Number of dropped images by reason.
         lacks: Number of frames without depth, camera or pose by reason.
         details: What is wrong at present, by reason.
@@ -78,11 +78,12 @@ class FrameAssembler:
         wait_ns: int = 300_000_000,
         on_drop: Callable[[int, str], None] | None = None,
     ) -> None:
-        self.fixed_frame = fixed_frame
+        self.fixed_frame = fixed_frame.removeprefix("/")
         self.depth_expected = False
         self.drops: Counter[str] = Counter()
         self.lacks: Counter[str] = Counter()
         self.details: dict[str, str] = {}
+        self.registration = DepthRegistration(lookup)
         self._lookup = lookup
         self._tolerance_ns = tolerance_ns
         self._wait_ns = wait_ns
@@ -98,6 +99,17 @@ class FrameAssembler:
     @property
     def waiting(self) -> int:
         return len(self._images)
+
+    def expect_depth(self, topic: str, info_topic: str = "") -> None:
+        """Expect depth of a recording, and name its topics in what is told of it.
+
+        Args:
+            topic: Of depth; empty where there is none.
+            info_topic: Of its calibration; empty where there is none.
+        """
+        self.depth_expected = bool(topic)
+        if topic:
+            self.registration.name_topics(topic, info_topic or camera_info_beside(topic))
 
     def jumps_back(self, msg: Any) -> bool:
         """Whether an image is so old that time was set back (a bag that loops)."""
@@ -165,9 +177,7 @@ class FrameAssembler:
             pose: SE3 | None = None
             if self.fixed_frame and self._lookup is not None:
                 try:
-                    pose = self._lookup(
-                        self.fixed_frame, image.msg.header.frame_id, image.stamp_ns
-                    )
+                    pose = self._lookup(self.fixed_frame, frame_of(image.msg), image.stamp_ns)
                     self._pose_ns = now_ns
                     self._solved("no transform")
                 except TransformError as error:
@@ -193,8 +203,14 @@ class FrameAssembler:
             return self.depth_expected and self._just_began(now_ns)
         if now_ns - self._depth_arrival_ns > STALE_NS:
             return False
-        newest = max((stamp for stamp, _ in self._depths), default=0)
-        return self._match(image.stamp_ns) is None and newest < image.stamp_ns
+        msg = self._match(image.stamp_ns)
+        if msg is None:
+            return max((stamp for stamp, _ in self._depths), default=0) < image.stamp_ns
+        at_first = self._just_began(now_ns)
+        if at_first and self.registration.lacks_info(msg, image.msg):
+            return True
+        frame_id = frame_of(image.msg)
+        return self.registration.awaits_transform(msg, frame_id, image.stamp_ns, at_first=at_first)
 
     def _just_began(self, now_ns: int) -> bool:
         began = self._first_image_ns
@@ -230,16 +246,17 @@ class FrameAssembler:
         try:
             rgb = image_to_rgb(image.msg)
         except ImageError as error:
-            self._drop(image.stamp_ns, "unreadable image", str(error))
+            self._drop(image.stamp_ns, "unreadable image", f"topic `image`: {error}")
             return None
         self._solved("unreadable image", "no frame_id", "no stamp", "late", "queue full")
         height, width = rgb.shape[:2]
+        camera = self._camera(width, height)
         return Frame(
             image.stamp_ns,
             rgb,
-            image.msg.header.frame_id,
-            camera=self._camera(width, height),
-            depth_m=self._depth(image, width, height),
+            frame_of(image.msg),
+            camera=camera,
+            depth_m=self._depth(image, camera, width, height),
             pose=pose,
             fixed_frame=self.fixed_frame if pose is not None else "",
         )
@@ -252,12 +269,14 @@ class FrameAssembler:
         try:
             camera = camera_from_info(self._info, (width, height))
         except (ImageError, FrameError) as error:
-            self._lack("unusable camera_info", str(error))
+            self._lack("unusable camera_info", f"topic `camera_info`: {error}")
             return None
         self._solved("no camera_info", "unusable camera_info")
         return camera
 
-    def _depth(self, image: _Waiting, width: int, height: int) -> NDArray[np.float32] | None:
+    def _depth(
+        self, image: _Waiting, camera: Camera | None, width: int, height: int
+    ) -> NDArray[np.float32] | None:
         if self._depth_arrival_ns is None:
             return None
         msg = self._match(image.stamp_ns)
@@ -267,31 +286,16 @@ class FrameAssembler:
                 "no depth", f"no depth image within {tolerance_ms:.0f} ms of the image's stamp"
             )
             return None
-        if msg.header.frame_id != image.msg.header.frame_id:
-            detail = (
-                f"depth is in {msg.header.frame_id!r}, images in {image.msg.header.frame_id!r}; "
-                "use depth registered to the colour camera (aligned_depth_to_color, "
-                "depth_image_proc register)"
-            )
-            self._lack("unregistered depth", detail)
-            return None
+        frame_id = frame_of(image.msg)
         try:
-            depth = depth_to_metres(msg)
-        except ImageError as error:
-            self._lack("unreadable depth", str(error))
-            return None
-        if depth.shape[0] * width != depth.shape[1] * height:
-            detail = (
-                f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {width}x{height}; "
-                "use registered depth"
+            depth = self.registration.registered(
+                msg, frame_id, camera, (width, height), image.stamp_ns
             )
-            self._lack("unregistered depth", detail)
+        except UnregisteredDepthError as error:
+            self._lack("unregistered depth", str(error))
+            return None
+        except ImageError as error:
+            self._lack("unreadable depth", f"topic `depth`: {error}")
             return None
         self._solved("no depth", "unregistered depth", "unreadable depth")
-        if depth.shape == (height, width):
-            return depth
-        # Registered depth at another resolution. Nearest: interpolation would invent surfaces at
-        # edges.
-        return np.asarray(
-            cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST), np.float32
-        )
+        return depth

@@ -1,43 +1,27 @@
 """Images and calibrations between ROS messages and NumPy, without copies where possible.
 
-Messages are read by their fields, so that messages of rclpy and of rosbags can be used. Other
-encodings are converted by ``cv_bridge`` where it is installed.
+Messages are read by their fields, so that messages of rclpy and of rosbags can be used.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
 import cv2
 import numpy as np
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import Camera
+from vega3d_ros.sensing.raw_images import ImageError, raw_depth, raw_to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+
+    from vega3d_ros.sensing.raw_images import ImageLike
 
 COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 depth quantization A, B
 _PNG = b"\x89PNG"
-
-
-class ImageError(Vega3dError, ValueError):
-    """An image message that cannot be read; the message names the field and the remedy."""
-
-
-class ImageLike(Protocol):
-    """The fields of sensor_msgs/Image that are read."""
-
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: Any
-    step: int
-    data: Any
 
 
 class CompressedImageLike(Protocol):
@@ -59,20 +43,9 @@ class CameraInfoLike(Protocol):
     roi: Any
 
 
-class _Layout(NamedTuple):
-    channels: int
-    dtype: str
-    to_rgb: int | None  # OpenCV conversion code; None: the pixels are RGB already
-
-
-_COLOR = {
-    "rgb8": _Layout(3, "u1", None),
-    "bgr8": _Layout(3, "u1", cv2.COLOR_BGR2RGB),
-    "rgba8": _Layout(4, "u1", cv2.COLOR_RGBA2RGB),
-    "bgra8": _Layout(4, "u1", cv2.COLOR_BGRA2RGB),
-    "mono8": _Layout(1, "u1", cv2.COLOR_GRAY2RGB),
-}
-_DEPTH = {"16UC1": _Layout(1, "u2", None), "32FC1": _Layout(1, "f4", None)}
+def frame_of(msg: Any) -> str:
+    """The frame of a message, without the leading slash of ROS 1, as in the transforms."""
+    return str(msg.header.frame_id).removeprefix("/")
 
 
 def image_to_rgb(msg: ImageLike | CompressedImageLike) -> NDArray[np.uint8]:
@@ -86,19 +59,7 @@ def image_to_rgb(msg: ImageLike | CompressedImageLike) -> NDArray[np.uint8]:
     """
     if not _is_raw(msg):
         return _decode_color(cast("CompressedImageLike", msg))
-    layout = _COLOR.get(msg.encoding)
-    if layout is None:
-        if msg.encoding in _DEPTH:
-            text = (
-                f"a {msg.encoding} image holds depth, not colour; remap the topics `image` and "
-                f"`depth`"
-            )
-            raise ImageError(text)
-        return _through_cv_bridge(msg)
-    pixels = _pixels(msg, layout)
-    if layout.to_rgb is None:
-        return pixels
-    return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), np.uint8)
+    return raw_to_rgb(msg)
 
 
 def depth_to_metres(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]:
@@ -111,14 +72,7 @@ def depth_to_metres(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]
     """
     if not _is_raw(msg):
         return _decode_depth(cast("CompressedImageLike", msg))
-    layout = _DEPTH.get(msg.encoding)
-    if layout is None:
-        text = (
-            f"depth encoding {msg.encoding!r} is not 16UC1 (mm) or 32FC1 (m), see REP-118; "
-            f"publish one of these"
-        )
-        raise ImageError(text)
-    return _metres(_pixels(msg, layout))
+    return _metres(raw_depth(msg))
 
 
 def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) -> Camera:
@@ -188,33 +142,6 @@ def _buffer(data: Any) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def _pixels(msg: ImageLike, layout: _Layout) -> NDArray[Any]:
-    """A view [H, W] or [H, W, C] of the message's memory, honouring step and byte order."""
-    dtype = np.dtype(layout.dtype).newbyteorder(">" if msg.is_bigendian else "<")
-    height, width, step = int(msg.height), int(msg.width), int(msg.step)
-    if height < 1 or width < 1:
-        text = f"the image is {width}x{height}; it must not be empty"
-        raise ImageError(text)
-    row = width * layout.channels * dtype.itemsize
-    if step < row:
-        text = (
-            f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes); "
-            f"the publisher must set it"
-        )
-        raise ImageError(text)
-    data = _buffer(msg.data)
-    needed = step * (height - 1) + row
-    if data.size < needed:
-        text = (
-            f"data holds {data.size} bytes, {width}x{height} {msg.encoding} with step {step} "
-            f"needs {needed}"
-        )
-        raise ImageError(text)
-    shape: Sequence[int] = (height, width, layout.channels)[: 3 if layout.channels > 1 else 2]
-    strides = (step, layout.channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
-    return np.ndarray(shape, dtype, buffer=data, strides=strides)
-
-
 def _metres(depth: NDArray[Any]) -> NDArray[np.float32]:
     millimetres = depth.dtype.kind == "u"
     metres = depth.astype(np.float32)
@@ -282,21 +209,3 @@ def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
         metres = np.float32(scale) / (pixels.astype(np.float32) - np.float32(offset))
     metres[pixels == 0] = np.nan
     return _metres(metres)
-
-
-def _through_cv_bridge(msg: ImageLike) -> NDArray[np.uint8]:
-    known = ", ".join(_COLOR)
-    try:
-        # Not above: a build for NumPy 1 prints errors on import, and few encodings need it.
-        from cv_bridge import CvBridge, CvBridgeError  # noqa: PLC0415
-    except ImportError as error:
-        text = (
-            f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge is not installed; "
-            "convert the topic to rgb8 (image_proc) or install ros-<distro>-cv-bridge"
-        )
-        raise ImageError(text) from error
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"), np.uint8)
-    except CvBridgeError as error:
-        text = f"encoding {msg.encoding!r} is not one of {known}, and cv_bridge fails: {error}"
-        raise ImageError(text) from error

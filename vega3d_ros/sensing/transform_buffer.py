@@ -163,20 +163,31 @@ def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) ->
     Returns:
         Why transforms were refused, one sentence each; tf2 refuses the same ones.
     """
-    refusals = []
-    for item in message.transforms:
-        parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
-        stamp_ns = nanoseconds(item.header.stamp)
-        try:
-            sample = _checked(parent, child, item.transform)
-        except GeometryError as error:
-            refusals.append(f"transform {parent!r} from {child!r} refused: {error}")
-            continue
+    transforms, refusals = read_transforms(message)
+    for parent, child, stamp_ns, sample in transforms:
         newest = buffer.newest_ns(child)
         if not static and newest is not None and stamp_ns < newest - JUMP_BACK_NS:
             buffer.clear()  # its samples are from the future
         buffer.insert(parent, child, stamp_ns, sample, static=static)
     return refusals
+
+
+def read_transforms(message: Any) -> tuple[list[tuple[str, str, int, SE3]], list[str]]:
+    """The transforms of a tf2_msgs/TFMessage: parent, child, stamp in ns, and parent from child.
+
+    Returns:
+        The transforms; and why others were refused, one sentence each.
+    """
+    transforms, refusals = [], []
+    for item in message.transforms:
+        parent, child = item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")
+        try:
+            sample = _checked(parent, child, item.transform)
+        except GeometryError as error:
+            refusals.append(f"transform {parent!r} from {child!r} refused: {error}")
+            continue
+        transforms.append((parent, child, nanoseconds(item.header.stamp), sample))
+    return transforms, refusals
 
 
 def _checked(parent: str, child: str, transform: Any) -> SE3:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.core.json_io import read_object, write_json
 from vega3d_ros.simulation.clip_paths import clip_path
 from vega3d_ros.simulation.dataset import (
     CLIPS_PER_SHARD,
     ClipRecord,
+    DatasetError,
+    read_truths,
     shard_path,
     write_shard,
 )
@@ -23,7 +27,6 @@ from vega3d_ros.simulation.rooms import SPLITS, Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, FRAMES = 224, 168, 8
 _STEP_NS = 500_000_000
+_SETTINGS = "settings.json"
 
 
 def truth_record(
@@ -138,6 +142,30 @@ def _make_shard(task: tuple[str, int, int, int]) -> int:
     return count
 
 
+def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Store the settings of a split's clips beside them.
+
+    Raises:
+        DatasetError: If there are clips of other settings.
+    """
+    file = folder / _SETTINGS
+    shards = sorted(folder.glob("shard_*.json"))
+    known: dict[str, Any] = {}
+    if shards and file.exists():
+        known = read_object(file)
+    elif shards:  # made before settings were stored
+        known = {"seed": read_truths(shards[0])[0].get("seed", settings["seed"])}
+    for name, there in known.items():
+        if settings.get(name) != there:
+            msg = (
+                f"{folder} holds clips of {name} {there}, not {settings.get(name)}; give another "
+                "folder with --out"
+            )
+            raise DatasetError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, settings)
+
+
 def generate(
     folder: str | Path,
     split: str,
@@ -150,17 +178,21 @@ def generate(
     """Write ``count`` clips in shards, except those in complete shards.
 
     Yields:
-        The number of clips in each finished shard.
+        The number of clips that are in each finished shard.
 
     Raises:
+        DatasetError: If the folder holds clips of another seed, or with other furniture.
         FurnitureError: If the furniture folder cannot be used.
         RenderError: If rendering is impossible here.
     """
+    _keep_settings(Path(folder) / split, {"seed": seed, "furniture": bool(furniture)})
     tasks = []
     for number, first in enumerate(range(0, count, CLIPS_PER_SHARD)):
         size = min(CLIPS_PER_SHARD, count - first)
-        if shard_path(folder, split, number).with_suffix(".json").exists():
-            yield size
+        file = shard_path(folder, split, number).with_suffix(".json")
+        made = len(read_truths(file)) if file.exists() else 0
+        if made >= size:
+            yield made
         else:
             tasks.append((str(folder), number, first, size))
     if not tasks:

@@ -14,7 +14,7 @@ from vega3d_ros.core.arguments import natural, positive
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.simulation.camera_path import CameraPathError
 from vega3d_ros.simulation.clips import generate
-from vega3d_ros.simulation.dataset import TRUTH_FILE
+from vega3d_ros.simulation.dataset import TRUTH_FILE, DatasetError
 from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
 from vega3d_ros.simulation.recording import (
     RecordingError,
@@ -94,7 +94,14 @@ def run(args: argparse.Namespace) -> int:
         if args.simulate == "clips":
             return _clips(args, console)
         return _bag(args, console)
-    except (BagError, FurnitureError, RecordingError, RenderError, CameraPathError) as error:
+    except (
+        BagError,
+        DatasetError,
+        FurnitureError,
+        RecordingError,
+        RenderError,
+        CameraPathError,
+    ) as error:
         console.print(f"vega3d simulate: {error}", style="red", markup=False)
         return 1
 
@@ -113,6 +120,7 @@ def _clips(args: argparse.Namespace, console: Console) -> int:
     furniture = str(args.furniture) if args.furniture else None
     if furniture:
         read_furniture(furniture)  # an error is reported here, not in every worker
+    there = 0
     with _progress(console) as progress:
         task = progress.add_task(f"{args.split} clips", total=args.count)
         for finished in generate(
@@ -123,8 +131,9 @@ def _clips(args: argparse.Namespace, console: Console) -> int:
             furniture=furniture,
             workers=args.workers,
         ):
+            there += finished
             progress.advance(task, finished)
-    sys.stdout.write(f"{args.count} clips in {args.out / args.split}\n")
+    sys.stdout.write(f"{there} clips in {args.out / args.split}\n")
     return 0
 
 

@@ -87,6 +87,20 @@ def write_shard(folder: str | Path, split: str, number: int, clips: Sequence[Cli
     return file
 
 
+def read_truths(file: Path) -> list[dict[str, Any]]:
+    """The truth records of a shard.
+
+    Raises:
+        DatasetError: If its JSON is damaged.
+    """
+    try:
+        truths: list[dict[str, Any]] = json.loads(file.read_text())
+    except ValueError as error:
+        msg = f"{file} is not valid JSON ({error}); {_REMEDY}"
+        raise DatasetError(msg) from error
+    return truths
+
+
 class ClipDataset:
     """Memory-mapped clips of one split of ``vega3d simulate clips --out folder``.
 
@@ -104,11 +118,7 @@ class ClipDataset:
         self.truths: list[dict[str, Any]] = []
         self._where: list[tuple[int, int]] = []
         for number, path in enumerate(self.shards):
-            try:
-                truths = json.loads(path.read_text())
-            except ValueError as error:
-                msg = f"{path} is not valid JSON ({error}); {_REMEDY}"
-                raise DatasetError(msg) from error
+            truths = read_truths(path)
             self.truths += truths
             self._where += [(number, i) for i in range(len(truths))]
         # Bound per instance: a plain decorator would keep every dataset alive.

@@ -96,9 +96,12 @@ def _settings(kind: type[Any], args: argparse.Namespace, **overrides: Any) -> An
         overrides["device"] = args.device
     recipes = Path(str(resources.files("vega3d_ros.training"))) / "recipes"
     settings = load_settings(kind, args.config or recipes / f"{args.stage}.yaml", overrides)
-    if args.steps is None or args.stage == "prior":
+    if args.steps is None:
         return settings
-    return replace(settings, schedule=replace(settings.schedule, steps=args.steps))
+    # The prior has two stages, each with a schedule of its own.
+    schedules = ("vae", "flow") if args.stage == "prior" else ("schedule",)
+    shortened = {n: replace(getattr(settings, n), steps=args.steps) for n in schedules}
+    return replace(settings, **shortened)
 
 
 def _prior(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from vega3d_ros.training.precision import mixed_precision
 from vega3d_ros.training.samples import image_tensor
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def store_tokens(
     for i in track(range(done, count), description=f"tokens {file.stem}"):
         clip = clips[i]
         images = image_tensor(clip.rgb, device)
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+        with torch.no_grad(), mixed_precision(device):
             tokens = encode(images, clip.truth["stamps_ns"])
         values = tokens.float().cpu().numpy().astype(np.float16)
         if out is None:

@@ -24,6 +24,7 @@ from vega3d_ros.training.packed_prompts import (
     object_tokens,
     run_batch,
 )
+from vega3d_ros.training.precision import mixed_precision
 from vega3d_ros.training.train_vision_tower import box_tensors
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class FusionObjective:
         )
         features = torch.from_numpy(np.stack([s.features for s in samples])).to(device)
         semantic, generative = self.tokens.batch(chosen, device)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             fused = self.parts.fusion(semantic, generative).tokens
             fused = fused.reshape(len(chosen), -1, fused.shape[-1])
             visual = fused + self.parts.positions(features)

@@ -34,6 +34,7 @@ from vega3d_ros.training.packed_prompts import (
     object_tokens,
     run_batch,
 )
+from vega3d_ros.training.precision import mixed_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ class LanguageObjective:
                 prompts.append(packed)
         batch = PackedBatch.of(prompts, [len(records) for records in rooms], 0, self._padding)
         device = settings.device
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             colors = [
                 functional.one_hot(torch.from_numpy(r.colors).to(device), len(COLOR_NAMES) + 1)
                 for r in rooms

@@ -30,6 +30,7 @@ from vega3d_ros.training.nano_prior import (
     nano_transformer,
     nano_vae,
 )
+from vega3d_ros.training.precision import mixed_precision
 from vega3d_ros.training.samples import image_tensor
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ class PriorTrainingConfig:
     prior: WanPriorConfig = field(default_factory=nano_prior_config)
     seed: int = 0
     device: str = "cpu"
-    bf16: bool = True
 
 
 def train_prior(config: PriorTrainingConfig, out: Path, *, resume: bool) -> Path:
@@ -189,7 +189,7 @@ class CodecLoss:
         rng = np.random.default_rng([config.seed, 0, step])
         images = self._batch(rng, whole=step >= (1 - config.whole_frames) * config.vae.steps)
         images = images.to(config.device).contiguous(memory_format=torch.channels_last)
-        with autocast(config):
+        with mixed_precision(config.device):
             mean, log_variance = self.codec.moments(images)
             eps = normal(rng, mean.shape).to(mean)
             decoded = self.codec.decode(mean + eps * (0.5 * log_variance).exp()).float()
@@ -253,7 +253,7 @@ def flow_error(
     level = sigma.view(-1, 1, 1, 1)
     noisy = (1 - level) * clean + level * eps
     prompt = nano_prompt().to(config.device).expand(len(clean), -1, -1)
-    with autocast(config):
+    with mixed_precision(config.device):
         velocity = transformer(noisy.unsqueeze(2), 1000 * sigma, prompt, return_dict=False)[0]
     error: Tensor = (velocity.squeeze(2).float() - (eps - clean)).square()
     return error.mean((1, 2, 3))
@@ -268,7 +268,7 @@ def frame_latents(
     latents = []
     for batch in track(batches, "latents", disable=len(batches) < 2):
         images = frames.load(batch).to(config.device, memory_format=torch.channels_last)
-        with autocast(config):
+        with mixed_precision(config.device):
             latents.append(codec.moments(images)[0].float().cpu().contiguous())
     return torch.cat(latents)
 
@@ -282,7 +282,7 @@ def codec_report(
     predicted, grey = [], []
     for i, number in enumerate(frames.heldout):
         image = frames.load([number])
-        with autocast(config):
+        with mixed_precision(config.device):
             decoded = codec.decode(latents[i : i + 1].to(config.device)).float().cpu()
         predicted.append(float(psnr(decoded, image)))
         grey.append(float(psnr(image.mean((2, 3), keepdim=True), image)))
@@ -314,8 +314,3 @@ def psnr(predicted: Tensor, target: Tensor) -> Tensor:
 def normal(rng: np.random.Generator, shape: Sequence[int]) -> Tensor:
     """Standard normal numbers on the CPU, float32."""
     return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
-
-
-def autocast(config: PriorTrainingConfig) -> torch.autocast:
-    """bfloat16 where the settings ask for it."""
-    return torch.autocast(config.device.partition(":")[0], torch.bfloat16, enabled=config.bf16)

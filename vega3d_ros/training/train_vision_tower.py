@@ -27,6 +27,7 @@ from vega3d_ros.simulation.dataset import ClipDataset
 from vega3d_ros.training.loop import Schedule, optimise
 from vega3d_ros.training.nano import COLUMNS, ROWS, mllm_config
 from vega3d_ros.training.object_records import COLOR_NAMES
+from vega3d_ros.training.precision import mixed_precision
 from vega3d_ros.training.samples import FrameTruth, frame_truth, image_tensor
 from vega3d_ros.training.tokenizer import SPECIAL
 
@@ -150,7 +151,7 @@ def train_vision_tower(
         pixels = image_tensor(np.stack(images), device)
         pixels = (pixels * float(rng.uniform(0.8, 1.25))).clamp(0, 1)
         patches, grid = patchify(pixels, tower.config)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             tokens = tower(patches, grid_thw=grid).pooler_output
             label, color, box = reader(tokens, geometry.to(device))
         wanted = torch.tensor(targets.labels, device=device)

@@ -25,6 +25,7 @@ from vega3d_ros.evaluation.benchmarks.tasks import TASKS, nearest
 from vega3d_ros.evaluation.benchmarks.words import Words
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
+from vega3d_ros.perception.scene import Scene
 
 ON_SCANNET = [name for name in TASKS if name != "vsi-bench"]
 
@@ -41,6 +42,17 @@ def folders(tmp_path_factory):
 def no_java(monkeypatch):
     """METEOR takes ten seconds and has a test of its own."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch):
+    """A random model says no end: 512 tokens a caption take minutes, and show what eight show."""
+    ask_all = Scene.ask_all
+
+    def ask(scene, questions, max_tokens=8):
+        return ask_all(scene, questions, min(max_tokens, 8))
+
+    monkeypatch.setattr(Scene, "ask_all", ask)
 
 
 @pytest.fixture

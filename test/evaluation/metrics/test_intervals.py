@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from vega3d_ros.evaluation.metrics.intervals import (
+    Estimate,
     macro_mean,
     mean_over_clips,
     median_over_clips,
@@ -40,7 +41,7 @@ def test_intervals_do_not_change_from_call_to_call():
 
 
 def test_median():
-    one = median_over_clips([3.0, 1.0, 100.0], [0, 1, 2])
+    one = median_over_clips([3.0, 1.0, 100.0, 2.0, 4.0], list(range(5)))
     assert one.value == 3.0
     assert one.low == 1.0
     assert one.high == 100.0
@@ -73,7 +74,32 @@ def test_one_clip_tells_nothing_of_how_clips_differ():
         assert np.isnan([one.low, one.high]).all()
         assert one.shown() == "50.0"
         assert one.shown(metres=True) == "0.50"
-    assert mean_over_clips([0.5, 0.5], [0, 1]).shown() == "50.0 ± 0.0"
+
+
+def test_four_clips_have_no_interval_and_five_have_one():
+    assert mean_over_clips([0.2, 0.8] * 2, list(range(4))).shown() == "50.0"
+    assert mean_over_clips([0.5] * 5, list(range(5))).shown() == "50.0 (50.0 to 50.0)"
+    assert mean_over_clips([0.5] * 5, list(range(5))).shown(metres=True) == "0.50 (0.50 to 0.50)"
+
+
+def test_a_share_of_independent_questions_has_wilsons_interval():
+    # Worked by hand with z = 1.96: centre 0.5962, half width 0.2192.
+    share = mean_over_clips([1] * 10 + [0] * 6, list(range(16)))
+    assert share.value == pytest.approx(0.625)
+    z2, n, p = 1.959964**2, 16, 0.625
+    root = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)))
+    assert share.low == pytest.approx((p + z2 / (2 * n) - root) / (1 + z2 / n), abs=1e-6)
+    assert share.high == pytest.approx((p + z2 / (2 * n) + root) / (1 + z2 / n), abs=1e-6)
+    # None wrong of ten: not certainly none.
+    assert mean_over_clips([1.0] * 10, list(range(10))).low == pytest.approx(0.7225, abs=1e-3)
+    # Two questions of one clip are not independent: the clips are resampled.
+    assert mean_over_clips([1.0] * 10, [0, 0, *range(1, 9)]).low == 1.0
+
+
+def test_an_interval_is_shown_as_it_is_low_to_high():
+    skewed = Estimate(0.9, 0.5, 0.95, 12)
+    assert skewed.shown() == "90.0 (50.0 to 95.0)"
+    assert Estimate(np.nan, np.nan, np.nan, 0).shown() == "n/a"
 
 
 def test_a_kind_may_count_for_less():

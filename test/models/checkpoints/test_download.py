@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
 
 from vega3d_ros.cli import main as cli
 from vega3d_ros.models.checkpoints import download as area
+from vega3d_ros.models.checkpoints.hub_download import git_blob
 from vega3d_ros.models.checkpoints.load import load_modules, locate
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
 from vega3d_ros.models.checkpoints.official.wan import load_prompt
@@ -29,30 +30,35 @@ def hub(monkeypatch, tmp_path):
     """Records what is asked for; the prompt embedding's address answers with CONTENT."""
     asked = []
 
-    def snapshot(repository, *, local_dir, allow_patterns):
-        asked.append((repository, local_dir, allow_patterns))
-        local_dir.mkdir(parents=True, exist_ok=True)
+    def fetch(repository, folder, patterns):
+        asked.append((repository, folder, patterns))
+        folder.mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(area, "snapshot_download", snapshot)
+    monkeypatch.setattr(area, "download_files", fetch)
     monkeypatch.setattr(area, "urlopen", lambda *_, **__: io.BytesIO(CONTENT))
-    monkeypatch.setattr(area, "PROMPT_BLOB", area._blob(CONTENT))
+    monkeypatch.setattr(area, "PROMPT_BLOB", git_blob(CONTENT))
     return asked
 
 
 def test_the_released_model_brings_all_that_it_needs(hub, tmp_path, capsys):
-    assert cli.main(["download", "vega3d-sr-7b"]) == 0
+    assert cli.main(["download", "vega3d-sr-7b", "--yes"]) == 0
     folder = tmp_path / "cache" / "vega3d_ros" / "vega3d-sr-7b"
     assert [(repository, where) for repository, where, _ in hub] == [
-        ("H-EmbodVis/VEGA-3D-Spatial-Reasoning", folder),
-        ("Wan-AI/Wan2.1-T2V-1.3B", folder / "wan"),
+        ("H-EmbodVis/VEGA-3D-Spatial-Reasoning", folder.with_name("vega3d-sr-7b.part")),
+        ("Wan-AI/Wan2.1-T2V-1.3B", folder.with_name("vega3d-sr-7b.part") / "wan"),
     ]
     assert "Wan2.1_VAE.pth" in hub[1][2]
     # No pickle but the autoencoder, and never the whole repository.
     for _, _, patterns in hub:
         assert not {"*", "*.bin", "*.pt", "*.pth", "*.py"} & set(patterns)
     assert (folder / "wan" / "wan_prompt_embedding.pt").read_bytes() == CONTENT
-    assert "vega3d inspect" in "".join(capsys.readouterr().out.split("\n"))
+    said = capsys.readouterr().out
+    assert "licence Apache-2.0" in said
+    assert "vega3d inspect" in "".join(said.split("\n"))
+    assert not folder.with_name("vega3d-sr-7b.part").exists()
+    assert cli.main(["download", "vega3d-sr-7b"]) == 2
+    assert "--yes" in capsys.readouterr().err
 
 
 def test_a_downloaded_model_is_found_by_its_name(hub, tmp_path):
@@ -68,7 +74,7 @@ def test_a_downloaded_model_is_found_by_its_name(hub, tmp_path):
 
 def test_files_are_named_as_git_names_them():
     # `printf 'an embedding' | git hash-object --stdin`
-    assert area._blob(CONTENT) == "359f0f5089d63e587145e550b4b98893f05c7dfb"
+    assert git_blob(CONTENT) == "359f0f5089d63e587145e550b4b98893f05c7dfb"
 
 
 def test_another_file_than_the_known_one_is_refused(hub, tmp_path, monkeypatch):
@@ -83,10 +89,10 @@ def test_without_network_it_says_so(hub, tmp_path, monkeypatch, capsys):
         raise urllib.error.URLError(socket.gaierror("no such host"))
 
     monkeypatch.setattr(area, "urlopen", unreachable)
-    assert cli.main(["download", "vega3d-sr-7b", "--to", str(tmp_path / "m")]) == 2
+    assert cli.main(["download", "vega3d-sr-7b", "--yes", "--to", str(tmp_path / "m")]) == 2
     assert "vega3d prompt" in capsys.readouterr().err
     monkeypatch.undo()
-    assert cli.main(["download", "vega3d-sr-7b", "--to", str(tmp_path / "n")]) == 2
+    assert cli.main(["download", "vega3d-sr-7b", "--yes", "--to", str(tmp_path / "n")]) == 2
     assert "cannot be downloaded" in capsys.readouterr().err
 
 

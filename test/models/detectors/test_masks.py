@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.tiny_detectors import write_detector, write_sam2
+from support.tiny_detectors import write_detector, write_sam2, write_sam2_video
 
 from vega3d_ros.models.detectors import Detection2D, DetectorError
 from vega3d_ros.models.detectors.hub.masks import BoxMasks
@@ -23,10 +23,11 @@ def folder(tmp_path_factory):
 def plant(masks):
     """A network that takes as the thing what is red inside a box."""
 
-    def forward(pixel_values, input_boxes, multimask_output):
+    def forward(image_embeddings, input_boxes, multimask_output):
         assert not multimask_output
+        (pixels,) = image_embeddings
         low = torch.full((1, input_boxes.shape[1], 1, 128, 128), -5.0)
-        red = pixel_values[0, 0] - pixel_values[0, 2]
+        red = pixels[0, 0] - pixels[0, 2]
         seen = red > (red.min() + red.max()) / 2
         at = torch.arange(128) + 0.5
         for index, (x0, y0, x1, y1) in enumerate(input_boxes[0]):
@@ -34,6 +35,7 @@ def plant(masks):
             low[0, index, 0][seen & inside] = 5.0
         return SimpleNamespace(pred_masks=low)
 
+    masks._network.get_image_embeddings = lambda pixels: [pixels]
     masks._network.forward = forward
     return masks
 
@@ -53,9 +55,9 @@ def test_a_mask_covers_the_red_square_in_its_box(folder, height, width):
     found = masks.segment(image, detections)
     assert [d.label for d in found] == ["chair", "couch"]
     for detection, expected in zip(found, truth, strict=True):
-        assert detection.mask.shape == (height, width)
-        union = (detection.mask | expected).sum()
-        assert (detection.mask & expected).sum() / union > 0.85
+        pixels = detection.mask.pixels()
+        assert pixels.shape == (height, width)
+        assert (pixels & expected).sum() / (pixels | expected).sum() > 0.85
 
 
 def test_the_true_network_gives_a_mask_for_each_box(folder):
@@ -67,10 +69,28 @@ def test_the_true_network_gives_a_mask_for_each_box(folder):
     ]
     found = masks.segment(image, detections)
     assert [d.box for d in found] == [d.box for d in detections]
-    assert all(d.mask.shape == (97, 203) and d.mask.dtype == bool for d in found)
+    assert all(d.mask.shape == (97, 203) for d in found)
     alone = masks.segment(image, detections[1:])
-    assert (alone[0].mask != found[1].mask).mean() < 0.01
+    assert (alone[0].mask.pixels() != found[1].mask.pixels()).mean() < 0.01
     assert masks.segment(image, []) == []
+
+
+def test_each_of_many_boxes_has_the_mask_that_it_has_alone(folder):
+    masks = BoxMasks(folder)
+    image = np.random.default_rng(0).integers(0, 255, (97, 203, 3), np.uint8)
+    many = [Detection2D((float(i), 5.0, i + 50.0, 60.0 + i), 1, str(i)) for i in range(35)]
+    found = masks.segment(image, many)
+    for index in (0, 20, 34):
+        alone = masks.segment(image, [many[index]])[0].mask.pixels()
+        assert (alone != found[index].mask.pixels()).mean() < 0.01
+
+
+def test_the_published_folder_of_sam2_holds_more_than_is_needed(tmp_path):
+    """Its weights are those of the network for videos."""
+    masks = BoxMasks(write_sam2_video(tmp_path))
+    image = np.zeros((97, 203, 3), np.uint8)
+    (found,) = masks.segment(image, [Detection2D((10.0, 10.0, 60.0, 50.0), 0.5, "a")])
+    assert found.mask.shape == (97, 203)
 
 
 def test_another_kind_of_folder_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -70,3 +71,41 @@ def test_a_picture_turned_about_its_vertical_turns_the_boxes(file):
     ]
     assert pairs
     assert np.median([iou(a, b) for a, b in pairs]) > 0.7
+
+
+def running_threads():
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+class Counted:
+    """A network that counts the process's threads when it has just run."""
+
+    def __init__(self, net):
+        self.net, self.threads = net, []
+
+    def __getattr__(self, name):
+        return getattr(self.net, name)
+
+    def forward(self):
+        output = self.net.forward()
+        self.threads.append(running_threads())
+        return output
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc to count threads in")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_network_has_its_own_threads_while_it_runs_and_none_afterwards(threads, monkeypatch):
+    need(YOLOX)
+    detector = load_detector(YOLOX, threads=threads)
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(1)  # as the node has it
+        idle = running_threads()
+        counted = Counted(detector._net)
+        monkeypatch.setattr(detector, "_net", counted)
+        detector.detect([np.zeros((480, 640, 3), np.uint8)] * 2)
+        assert counted.threads == [idle + threads - 1] * 2
+        assert running_threads() == idle
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)

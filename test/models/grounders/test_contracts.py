@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 from models.grounders.contract import GrounderContract
 from support.box_scenes import BoxScene, around, chair_like
+from support.planted_masks import PlantedMasks
 from support.tiny_models import LABELS, make_clip, shared_modules
 
 from vega3d_ros.core.frames import Clip
+from vega3d_ros.models.detectors.masked import MaskedDetector
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.grounders import GrounderError
+from vega3d_ros.models.grounders.lifted import LiftedGrounder
 from vega3d_ros.models.grounders.token_head.grounder import TokenHeadGrounder
 from vega3d_ros.models.mllms.clip_reading import ClipReading
 from vega3d_ros.perception.keyframe_encoder import encode_frames
@@ -41,6 +44,15 @@ class TestLifted(GrounderContract):
     @pytest.fixture
     def texts(self):
         return ["table", "sofa"]
+
+
+class TestLiftedWithMasks(TestLifted):
+    @pytest.fixture
+    def grounder(self, room):
+        masks = PlantedMasks()
+        for frame, instance in zip(room.clip.frames, room.instances, strict=True):
+            masks.plant(frame.image, instance)
+        return LiftedGrounder(MaskedDetector(room.detector, masks))
 
 
 class TestTokenHead(GrounderContract):

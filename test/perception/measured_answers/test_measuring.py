@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,9 @@ def answer(view, text):
     assert question is not None, f"not read: {text}"
     measured = measure(question, view)
     return measured and (measured, in_words(question, measured))
+
+
+COLORED = (("red", 0.7), ("white", 0.3))
 
 
 def said(view, text):
@@ -320,3 +325,32 @@ def test_directions_do_not_depend_on_the_map_nor_on_the_frame(centers, motion):
         camera = Viewpoint.camera("map", None if in_optical else frame_from_map @ map_from_camera)
         view = ObjectView(lambda name, items=items: [items[name]], recall=1.0, camera=camera)
         assert said(view, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "confidence"),
+    [
+        ("What colour is the sofa?", "red", 0.7 * 0.9),
+        ("Which color does the sofa have? Options: A. blue B. red", "B", 0.7 * 0.9),
+        ("Is the sofa red?", "yes", 0.7 * 0.9),
+        ("Is the sofa white?", "no", 0.7 * 0.9),
+        ("Is the sofa blue?", "no", 0.9),
+    ],
+)
+def test_a_colour_is_as_sure_as_its_share_of_the_pixels(thing, view_of, text, words, confidence):
+    sofa = replace(thing("sofa", (2, 0), score=0.9), colors=COLORED)
+    measured, text = answer(view_of(sofa), text)
+    assert text == words
+    assert measured.confidence == pytest.approx(confidence)
+    assert measured.objects == (sofa,)
+
+
+def test_what_has_a_colour_but_was_not_seen_is_named(thing, view_of):
+    doubtful = replace(thing("sofa", (2, 0), score=0.2), colors=COLORED)
+    assert said(view_of(doubtful), "What colour is the sofa?") == "not seen: sofa"
+
+
+def test_without_masks_a_colour_is_left_to_others(thing, view_of):
+    view = view_of(thing("sofa", (2, 0)))
+    for text in ("What colour is the sofa?", "Is the sofa red?", "What colour is the bed?"):
+        assert answer(view, text) is None

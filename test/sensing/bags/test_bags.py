@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import subprocess
 import sys
@@ -122,20 +123,75 @@ def test_depth_alone_is_no_image(drive_bag, tmp_path):
         bag.find_topics()
 
 
-def test_depth_of_another_frame_is_left_out(drive_bag, tmp_path):
-    with open_bag(drive_bag.path) as source, BagWriter(tmp_path / "bag") as writer:
-        writer.add_topic("/cam/image_raw", IMAGE)
+def write_other_lens(drive, folder, *, calibrated=True, connected=True, info="/ir/camera_info"):
+    """The drive with depth from half the size, 2 cm to the right of the colour camera."""
+    with open_bag(drive.path) as source, BagWriter(folder) as writer:
+        for topic, kind in source.topics.items():
+            if topic != "/cam/depth":
+                writer.add_topic(topic, kind)
         writer.add_topic("/ir/depth", IMAGE)
-        for raw in source.raw_messages(["/cam/image_raw", "/cam/depth"]):
+        if calibrated:
+            writer.add_topic(info, CAMERA_INFO)
+        for raw in source.raw_messages(source.topics):
             message = source.decode(raw)
-            topic = "/cam/image_raw"
             if raw.topic == "/cam/depth":
-                topic, message.header.frame_id = "/ir/depth", "ir_optical"
-            writer.write(topic, raw.stamp_ns, STORE.serialize_cdr(message, IMAGE))
-    with open_bag(tmp_path / "bag") as bag:
+                message.header.frame_id = "ir_optical"
+                message.height, message.width, message.step = 24, 32, 64
+                message.data = np.full(24 * 32, 2000, np.uint16).view(np.uint8)
+                writer.write("/ir/depth", raw.stamp_ns, STORE.serialize_cdr(message, IMAGE))
+                continue
+            if raw.topic == "/tf_static" and connected:
+                mount = message.transforms[0]
+                right = copy.deepcopy(mount)
+                right.header.frame_id, right.child_frame_id = mount.child_frame_id, "ir_optical"
+                right.transform.translation.x = 0.02
+                right.transform.translation.y = right.transform.translation.z = 0.0
+                q = right.transform.rotation
+                q.x, q.y, q.z, q.w = 0.0, 0.0, 0.0, 1.0
+                message.transforms.append(right)
+            kind = source.topics[raw.topic]
+            writer.write(raw.topic, raw.stamp_ns, STORE.serialize_cdr(message, kind))
+            if raw.topic == "/cam/camera_info" and calibrated:
+                message.header.frame_id = "ir_optical"
+                message.height, message.width = 24, 32
+                focal = 32 / 1.2
+                message.k = np.array([focal, 0, 15.5, 0, focal, 11.5, 0, 0, 1])
+                message.p = np.insert(message.k, [3, 6, 9], 0.0)
+                writer.write(info, raw.stamp_ns, STORE.serialize_cdr(message, CAMERA_INFO))
+    return folder
+
+
+@pytest.mark.parametrize("info", ["/ir/camera_info", "/somewhere/else"])
+def test_depth_of_another_lens_is_reprojected_into_the_image(drive_bag, tmp_path, info):
+    with open_bag(write_other_lens(drive_bag, tmp_path / "bag", info=info)) as bag:
         topics = bag.find_topics()
-    assert topics.depth == ""
-    assert any("/ir/depth" in note and "registered" in note for note in topics.notes)
+        frames = list(read_frames(bag, topics))
+    assert (topics.depth, topics.depth_camera_info) == ("/ir/depth", info)
+    assert info in topics.names
+    assert any("reprojected from 'ir_optical'" in note for note in topics.notes)
+    assert frames[0].depth_m is not None  # the first too, whatever came first
+    for frame in frames:
+        depth = frame.depth_m
+        np.testing.assert_allclose(depth[:, 1:], 2.0, rtol=1e-6)
+        assert np.isnan(depth[:, 0]).all()  # the shift is 0.53 px: out of the depth camera's view
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"calibrated": False}, "no calibration of it on /ir/camera_info"),
+        ({"connected": False}, "no transform leads from 'ir_optical'"),
+    ],
+)
+def test_depth_of_another_lens_that_cannot_be_placed_is_left_out(drive_bag, tmp_path, how, said):
+    with open_bag(write_other_lens(drive_bag, tmp_path / "bag", **how)) as bag:
+        topics = bag.find_topics()
+        named = bag.find_topics(depth="/ir/depth")
+        frames = list(read_frames(bag, named))
+    assert topics.depth == topics.depth_camera_info == ""
+    assert any("/ir/depth" in note and said in note for note in topics.notes)
+    assert named.depth == "/ir/depth"
+    assert all(frame.depth_m is None for frame in frames)  # not even where the user names it
 
 
 def test_calibration_of_the_images_frame_wins_over_a_similar_name(drive_bag, tmp_path):

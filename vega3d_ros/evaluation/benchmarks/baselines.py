@@ -14,6 +14,7 @@ import numpy as np
 from vega3d_ros.evaluation.benchmarks.words import Words
 from vega3d_ros.evaluation.metrics.multi3drefer import as_scores
 from vega3d_ros.evaluation.metrics.vsi_bench import NUMBERS
+from vega3d_ros.evaluation.text_prior import most_frequent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,12 +43,6 @@ def _by_kind(questions: Sequence[Question], chosen: Indices) -> dict[str, Indice
     return {kind: np.array(indices) for kind, indices in groups.items()}
 
 
-def _most_frequent(answers: Sequence[str]) -> str:
-    """The first by name of those that are equally frequent; empty where there are none."""
-    counts = Counter(answers)
-    return min(counts, key=lambda answer: (-counts[answer], answer), default="")
-
-
 def constant_choice(questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """The most frequent letter, or the median number, of each type."""
     del reader
@@ -64,7 +59,7 @@ def _usual(kind: str, questions: Sequence[Question], chosen: Indices) -> str:
     truths = [questions[i].record["ground_truth"] for i in chosen]
     if kind in NUMBERS and truths:
         return f"{np.median([float(truth) for truth in truths]):g}"
-    return _most_frequent(truths)
+    return most_frequent(truths)
 
 
 def blind_choice(questions: Sequence[Question], reader: SceneReader) -> list[Row]:
@@ -109,7 +104,7 @@ def constant_answer(questions: Sequence[Question], reader: SceneReader) -> list[
     rows: list[Row] = [{} for _ in questions]
     for own, others in _by_scene(questions):
         usual = {
-            kind: _most_frequent(_answers(questions, group))
+            kind: most_frequent(_answers(questions, group))
             for kind, group in _by_kind(questions, others).items()
         }
         for i in own:
@@ -125,7 +120,7 @@ def blind_answer(questions: Sequence[Question], reader: SceneReader) -> list[Row
     for own, others in _by_scene(questions):
         for i in own:
             near = words.nearest(questions[i].prompt, _NEIGHBOURS, others)
-            rows[i] = {"pred_response": _most_frequent(_answers(questions, near))}
+            rows[i] = {"pred_response": most_frequent(_answers(questions, near))}
     return rows
 
 

@@ -11,7 +11,6 @@ from rich.progress import track
 
 from vega3d_ros import __version__
 from vega3d_ros.core.arguments import positive
-from vega3d_ros.evaluation.benchmarks import report
 from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing
 from vega3d_ros.evaluation.benchmarks.runner import (
     Predictions,
@@ -22,6 +21,8 @@ from vega3d_ros.evaluation.benchmarks.runner import (
     scored_row,
 )
 from vega3d_ros.evaluation.benchmarks.tasks import TASKS
+from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.run_folder import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     existing(args.data, "give --data the folder of the benchmark's data")
     questions = task.questions(args.data)
     reader = task.reader(args.data)
-    out = args.out or Path("runs/benchmarks") / task.name
+    out = make_folder(args.out or Path("runs/benchmarks") / task.name)
     asked = questions[: args.limit]
     settings: Row = {"benchmark": task.name, "package": __version__}
     if args.predictions:
@@ -147,13 +148,14 @@ def run(args: argparse.Namespace) -> int:
     settings |= {"questions": len(asked), "answered": answered, "refused": refused}
     title = f"{name} on {task.name}"
     note = f"{answered} of {len(asked)} questions answered, {refused} of them refused as asked."
-    report.write(out, title, note, settings, figures, task.headline)
-    console.print(report.table(figures, title, task.headline))
+    section = figure_table(title, figures, "scenes (CIDEr x 100)", [note], headline=task.headline)
+    write_figures(out, section, settings, figures)
+    console.print(*section.rich(console.width))
     if answered < len(asked):
         console.print("Not all questions are answered yet: other shards, or an interrupted run.")
     if refused:
         console.print(f"{refused} questions were refused; their rows say why in 'refused'.")
-    console.print(f"written to {out}/report.md and report.json")
+    console.print(f"written to {out}: report.html, report.md and report.json")
     return 0
 
 

@@ -7,6 +7,7 @@ A scene is whatever is filmed once: a simulated clip, a room, a recording.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+ENOUGH = 5
+"""Fewest clips of which an interval is given."""
+
+CAPTION = (
+    "Per cent unless metres, with the 95 % interval over {units}; none of fewer than "
+    f"{ENOUGH}, which say too little of how much they differ."
+)
 _RESAMPLES = 1000
 
 
@@ -25,8 +33,8 @@ class Estimate:
 
     Attributes:
         value: NaN where there was nothing to measure.
-        low: 2.5 % of the resampled values lie below. NaN where no interval is known: one clip says
-            nothing of how much clips differ.
+        low: 2.5 % of the resampled values lie below. NaN where no interval is known: a handful of
+            clips says little of how much clips differ.
         high: 2.5 % lie above.
         count: Measurements.
     """
@@ -37,11 +45,12 @@ class Estimate:
     count: int
 
     def shown(self, *, metres: bool = False) -> str:
-        """Per cent, or metres, with half the interval where one is known."""
+        """Per cent, or metres, with the interval where one is known; "n/a" of nothing."""
+        if not self.count or not np.isfinite(self.value):
+            return "n/a"
         scale, digits = (1, 2) if metres else (100, 1)
-        value = f"{scale * self.value:.{digits}f}"
-        half = scale * (self.high - self.low) / 2
-        return value if np.isnan(half) else f"{value} ± {half:.{digits}f}"
+        value, low, high = (f"{scale * v:.{digits}f}" for v in (self.value, self.low, self.high))
+        return value if np.isnan(self.low) else f"{value} ({low} to {high})"
 
 
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
@@ -51,11 +60,25 @@ NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
 def mean_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
     """Mean of all values; clips, not values, are resampled, because values of a clip go together.
 
+    A share of independent measurements, one of each clip, has Wilson's interval: resampling makes
+    it too narrow near none and all.
+
     Args:
         values: [N].
         clips: Number or name of each value's clip, [N].
     """
-    return macro_mean([(values, clips)])
+    estimate = macro_mean([(values, clips)])
+    if len(set(clips)) < max(ENOUGH, len(clips)) or not np.isin(values, (0, 1)).all():
+        return estimate
+    return Estimate(estimate.value, *_wilson(estimate.value, len(clips)), len(clips))
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (E. B. Wilson 1927)."""
+    z2 = NormalDist().inv_cdf(0.975) ** 2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    return float(middle - half), float(middle + half)
 
 
 def macro_mean(
@@ -121,8 +144,8 @@ def median_over_clips(values: ArrayLike, clips: Sequence[Hashable]) -> Estimate:
 
 
 def _interval(drawn: NDArray[np.float64], clips: int) -> tuple[float, float]:
-    """Where 95 % of the resampled values lie; NaN where there is but one clip to draw."""
-    if clips < 2:
+    """Where 95 % of the resampled values lie; NaN of too few clips."""
+    if clips < ENOUGH:
         return np.nan, np.nan
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+RIGHT = "a length within 25 % is right"
 NUMERIC_KINDS = frozenset({"count", "absolute_distance", "size"})
+_MEASURED_KINDS = frozenset({"absolute_distance", "size"})
 UNKNOWN = "unknown"
 # VSI-Bench's ten thresholds; the answer counts at each where |p - g| / g <= 1 - threshold.
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -38,6 +40,12 @@ def answer_score(kind: str, predicted: str, truth: str) -> float:
     except ValueError:
         return 0.0
     return relative_accuracy(number, float(right)) if np.isfinite(number) else 0.0
+
+
+def is_right(kind: str, score: float) -> bool:
+    """Whether an answer of this score counts as right: see ``RIGHT``; any other exactly."""
+    # Within 25 %, six of the ten thresholds hold.
+    return score >= (0.6 if kind in _MEASURED_KINDS else 1.0) - 1e-9
 
 
 def _plain(text: str) -> str:

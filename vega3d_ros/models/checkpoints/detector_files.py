@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.models.checkpoints.model_paths import VARIABLE, detector_folders, first_found
+from vega3d_ros.models.checkpoints.depth_files import make_depth
+from vega3d_ros.models.checkpoints.model_paths import (
+    VARIABLE,
+    detector_folders,
+    first_found,
+    places,
+)
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 from vega3d_ros.models.checkpoints.published import PUBLISHED
-from vega3d_ros.models.detectors import DetectorError, load_detector
+from vega3d_ros.models.detectors import DetectorError, load_detector, with_masks
 from vega3d_ros.models.grounders import GROUNDERS, Grounder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.models.checkpoints.model_config import DetectorConfig, GrounderConfig
+    from vega3d_ros.models.checkpoints.model_config import (
+        DetectorConfig,
+        GrounderConfig,
+        MasksConfig,
+        ModelConfig,
+    )
 
 
 def find_detector(config: DetectorConfig, model: Path) -> Path:
@@ -28,48 +40,105 @@ def find_detector(config: DetectorConfig, model: Path) -> Path:
     Raises:
         CheckpointError: If it is nowhere; the message says what to do.
     """
-    folders = detector_folders(model)
-    if (found := first_found(config.files, folders)) is not None:
+    return _find("a detector", config.files, model)
+
+
+def find_masks(config: MasksConfig, model: Path) -> Path:
+    """The folder of what finds masks in a detector's boxes; as ``find_detector``."""
+    return _find("masks", config.files, model)
+
+
+def find_networks(name: str, model: Path) -> Path:
+    """The folder of the model that lends another its prior and language model.
+
+    Args:
+        name: Its name.
+        model: The folder of the model that needs it.
+
+    Raises:
+        CheckpointError: If it is nowhere.
+    """
+    if (found := next((one for one in places(name) if one.is_dir()), None)) is not None:
         return found
-    known = [PUBLISHED[name] for name in config.files if name in PUBLISHED]
-    get_it = f"run `vega3d download {model.name}`" if known else "get it from its authors"
-    published = f" (published at {', '.join(file.url for file in known)})" if known else ""
     msg = (
-        f"model {model.name} needs a detector, {' or '.join(config.files)}{published}, and it is "
-        f"in none of {', '.join(map(str, folders))}; {get_it}, or set {VARIABLE}=FOLDER"
+        f"model {model.name} needs the networks of {name}, and they are in none of "
+        f"{', '.join(map(str, places(name)))}; run `vega3d download {model.name}`"
+    )
+    raise CheckpointError(msg)
+
+
+def needed_by(config: ModelConfig, model: Path) -> dict[str, Callable[[], Path]]:
+    """What finds each part that is kept beside a model, by what it is; see the functions above."""
+    finds: dict[str, Callable[[], Path]] = {}
+    if config.grounder is not None and (detector := config.grounder.detector) is not None:
+        finds["detector"] = partial(find_detector, detector, model)
+        if detector.masks is not None:
+            finds["masks"] = partial(find_masks, detector.masks, model)
+    if config.networks is not None:
+        finds["networks"] = partial(find_networks, config.networks, model)
+    return finds
+
+
+def _find(what: str, names: Sequence[str], model: Path) -> Path:
+    folders = detector_folders(model)
+    if (found := first_found(names, folders)) is not None:
+        return found
+    known = [PUBLISHED[name] for name in names if name in PUBLISHED]
+    get_it = f"run `vega3d download {model.name}`" if known else "get it from its authors"
+    published = f" (published at {', '.join(one.url for one in known)})" if known else ""
+    msg = (
+        f"model {model.name} needs {what}, {' or '.join(names)}{published}, and it is in none of "
+        f"{', '.join(map(str, folders))}; {get_it}, or set {VARIABLE}=FOLDER"
         f"[{os.pathsep}FOLDER...] to where it lies"
     )
     raise CheckpointError(msg)
 
 
 def make_grounder(
-    config: GrounderConfig, model: Path, texts: Sequence[str] = (), *, threads: int = 1
+    config: GrounderConfig,
+    model: Path,
+    texts: Sequence[str] = (),
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    download: bool = False,
 ) -> Grounder[Any]:
     """The grounder of a model, apart from token heads, which are weights of the model.
 
     Args:
         config: Of ``model.json``. A type of another package is called with the detector and
-            the texts, or with nothing where it names no detector.
+            the texts, or with nothing where it names no detector, and with ``depth`` where it
+            names that.
         model: The model's folder.
         texts: What a detector of any text looks for in every keyframe.
+        device: Of torch, for detectors, masks and depth networks of transformers.
         threads: Of the processor, for an ONNX detector.
+        download: Whether a depth network may be downloaded.
 
     Raises:
-        CheckpointError: If its detector is nowhere, or cannot be loaded.
+        CheckpointError: If its detector or depth network is nowhere, or cannot be loaded.
         RegistryError: If a grounder of another package cannot be imported.
     """
     kind = GROUNDERS.get(config.type)
     if config.detector is None:
         return kind()
-    file = find_detector(config.detector, model)
+    file, masks = find_detector(config.detector, model), config.detector.masks
+    folder = None if masks is None else find_masks(masks, model)
     options: dict[str, Any] = {}
     if config.detector.threshold is not None:
         options["threshold"] = config.detector.threshold
     if config.detector.type == "onnx":
         options["threads"] = threads
+    else:
+        options["device"] = device
     try:
         detector = load_detector(file, **options)
+        if folder is not None:
+            detector = with_masks(detector, folder, device=device)
     except DetectorError as error:
         msg = f"model {model.name}: {error}"
         raise CheckpointError(msg) from error
-    return kind(detector, texts)
+    if config.depth is None:
+        return kind(detector, texts)
+    depth = make_depth(config.depth, model, device=device, download=download)
+    return kind(detector, texts, depth=depth)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from vega3d_ros.models.checkpoints.detector_files import find_detector
+from vega3d_ros.models.checkpoints.detector_files import needed_by
 from vega3d_ros.models.checkpoints.device_memory import (
     DeviceError,
     available,
@@ -324,16 +324,18 @@ def _without_networks(folder: Path, description: Any) -> Report:
         "answers": "what can be measured; there is no language model",
         "card": str(description.get("card", "")),
     }
+    if config.networks is not None:
+        report.facts["answers"] = f"what can be measured, and other questions by {config.networks}"
     if config.grounder is not None:
         report.facts["grounder"] = config.grounder.type
-        if config.grounder.detector is not None:
-            try:
-                found = find_detector(config.grounder.detector, folder)
-            except CheckpointError as error:
-                report.missing.append(str(error))
-                report.loadable = False
-            else:
-                report.facts["detector"] = str(found)
+    for what, find in needed_by(config, folder).items():
+        try:
+            found = find()
+        except CheckpointError as error:
+            report.missing.append(str(error))
+            report.loadable = False
+            continue
+        report.facts[what] = str(found)
     return report
 
 

@@ -60,18 +60,25 @@ _OLD_FUSION_FILE = "bridge.safetensors"
 _OLD_KEYS = {"bridge.projector.": "projector.", "bridge.fusion.": "gate."}
 
 
-def locate(name: str | Path, *, revision: str | None = None, download: bool = False) -> Path:
+def locate(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    download: bool = False,
+    device: str = "auto",
+) -> Path:
     """The folder of a path, of a shipped or downloaded model's name, or of an id on the hub.
 
     Args:
         name: The path, name or id; "auto" for what ``auto_model.automatic`` chooses.
         revision: Of a model on the hub: branch, tag or commit.
         download: Whether a model on the hub may be downloaded.
+        device: Where it will run; what "auto" means depends on it.
 
     Raises:
         CheckpointError: If there is no such folder.
     """
-    name = automatic() if name == AUTO else name
+    name = automatic(device)[0] if name == AUTO else name
     for folder in places(name):
         if (folder / "model.json").is_file() or is_official(folder):
             return folder
@@ -110,8 +117,8 @@ def load_modules(
         DeviceError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
-    folder = locate(name)
-    _check_memory(folder, device, dtype, workload, prior)
+    folder = locate(name, device=device)
+    check_memory(folder, device, dtype, workload, prior)
     if not (folder / "model.json").is_file():
         modules = _load_official(
             folder,
@@ -233,14 +240,18 @@ def _load_official(
     return Modules(parts.prior, parts.language, parts.fusion, None, None, None, parts.settings)
 
 
-def _check_memory(
+def check_memory(
     folder: Path,
     device: str,
     dtype: torch.dtype,
     workload: Workload | None,
     prior: Mapping[str, Any] | None,
 ) -> None:
-    """Refuse what does not fit the device, or the host, through which the weights go there."""
+    """Refuse what does not fit the device, or the host, through which the weights go there.
+
+    Raises:
+        DeviceError: With the numbers.
+    """
     try:
         needed = estimate(folder, dtype, workload, prior)
     except UNKNOWN:

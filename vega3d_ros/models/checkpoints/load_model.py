@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vega3d_ros.core.registry import RegistryError
-from vega3d_ros.models.checkpoints.detector_files import make_grounder
-from vega3d_ros.models.checkpoints.load import load_modules, locate
+from vega3d_ros.models.checkpoints.detector_files import find_networks, make_grounder
+from vega3d_ros.models.checkpoints.load import check_memory, load_modules, locate
 from vega3d_ros.models.checkpoints.model_config import (
     TOKEN_HEAD,
     ModelConfigError,
@@ -74,25 +74,37 @@ def load_model(
         DeviceError: If it does not fit the device; nothing was loaded then.
         CheckpointError: If something is missing, damaged, of another kind, or newer than this.
     """
-    folder = locate(name, revision=revision, download=download)
+    folder = locate(name, revision=revision, download=download, device=device)
     file = folder / "model.json"
     try:
         config = read_model_config(file, prior) if file.is_file() else None
     except ModelConfigError as error:
         raise CheckpointError(str(error)) from error
+    networks = folder
+    if config is not None and config.networks is not None:
+        networks = find_networks(config.networks, folder)
+    if config is not None:
+        check_memory(folder, device, dtype, workload, prior)
     grounder = None
     if config is not None and config.grounder is not None and config.grounder.type != TOKEN_HEAD:
         progress("detector")
         texts = config.settings.get("labels", ())
         try:
-            grounder = make_grounder(config.grounder, folder, texts, threads=threads)
+            grounder = make_grounder(
+                config.grounder,
+                folder,
+                texts,
+                device=device,
+                threads=threads,
+                download=download,
+            )
         except RegistryError as error:
             msg = f"{file}: {error}"
             raise CheckpointError(msg) from error
-    if config is not None and config.language is None:
+    if config is not None and config.language is None and config.networks is None:
         return Model(None, grounder, config.settings)
     modules = load_modules(
-        folder,
+        networks,
         device=device,
         dtype=dtype,
         prior=prior,
@@ -101,4 +113,6 @@ def load_model(
         workload=workload,
         progress=progress,
     )
+    if config is not None:
+        modules.settings = {**modules.settings, **config.settings}
     return Model(modules, grounder, modules.settings)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from vega3d_ros.core.json_io import read_object
-from vega3d_ros.models.checkpoints.detector_files import find_detector
+from vega3d_ros.models.checkpoints.depth_files import find_depth
+from vega3d_ros.models.checkpoints.detector_files import find_networks
+from vega3d_ros.models.checkpoints.detector_memory import AT_WORK, detector_memory
 from vega3d_ros.models.checkpoints.device_memory import available
 from vega3d_ros.models.checkpoints.model_config import read_model_config
 from vega3d_ros.models.checkpoints.official.memory import official_memory
+from vega3d_ros.models.depth.network_files import memory as depth_memory
 from vega3d_ros.models.memory import MemoryEstimate, Workload, count_numbers
 from vega3d_ros.models.mllms.qwen2_5_vl import memory as qwen2_5_vl
 from vega3d_ros.models.priors import PRIORS
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-
-_DETECTOR_WEIGHTS = frozenset({".onnx", ".safetensors"})
-# What OpenCV takes beside the weights: 41 MiB with NanoDet-Plus at 416x416 (resident memory).
-_DETECTOR_WORK_BYTES = 64 << 20
 
 UNKNOWN = (
     OSError,
@@ -64,7 +63,15 @@ def estimate(
     config = read_model_config(folder / "model.json", prior)
     parts: dict[str, int] = {}
     if config.grounder is not None and config.grounder.detector is not None:
-        parts["detector"] = _detector_bytes(find_detector(config.grounder.detector, folder))
+        parts |= detector_memory(config.grounder.detector, folder)
+    if config.grounder is not None and config.grounder.depth is not None:
+        network = find_depth(config.grounder.depth, folder)
+        parts |= {} if network is None else depth_memory(network)
+    if config.networks is not None:
+        lent = estimate(find_networks(config.networks, folder), dtype, workload, prior)
+        # The prior works after the detector, in the same memory.
+        spared = min(parts.get(AT_WORK, 0), lent.parts.get("prior at work", 0))
+        parts = {**parts, **lent.parts, AT_WORK: parts.get(AT_WORK, 0) - spared}
     if config.language is None:
         return MemoryEstimate(parts)
     language = folder / "mllm"
@@ -82,12 +89,6 @@ def estimate(
         family = PRIORS.get(config.prior.type)
         parts |= family.memory(folder / "prior", config.prior, dtype, workload.frames_at_once)
     return MemoryEstimate(parts)
-
-
-def _detector_bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    weights = sum(file.stat().st_size for file in files if file.suffix in _DETECTOR_WEIGHTS)
-    return weights + _DETECTOR_WORK_BYTES
 
 
 def fitting(folder: Path, device: str, dtype: torch.dtype, frames: int) -> Workload:

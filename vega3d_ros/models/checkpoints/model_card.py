@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from vega3d_ros.models.checkpoints.model_paths import needed_parts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,6 +33,10 @@ def model_card(name: str, description: Mapping[str, Any]) -> str:
         "Fusion": "none" if fusion is None else fusion["method"],
         "Language model": "none" if language is None else language["type"],
         "Grounder": "none" if grounder is None else grounder["type"],
+        **{
+            f"{what.capitalize()}, kept beside it": " or ".join(names)
+            for what, names in needed_parts(description).items()
+        },
         "Labels": ", ".join(description.get("labels", ())) or "none",
     }
     return f"""---

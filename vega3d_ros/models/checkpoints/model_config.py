@@ -1,7 +1,8 @@
 """What a ``model.json`` says, checked as a whole before anything of the model is built.
 
 Format 2 names the ``type`` of each part. ``prior`` and ``grounder`` may be null; ``fusion`` and
-``language`` may both be, which leaves a model of a detector and geometry alone. Format 1, which
+``language`` may both be, which leaves a model of a detector and geometry alone, or one that takes
+the ``networks`` of another. Format 1, which
 had one kind of each part, is read too.
 """
 
@@ -19,6 +20,7 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.core.registry import RegistryError
 from vega3d_ros.core.settings import STRICT, SettingsError, read_settings
+from vega3d_ros.models.depth import DEPTHS
 from vega3d_ros.models.detectors.loading import DETECTORS
 from vega3d_ros.models.fusion.fusion_module import FusionConfig
 from vega3d_ros.models.grounders import GROUNDERS
@@ -37,6 +39,7 @@ TOKEN_HEAD = "token_head"  # noqa: S105 - a type of grounder
 Side = Annotated[int, Field(gt=0, le=8192)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Word = Annotated[str, Field(min_length=1)]
+Files = Annotated[tuple[Word, ...], Field(min_length=1)]
 
 
 class ModelConfigError(Vega3dError, ValueError):
@@ -59,6 +62,21 @@ class LanguageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MasksConfig:
+    """What finds the pixels in a detector's boxes: SAM 2 or EdgeTAM, kept beside models.
+
+    Attributes:
+        files: Its folder by name; the first that is found is taken.
+    """
+
+    files: Files
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the folders looked in."""
+        _refuse_paths("grounder.detector.masks.files", self.files)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DetectorConfig:
     """A 2D detector that is kept beside models, not in them.
 
@@ -66,20 +84,54 @@ class DetectorConfig:
         type: Of ``detectors.DETECTORS``.
         files: Its file or folder by name; the first that is found is taken.
         threshold: Lowest score given; None: the detector's own.
+        masks: What finds the pixels in its boxes; None where the boxes are enough.
     """
 
     type: str
-    files: Annotated[tuple[Word, ...], Field(min_length=1)]
+    files: Files
     threshold: Share | None = None
+    masks: MasksConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown types, and names that lead out of the folders looked in."""
         if self.type not in DETECTORS:
             msg = f"unknown detector {self.type!r}; known: {', '.join(sorted(DETECTORS))}"
             raise ValueError(msg)
+        _refuse_paths("grounder.detector.files", self.files)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DepthConfig:
+    """Where depth comes from for frames of which the sensor has none.
+
+    Attributes:
+        type: Of ``depth.DEPTHS``.
+        files: Its folder by name, kept beside models as detectors are; the first found is taken.
+        hub: Its id on the Hugging Face hub, taken where no folder is found.
+        revision: On the hub: branch, tag or commit.
+        canonical_focal: See ``depth.network.NetworkDepth``.
+    """
+
+    type: str = "sensor"
+    files: tuple[Word, ...] = ()
+    hub: Word | None = None
+    revision: Word | None = None
+    canonical_focal: Annotated[float, Field(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown types, and a network that is nowhere to be found.
+
+        Raises:
+            RegistryError: If the type is unknown.
+        """
+        if self.type not in DEPTHS.names:
+            DEPTHS.get(self.type)
+        if self.type == "network" and not (self.files or self.hub):
+            msg = "grounder.depth must say by files or hub where its network is"
+            raise ValueError(msg)
         for name in self.files:
             if PurePath(name).name != name:
-                msg = f"grounder.detector.files must be names without folders, not {name!r}"
+                msg = f"grounder.depth.files must be names without folders, not {name!r}"
                 raise ValueError(msg)
 
 
@@ -90,10 +142,12 @@ class GrounderConfig:
     Attributes:
         type: Of ``grounders.GROUNDERS``.
         detector: What it finds them with; None for a grounder without a 2D detector.
+        depth: Beside the sensor's; None: no other.
     """
 
     type: str = TOKEN_HEAD
     detector: DetectorConfig | None = None
+    depth: DepthConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be made.
@@ -106,11 +160,13 @@ class GrounderConfig:
         if self.type == "lifted" and self.detector is None:
             msg = "grounder.detector is missing: a lifted grounder needs one"
             raise ValueError(msg)
+        if self.depth is not None and self.detector is None:
+            msg = "grounder.depth is of use beside grounder.detector only"
+            raise ValueError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``model.json`` holds it."""
-        values = asdict(self)
-        return values if self.detector is not None else {"type": self.type}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -139,6 +195,8 @@ class ModelConfig:
         fusion: Shape of projector and gate; None where there is no language model.
         language: Vision tower and language model; None where answers are measured alone.
         grounder: What finds objects; None for a model that answers only.
+        networks: Name of the model whose prior, fusion and language model it takes, all of which
+            are None then; None for a model of its own.
         settings: Everything else, as in ``modules.Modules``.
     """
 
@@ -148,6 +206,14 @@ class ModelConfig:
     language: LanguageConfig | None
     grounder: GrounderConfig | None
     settings: dict[str, Any]
+    networks: str | None = None
+
+
+def _refuse_paths(setting: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if PurePath(name).name != name:
+            msg = f"{setting} must be names without folders, not {name!r}"
+            raise ValueError(msg)
 
 
 def read_model_config(file: Path, prior: Mapping[str, Any] | None = None) -> ModelConfig:
@@ -213,11 +279,11 @@ def _from_format_1(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(values: dict[str, Any], instead: Mapping[str, Any]) -> ModelConfig:
-    parts = [field.name for field in fields(ModelConfig) if field.name != "settings"]
+    parts = [one.name for one in fields(ModelConfig) if one.name not in {"settings", "networks"}]
     if missing := sorted(set(parts) - set(values)):
         msg = f"{', '.join(missing)} is missing"
         raise SettingsError(msg)
-    known = {"package", *parts}
+    known = {"package", "networks", *parts}
     settings = {name: value for name, value in values.items() if name not in known}
     read_settings(_Settings, settings)
     prior, grounder = values["prior"], values["grounder"]
@@ -229,9 +295,17 @@ def _parse(values: dict[str, Any], instead: Mapping[str, Any]) -> ModelConfig:
         language=None if language is None else _language_config(language),
         grounder=None if grounder is None else read_settings(GrounderConfig, grounder, "grounder"),
         settings=settings,
+        networks=_networks(values.get("networks")),
     )
     _refuse_incomplete(config)
     return config
+
+
+def _networks(name: Any) -> str | None:
+    if name is None or (isinstance(name, str) and name and PurePath(name).name == name):
+        return name
+    msg = f"networks must be the name of a model, without folders, or null, not {str(name)[:60]!r}"
+    raise SettingsError(msg)
 
 
 def _language_config(values: Any) -> LanguageConfig:
@@ -250,6 +324,9 @@ def _refuse_incomplete(config: ModelConfig) -> None:
     """
     if (config.fusion is None) != (config.language is None):
         msg = "fusion and language must both be there, or both be null"
+        raise SettingsError(msg)
+    if config.language is not None and config.networks is not None:
+        msg = "networks names the model that brings fusion and language: they must be null"
         raise SettingsError(msg)
     if config.language is not None:
         return

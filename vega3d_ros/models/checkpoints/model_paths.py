@@ -61,14 +61,38 @@ def first_found(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
     return None
 
 
-def detector_file(description: Mapping[str, Any], model: Path) -> Path | None:
-    """The detector of a model folder; None where it names none, or where none is here.
+def needed_parts(description: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What a model needs that is kept beside it: the names of which one is enough.
+
+    Args:
+        description: Of its ``model.json``.
+
+    Returns:
+        By what they are: "detector", "masks" and "networks", as far as it names them.
+    """
+    grounder = description.get("grounder")
+    detector = grounder.get("detector") if isinstance(grounder, dict) else None
+    masks = detector.get("masks") if isinstance(detector, dict) else None
+    named = {"detector": detector, "masks": masks}
+    parts = {
+        what: tuple(one.get("files", ())) for what, one in named.items() if isinstance(one, dict)
+    }
+    if networks := description.get("networks"):
+        parts["networks"] = (str(networks),)
+    return parts
+
+
+def found_parts(description: Mapping[str, Any], model: Path) -> dict[str, Path | None]:
+    """Where the parts of a model folder lie, by what they are; None for one that is nowhere.
 
     Args:
         description: Of its ``model.json``.
         model: The folder.
     """
-    grounder = description.get("grounder")
-    detector = grounder.get("detector") if isinstance(grounder, dict) else None
-    names = detector.get("files", ()) if isinstance(detector, dict) else ()
-    return first_found(names, detector_folders(model))
+    folders = detector_folders(model)
+    return {
+        what: next((one for one in places(names[0]) if one.is_dir()), None)
+        if what == "networks"
+        else first_found(names, folders)
+        for what, names in needed_parts(description).items()
+    }

@@ -1,22 +1,19 @@
-"""Files of other authors that models need: where they are published, and under which licence."""
+"""Files of other authors that models need: where they are published, and under which licence.
+
+The checksums of files and the commits of folders are those that several public projects state for
+the same address. Where none was found, nothing stands here, and the download says so.
+"""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from http.client import HTTPException
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
-
-from vega3d_ros.core.json_io import replacing
-from vega3d_ros.models.checkpoints.modules import CheckpointError
-from vega3d_ros.models.detectors import DetectorError, load_detector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
-_TIMEOUT_S = 60
+LICENSES = ("Apache-2.0",)
+"""What may stand beside a published part. Nothing under the AGPL is ever fetched."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +22,44 @@ class PublishedFile:
 
     Attributes:
         url: Where its authors publish it.
-        license: Of the weights, as the authors' repository states it.
+        license: Of the weights, as the authors' repository states it; one of ``LICENSES``.
         source: That repository.
+        sha256: Of its content, in hexadecimal; empty where none is known.
     """
 
     url: str
     license: str
     source: str
+    sha256: str = ""
 
 
-PUBLISHED = {
+@dataclass(frozen=True)
+class PublishedFolder:
+    """A repository of the Hugging Face hub.
+
+    Attributes:
+        repository: Its id.
+        license: As for a file.
+        source: As for a file.
+        revision: The commit that is meant; empty where none is known.
+        sha256: Of its files by name, as far as known.
+        packages: Of Python, that its network needs beside those of this package.
+    """
+
+    repository: str
+    license: str
+    source: str
+    revision: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        return f"https://huggingface.co/{self.repository}"
+
+
+PUBLISHED: dict[str, PublishedFile | PublishedFolder] = {
     "nanodet-plus-m_416.onnx": PublishedFile(
         url=(
             "https://github.com/RangiLyu/nanodet/releases/download/v1.0.0-alpha-1/"
@@ -42,6 +67,7 @@ PUBLISHED = {
         ),
         license="Apache-2.0",
         source="https://github.com/RangiLyu/nanodet",
+        sha256="59d2f166088889c902f523bf08079391993491324f0d84847e3c4016a8f7cc3d",
     ),
     "yolox_nano.onnx": PublishedFile(
         url=(
@@ -50,64 +76,30 @@ PUBLISHED = {
         ),
         license="Apache-2.0",
         source="https://github.com/Megvii-BaseDetection/YOLOX",
+        sha256="c789161ed43c8269fcd4e67c67eeeb4e80c622da2eb296a20bc6007bd18a0b7d",
+    ),
+    "llmdet_tiny": PublishedFolder(
+        repository="iSEE-Laboratory/llmdet_tiny",
+        license="Apache-2.0",
+        source="https://github.com/iSEE-Laboratory/LLMDet",
+        revision="d05199165a19320a9236396e20fca0a5e065189c",
+    ),
+    "EdgeTAM-hf": PublishedFolder(
+        repository="yonigozlan/EdgeTAM-hf",
+        license="Apache-2.0",
+        source="https://github.com/facebookresearch/EdgeTAM",
+        packages=("timm",),
+    ),
+    "sam2.1-hiera-tiny": PublishedFolder(
+        repository="facebook/sam2.1-hiera-tiny",
+        license="Apache-2.0",
+        source="https://github.com/facebookresearch/sam2",
+        revision="de431c4043854a71d8101e17995dfe596bf101a5",
+        sha256={
+            "model.safetensors": (
+                "48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7"
+            ),
+        },
     ),
 }
-"""By file name."""
-
-
-def download_first(names: Sequence[str], folder: Path, say: Callable[[str], None]) -> Path:
-    """The first of several detectors that can be had, downloaded unless it is there.
-
-    Their authors publish no checksums. What came is accepted if the detector's own reader takes
-    it, which finds cut-off files and error pages, but not another network of the same form.
-
-    Args:
-        names: Of ``PUBLISHED``.
-        folder: Where they go; a file appears there whole or not at all.
-        say: Told the licence before anything is asked of the network, and what became of it.
-
-    Raises:
-        CheckpointError: If none can be had.
-    """
-    failures = []
-    for name in names:
-        if (folder / name).is_file():
-            say(f"{name} is there already")
-            return folder / name
-    for name in names:
-        published = PUBLISHED[name]
-        say(f"{name}: licence {published.license}, by {published.source}")
-        say(f"  from {published.url}")
-        try:
-            _download(published.url, folder / name)
-        except CheckpointError as error:
-            failures.append(str(error))
-            say(f"  {error}")
-            continue
-        say("  it can be read as a detector (no checksum is published to compare it with)")
-        return folder / name
-    msg = (
-        f"no detector could be downloaded: {'; '.join(failures)}; without a network, copy one of "
-        f"{', '.join(names)} into {folder}"
-    )
-    raise CheckpointError(msg)
-
-
-def _download(url: str, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as scratch:
-        try:
-            with (
-                urlopen(url, timeout=_TIMEOUT_S) as answer,  # noqa: S310 - of PUBLISHED, https
-                scratch.open("wb") as out,
-            ):
-                shutil.copyfileobj(answer, out)
-        except (OSError, HTTPException) as error:
-            msg = f"{url} cannot be downloaded: {error}"
-            raise CheckpointError(msg) from error
-        try:
-            load_detector(scratch)
-        except DetectorError as error:
-            reason = str(error).replace(str(scratch), "what came")
-            msg = f"{url} does not give a detector: {reason}"
-            raise CheckpointError(msg) from error
+"""By the name of the file or folder that models know it by."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vega3d_ros.models.detectors.pixel_mask import PixelMask
+
 
 class DetectorError(Vega3dError, ValueError):
     """A detector that cannot be loaded or asked; the message names the file and the remedy."""
@@ -28,13 +30,15 @@ class Detection2D:
             x0 <= u + 0.5 <= x1 and y0 <= v + 0.5 <= y1. Clipped to the image, never empty.
         score: In [0, 1]; comparable within one detector only.
         label: A name of the detector's vocabulary, or the text as asked where it has none.
-        mask: [H, W] bool, the pixels of the thing; None from detectors of boxes.
+        mask: The pixels of the thing; None from detectors of boxes.
+        colors: Names of the thing's colours with their shares of the mask; empty without one.
     """
 
     box: tuple[float, float, float, float]
     score: float
     label: str
-    mask: NDArray[np.bool_] | None = None
+    mask: PixelMask | None = None
+    colors: tuple[tuple[str, float], ...] = ()
 
 
 class Detector(Protocol):

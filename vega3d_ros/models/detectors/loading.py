@@ -37,6 +37,24 @@ def load_detector(path: str | Path, **options: Any) -> Detector:
     return detector
 
 
+def with_masks(detector: Detector, folder: str | Path, *, device: str = "cpu") -> Detector:
+    """A detector whose detections have masks, by SAM 2 or EdgeTAM.
+
+    Args:
+        detector: Finds the boxes.
+        folder: Of SAM 2 or EdgeTAM.
+        device: Of torch.
+
+    Raises:
+        DetectorError: If the folder cannot be loaded.
+    """
+    masks = import_module("vega3d_ros.models.detectors.hub.masks").BoxMasks(folder, device=device)
+    masked: Detector = import_module("vega3d_ros.models.detectors.masked").MaskedDetector(
+        detector, masks
+    )
+    return masked
+
+
 def _kind(path: Path) -> str:
     if not path.exists():
         msg = f"there is no detector at {path}: give an .onnx file or a folder of transformers"

@@ -12,7 +12,9 @@ from torch.nn import functional
 from vega3d_ros.core.token_grid import FEATURES
 from vega3d_ros.models.fusion.gates import (
     Fused,
+    FusionError,
     GenerativeMerger,
+    InstructionTokenGated,
     MlpProjector,
     build_fusion,
     resample_grid,
@@ -64,6 +66,9 @@ class FusionModule(nn.Module):
 
     Args:
         config: Shapes and method.
+
+    Raises:
+        FusionError: If the gate asks for the question: a clip is fused and read once, before any.
     """
 
     def __init__(self, config: FusionConfig) -> None:
@@ -81,6 +86,13 @@ class FusionModule(nn.Module):
         self.gate = build_fusion(
             config.method, config.dim, heads=config.heads, layers=config.layers
         )
+        if isinstance(self.gate, InstructionTokenGated):
+            msg = (
+                f"the fusion method {config.method} gates by the question, but here a clip is "
+                "fused and read once for all questions; use a model with another gate, such as "
+                "token_gated"
+            )
+            raise FusionError(msg)
 
     def forward(self, semantic: Tensor, generative: Tensor | None) -> Fused:
         """Fuse semantic [N, rows, columns, D] and generative [N, r, c, C] tokens.

@@ -72,6 +72,8 @@ class Detection:
             (where its foot meets the floor) or "head" (a learned box).
         views: Where it shows: one for each detection or token that it was merged from.
         alternatives: Other names that it was given, each with its share of the evidence.
+        colors: Names of its colours with their shares in [0, 1] of its pixels, the largest first;
+            empty where no mask tells them.
         evidence: What the object map merges with that of other clips; None where there is none.
         probability: In [0, 1], that a thing of the name is there, from all that speaks for it;
             None where the score says it.
@@ -87,6 +89,7 @@ class Detection:
     source: str
     views: tuple[View, ...]
     alternatives: tuple[tuple[str, float], ...] = ()
+    colors: tuple[tuple[str, float], ...] = ()
     evidence: ObjectEvidence | None = field(default=None, repr=False)
     probability: float | None = None
 
@@ -110,6 +113,7 @@ class Detection:
             depth_coverage=self.depth_coverage,
             source=self.source,
             alternatives=self.alternatives,
+            colors=self.colors,
             evidence=self.evidence,
         )
 

@@ -4,7 +4,8 @@ Definitions are those of VSI-Bench (arXiv 2412.14171) and of the simulator (docs
 a distance is between the closest points of two boxes, and between the closest two where several
 things have the name; a size is the longest side of the box; a direction is between centres, seen
 from above, and the side named is the one whose middle is nearest in angle (so "behind" beside
-"left" and "right" begins at 135 degrees); things appear in the order in which they were seen.
+"left" and "right" begins at 135 degrees); things appear in the order in which they were seen; a
+colour is the one of most pixels of the thing's masks, and as sure as its share of them.
 """
 
 from __future__ import annotations
@@ -79,9 +80,10 @@ class Measurement:
     """What was measured.
 
     Attributes:
-        value: Metres of "size" and "distance", a number of "count"; True or False of "exists" and
-            "relation"; one of the question's choices, or several in order; None where something
-            that the question takes for granted was not seen.
+        value: Metres of "size" and "distance", a number of "count"; True or False of "exists",
+            "relation" and "color" with a word, a colour's name without; one of the question's
+            choices, or several in order; None where something that the question takes for
+            granted was not seen.
         interval: Lowest and highest value, 95 % of the probability; None where it is no number.
         confidence: Probability in [0, 1] that the things are what they are called and, where the
             answer is one of several, that it is the right one.
@@ -119,7 +121,10 @@ def measure(question: Question, view: ObjectView) -> Measurement | None:
             "side": measuring.side,
             "relation": measuring.relation,
             "order": measuring.order,
+            "color": measuring.color,
         }
+        if question.kind == "color":
+            measuring.require_colors()
         return measuring.missing() or kinds[question.kind]()
     except _CannotMeasureError:
         return None
@@ -266,7 +271,23 @@ class _Measuring:
         ties = stamps_ns.count(stamps_ns[index])
         return _choice(names[index], 1 / ties, *objects)
 
+    def color(self) -> Measurement:
+        item = self.best(self.question.things[0])
+        shares = dict(item.colors)
+        if not shares:
+            raise _CannotMeasureError
+        main, wanted = item.colors[0][0], self.question.word
+        if not wanted:
+            return _choice(main, shares[main], item)
+        share = shares.get(wanted, 0.0)
+        return _choice(main == wanted, share if main == wanted else 1 - share, item)
+
     # What they share.
+
+    def require_colors(self) -> None:
+        """Leave to others what no mask tells, even where the thing was not seen."""
+        if not any(item.colors for item in self.candidates(self.question.things[0])):
+            raise _CannotMeasureError
 
     def seen_things(self) -> list[str]:
         """All that the question names and takes for granted, but for the camera."""

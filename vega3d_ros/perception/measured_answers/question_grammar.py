@@ -28,6 +28,7 @@ Kind = Literal[
     "side",
     "relation",
     "order",
+    "color",
 ]
 
 
@@ -43,6 +44,7 @@ class Question:
             somebody at the first who faces the second. "side": of ``choices``, where the first
             thing is of the second, or for the camera. "relation": whether ``word`` holds between
             them. "order": which of ``choices`` appeared "first" or "last", or "all" in order.
+            "color": of the first thing; whether it is ``word``, where that is not empty.
         things: Names or descriptions, without article.
         word: See ``kind``.
         choices: See ``kind``.
@@ -140,6 +142,8 @@ def _word(kind: Kind, said: dict[str, str | None]) -> str:
         return "farthest" if re.fullmatch(FARTHER, said["nearer"] or "") else "nearest"
     if kind == "relation":
         return next(w for w, phrases in RELATION_WORDS.items() if said["relation"] in phrases)
+    if kind == "color":
+        return (said.get("hue") or "").replace("gray", "grey")
     return (said.get("end") or "all") if kind == "order" else ""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from vega3d_ros.models.detectors.color_names import COLOR_NAMES
 from vega3d_ros.perception.description_grammar import FILLER, RELATION_WORDS, alternatives
 
 UNITS = {
@@ -81,6 +82,8 @@ _LISTS = {
     "nearer": rf"(?:the )?{_named('nearer', FARTHER, NEARER)}(?: away)?(?: to| from| towards?)?",
     "from": _any("from", "between", "of"),
     "end": _named("end", "first", "last"),
+    "colour": "(?:main )?colou?r",
+    "hue": _named("hue", *COLOR_NAMES, "gray"),
     "ask": _any("(?:what|which) {be}", "what's", "tell me", "give me", "estimate", "measure"),
     "be": _any("is", "are", "was", "were"),
     "see": _any("see", "find", "spot", "observe", "count", "notice"),
@@ -139,6 +142,9 @@ WORDINGS: tuple[tuple[str, str], ...] = (
     ("side", "(?:on )?(?:which|what) side of {b} {be} {a}"),
     ("side", "where {be} {a} (?:relative to|with respect to|compared to|compared with) {b}"),
     ("relation", "{be} {a} {relation} {b}"),
+    ("color", "(?:what|which) {colour} (?:does|do|{be}) {a}(?: have)?"),
+    ("color", "(?:{ask} )?(?:the )?{colour} of {a}"),
+    ("color", "{be} {a} {hue}"),
     ("exists", "{be} there (?:also )?{a}{place}"),
     ("exists", "{do} {who} {see} {a}{place}"),
     ("exists", "does {video} (?:show|have|contain|include) {a}"),

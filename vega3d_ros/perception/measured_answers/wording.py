@@ -69,7 +69,9 @@ def _yes_no(value: bool | str) -> str:
 
 def _plain(text: str) -> str:
     """Lower case, without articles and marks, for comparison."""
-    return " ".join(re.findall(r"(?!(?:the|an?)\b)[a-z0-9]+", text.lower()))
+    return " ".join(re.findall(r"(?!(?:the|an?)\b)[a-z0-9]+", text.lower())).replace(
+        "gray", "grey"
+    )
 
 
 def _side(text: str) -> str:

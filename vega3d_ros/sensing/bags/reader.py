@@ -18,7 +18,10 @@ from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.formats import listing, open_source
+from vega3d_ros.sensing.depth_registration import camera_info_beside
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
+from vega3d_ros.sensing.image_decoding import depth_to_metres, frame_of
+from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ class CameraTopics:
     Attributes:
         image: Colour or grey images, Image or CompressedImage.
         camera_info: Their calibration.
-        depth: Depth registered to them.
+        depth: Depth, registered to them or of another camera.
+        depth_camera_info: Calibration of depth, where it has one of its own.
         tf: Topics of transforms.
         frame_id: The camera's optical frame, as the images name it.
         fixed_frame: The root of the transforms above ``frame_id``; empty where there are none.
@@ -74,6 +78,7 @@ class CameraTopics:
     image: str
     camera_info: str = ""
     depth: str = ""
+    depth_camera_info: str = ""
     tf: tuple[str, ...] = ()
     frame_id: str = ""
     fixed_frame: str = ""
@@ -82,7 +87,8 @@ class CameraTopics:
     @property
     def names(self) -> tuple[str, ...]:
         """Every topic that there is."""
-        return tuple(name for name in (self.image, self.camera_info, self.depth, *self.tf) if name)
+        calibrations = (self.camera_info, self.depth_camera_info)
+        return tuple(name for name in (self.image, *calibrations, self.depth, *self.tf) if name)
 
 
 class Bag:
@@ -187,21 +193,20 @@ class Bag:
         camera_info = camera_info or self._nearest(self._of_type(CAMERA_INFO), image)
         if not camera_info:
             notes.append("no camera_info: nothing can be placed in 3D")
-        registered = [name for name in depths if self._frame_id(name) == frame_id]
-        if not depth and depths and not registered:
-            notes.append(
-                f"left out {', '.join(depths)}: its frame is not the image's {frame_id!r}, "
-                "so it is not registered to the colour camera"
-            )
-        depth = depth or self._nearest(registered, image)
         tf = tuple(self._of_type(TF_MESSAGE))
-        fixed_frame = self._root_above(frame_id, tf)
+        parents = self._parents(tf)
+        if not depth and depths:
+            depth, note = self._choose_depth(depths, image, camera_info, parents)
+            notes += [note] if note else []
+        depth_info = self._depth_calibration(depth, camera_info) if depth else ""
+        fixed_frame = _root_above(frame_id, parents)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
         return CameraTopics(
             image=image,
             camera_info=camera_info,
             depth=depth,
+            depth_camera_info=depth_info,
             tf=tf,
             frame_id=frame_id,
             fixed_frame=fixed_frame,
@@ -241,18 +246,68 @@ class Bag:
 
     def _frame_id(self, topic: str) -> str:
         message = self.first(topic)
-        return "" if message is None else str(message.header.frame_id)
+        return "" if message is None else frame_of(message)
 
-    def _root_above(self, frame_id: str, tf: Sequence[str]) -> str:
+    def _choose_depth(
+        self, depths: Sequence[str], image: str, camera_info: str, parents: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """The depth topic of an image, or none, and what to tell of it."""
+        frame_id = self._frame_id(image)
+        registered = [name for name in depths if self._frame_id(name) == frame_id]
+        if registered:
+            return self._nearest(registered, image), ""
+        root = _root_above(frame_id, parents) or frame_id
+        lacks = {}
+        for name in depths:
+            own = self._frame_id(name)
+            info = self._depth_calibration(name, camera_info)
+            if not camera_info:
+                lacks[name] = "the image has no calibration"
+            elif not info or self._frame_id(info) != own:
+                lacks[name] = f"there is no calibration of it on {camera_info_beside(name)}"
+            elif (_root_above(own, parents) or own) != root:
+                lacks[name] = f"no transform leads from {own!r} to it"
+        if usable := [name for name in depths if name not in lacks]:
+            depth = self._nearest(usable, image)
+            return depth, f"{depth} is reprojected from {self._frame_id(depth)!r} to {frame_id!r}"
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in lacks.items())
+        return "", (
+            f"left out depth that is not in the image's frame {frame_id!r}, so it is not "
+            f"registered to the colour camera, and cannot be reprojected: {reasons}"
+        )
+
+    def _depth_calibration(self, depth: str, camera_info: str) -> str:
+        """The calibration of a depth topic: beside it, else of its frame and size; or none."""
+        others = [name for name in self._of_type(CAMERA_INFO) if name != camera_info]
+        beside = camera_info_beside(depth)
+        if beside in others:
+            return beside
+        alike = [name for name in others if self._frame_id(name) == self._frame_id(depth)]
+        if not alike:
+            return ""
+        try:
+            shape = depth_to_metres(self.first(depth)).shape
+        except ImageError:
+            return ""
+        sizes = {name: self.first(name) for name in alike}
+        return next((n for n, info in sizes.items() if (info.height, info.width) == shape), "")
+
+    def _parents(self, tf: Sequence[str]) -> dict[str, str]:
+        """The parent of every frame that has one, as told last."""
         parents: dict[str, str] = {}
         for message in self.raw_messages(tf):
             for transform in self.decode(message).transforms:
-                parents[transform.child_frame_id] = transform.header.frame_id
-        frame, seen = frame_id, {frame_id}
-        while frame in parents and parents[frame] not in seen:
-            frame = parents[frame]
-            seen.add(frame)
-        return frame if frame != frame_id else ""
+                parents[transform.child_frame_id.removeprefix("/")] = frame_of(transform)
+        return parents
+
+
+def _root_above(frame_id: str, parents: Mapping[str, str]) -> str:
+    """The topmost frame above one; empty where there is none."""
+    frame, seen = frame_id, {frame_id}
+    while frame in parents and parents[frame] not in seen:
+        frame = parents[frame]
+        seen.add(frame)
+    return frame if frame != frame_id else ""
 
 
 def open_bag(path: str | Path) -> Bag:
@@ -297,7 +352,7 @@ def read_frames(
     """
     transforms = TransformBuffer()
     assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
-    assembler.depth_expected = bool(topics.depth)
+    assembler.expect_depth(topics.depth, topics.depth_camera_info)
     now_ns = 0
     for message in bag.raw_messages(topics.names):
         decoded, now_ns = bag.decode(message), message.stamp_ns
@@ -307,6 +362,8 @@ def read_frames(
             assembler.add_depth(decoded, now_ns)
         elif message.topic == topics.camera_info:
             assembler.add_camera_info(decoded)
+        elif message.topic == topics.depth_camera_info:
+            assembler.registration.add_camera_info(decoded)
         else:
             insert_transforms(transforms, decoded, static=message.topic.endswith("/tf_static"))
         for assembled in assembler.poll(now_ns, wanted):

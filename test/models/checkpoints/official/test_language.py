@@ -160,3 +160,26 @@ def test_the_checkpoint_says_how_pixels_are_normalised(tmp_path):
     assert tuple(processor.image_mean) == (0.1, 0.2, 0.3)
     assert dict(processor.size)["shortest_edge"] == 256 * 28 * 28
     assert dict(processor.size)["longest_edge"] == 1605632
+
+
+def test_the_token_ids_of_a_whole_prompt_are_held(perceiver):
+    """Every byte around frames and question: the golden tokenizer has a token for each."""
+    language = perceiver.modules.language.on_grid(2, 3)
+    prefix, _ = language.prefix_ids(2)
+    found = [*prefix[0].tolist(), *language.encode(language.question_prompt("How many beds?"))]
+    names = ("<|im_start|>", "<|im_end|>")
+    start, end = language.tokenizer.convert_tokens_to_ids(names)
+    letter = {byte: language.encode(chr(byte))[0] for byte in range(32, 127)}
+    letter[10] = language.encode("\n")[0]
+
+    def spelt(text):
+        return [letter[byte] for byte in text.encode()]
+
+    frame = [502, *[500] * 6, 503]
+    assert found == [
+        *[start, *spelt("system\nYou are a helpful assistant."), end, *spelt("\n")],
+        *[start, *spelt("user\n"), *frame, *frame],
+        *spelt("These are frames of a video.\nHow many beds?\n"),
+        *spelt("Please answer the question using a single word or phrase."),
+        *[end, *spelt("\n"), start, *spelt("assistant\n")],
+    ]

@@ -244,6 +244,8 @@ def without(prefix):
         (without("generative_fusion.residual"), {}, "residual_scale"),
         (without("model.norm"), {}, "asks for .* weights|lacks 1 tensors"),
         (None, {"generative_fusion_method": "magic"}, "magic"),
+        (None, {"generative_fusion_method": "context_gated"}, "gates by the question"),
+        (None, {"generative_fusion_method": "instruction_token_gated"}, "gates by the question"),
         (None, {"generative_vision_tower_size": "large"}, "setting of the tower"),
         (None, {"generative_vision_tower_feat_block_idx": 9}, "block 9 does not exist"),
         (None, {"generative_merger_hidden_dim": 1 << 40}, "has width 128, config.json says"),

@@ -12,6 +12,7 @@ from support.box_scenes import FLAWLESS, BoxScene, about_z, around, chair_like, 
 
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.geometry import SE3, iou_oriented
+from vega3d_ros.models.depth import DepthImage
 from vega3d_ros.models.detectors.base import Detection2D
 from vega3d_ros.simulation.clip_paths import camera_pose
 from vega3d_ros.simulation.planted_detector import PlantedErrors
@@ -253,10 +254,52 @@ def test_a_detector_of_any_text_is_asked_each_text_once(room):
     assert sum(len(of_text) for of_text in found) == 1
 
 
-def test_depth_that_a_network_made_is_named(room):
-    grounder = room.grounder(depth=lambda frame: (frame.depth_m, "network"))
-    evidence = [grounder.look(frame) for frame in room.clip.frames]
-    assert only(grounder.find(room.clip, evidence, ["sofa"], 0.0)[0]).source == "network"
+class PlantedNetwork:
+    """Knows the true depth of frames, but for their scale."""
+
+    def __init__(self, clip, scale=1.0):
+        self.known = {frame.stamp_ns: frame.depth_m * np.float32(scale) for frame in clip.frames}
+        self.asked = []
+
+    def depth(self, frame):
+        self.asked.append(frame.stamp_ns)
+        return DepthImage(self.known[frame.stamp_ns], "network", 0.15)
+
+
+def blind(clip, *indices):
+    """The clip with frames of which the sensor has nothing: no image, or one without values."""
+    nothing = np.full_like(clip.frames[0].depth_m, np.nan)
+    return Clip(
+        tuple(
+            replace(frame, depth_m=(None, nothing)[i % 2] if i in indices else frame.depth_m)
+            for i, frame in enumerate(clip.frames)
+        )
+    )
+
+
+def test_a_network_is_asked_only_where_the_sensor_has_nothing(room):
+    network = PlantedNetwork(room.clip)
+    clip = blind(room.clip, 1, 2)
+    found = only(room.find("sofa", clip, depth=network))
+    assert network.asked == [clip.frames[i].stamp_ns for i in (1, 2)]
+    assert found.source == "depth"  # of most of its frames
+
+
+def test_a_box_from_a_networks_depth_says_so_and_is_less_sure(room):
+    every = range(len(room.clip))
+    measured = only(room.find("sofa"))
+    found = only(room.find("sofa", blind(room.clip, *every), depth=PlantedNetwork(room.clip, 1.1)))
+    assert found.source == "network"
+    error = found.box.center - measured.box.center
+    assert np.linalg.norm(error) > 0.05
+    assert error @ np.linalg.solve(found.covariance[:3, :3], error) < 11.3
+    assert np.trace(found.covariance[:3, :3]) > 4 * np.trace(measured.covariance[:3, :3])
+
+
+def test_without_sensor_and_network_the_floor_tells(room):
+    clip = blind(room.clip, *range(len(room.clip)))
+    assert room.find("sofa", clip) == []
+    assert {one.source for one in room.find("sofa", clip, floor_m=0.0)} == {"floor"}
 
 
 def test_without_calibration_nothing_is_lifted(room):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support.box_scenes import CAMERA, BoxScene, about_z, around, chair_like, moved
 
 from vega3d_ros.core.geometry import SE3, Box3D, iou_axis_aligned
+from vega3d_ros.models.depth import SensorDepth
 from vega3d_ros.models.grounders.base import Detection
 from vega3d_ros.models.grounders.lifted.evidence import frame_geometry
 from vega3d_ros.models.grounders.token_head.clusters import find_clusters
@@ -25,10 +26,7 @@ VIEWS = around((0.0, 0.0, 0.9), start=0.2, sweep=1.0)
 
 
 def geometry_of(clip):
-    return {
-        index: frame_geometry(frame, frame.depth_m, "depth")
-        for index, frame in enumerate(clip.frames)
-    }
+    return {index: frame_geometry(frame, SensorDepth()) for index, frame in enumerate(clip.frames)}
 
 
 def poor(depth, instance, rng):

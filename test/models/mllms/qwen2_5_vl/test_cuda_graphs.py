@@ -80,11 +80,14 @@ def test_what_does_not_fit_is_answered_as_before(language, prefixes):
 
 
 def test_the_end_of_an_answer_ends_it(language, prefixes, monkeypatch):
-    language.capture_graphs(3, graphs=False)
     suffix = language.encode(WORDS[0])
-    tokens, _ = language._graph_reader.answer(prefixes[0], suffix, 5, -1)
+    monkeypatch.setattr(language, "rule", replace(language.rule, ends=()))
+    language.capture_graphs(3, graphs=False)
+    tokens, _ = language._graph_reader.answer(prefixes[0], suffix, 5)
     assert len(tokens) == 5
     end = tokens[2]
-    shorter, logs = language._graph_reader.answer(prefixes[0], suffix, 5, end)
+    monkeypatch.setattr(language, "rule", replace(language.rule, ends=(end,)))
+    language.capture_graphs(3, graphs=False)
+    shorter, logs = language._graph_reader.answer(prefixes[0], suffix, 5)
     assert shorter == tokens[: tokens.index(end) + 1]
     assert len(logs) == len(shorter)

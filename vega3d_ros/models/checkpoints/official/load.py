@@ -30,6 +30,7 @@ from vega3d_ros.models.checkpoints.official.wan import (
 )
 from vega3d_ros.models.fusion.fusion_module import FusionConfig, FusionModule
 from vega3d_ros.models.mllms.qwen2_5_vl.weights import (
+    GENERATION_FILE,
     WeightsError,
     load_language_model,
     load_tokenizer,
@@ -165,7 +166,14 @@ def _load_language(folder: Path, dtype: torch.dtype) -> OfficialLanguage:
         if not tokenizer.chat_template and template.is_file():
             tokenizer.chat_template = _template(template)
         model.config.text_config.eos_token_id = tokenizer.eos_token_id
+        if "eos_token_id" not in _generation(folder):
+            model.generation_config.eos_token_id = tokenizer.eos_token_id
     return OfficialLanguage(model, tokenizer, processor)
+
+
+def _generation(folder: Path) -> dict[str, Any]:
+    file = folder / GENERATION_FILE
+    return read_json(file) if file.is_file() else {}
 
 
 def _template(file: Path) -> str:

@@ -13,6 +13,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vega3d_ros.models.detectors.base import check_images
 from vega3d_ros.models.detectors.hub.folder import load_network
+from vega3d_ros.models.detectors.pixel_mask import PixelMask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.models.detectors.base import Detection2D
+
+_AT_ONCE = 16  # boxes; more would take memory in proportion
 
 
 class BoxMasks:
@@ -57,22 +60,36 @@ class BoxMasks:
         check_images([image])
         if not detections:
             return []
-        height, width = image.shape[:2]
-        scale = np.array([self._side / width, self._side / height] * 2)
-        boxes = np.array([detection.box for detection in detections]) * scale
+        boxes = np.array([detection.box for detection in detections], np.float32)
+        embedded = self._network.get_image_embeddings(self._pixels(image))
+        found = []
+        for start in range(0, len(boxes), _AT_ONCE):
+            masks = self._segment(embedded, boxes[start : start + _AT_ONCE], image.shape[:2])
+            found += [PixelMask.of(mask) for mask in masks]
+        return [
+            replace(detection, mask=mask)
+            for detection, mask in zip(detections, found, strict=True)
+        ]
+
+    def _segment(
+        self,
+        embedded: list[torch.Tensor],
+        boxes: NDArray[np.float32],
+        size: tuple[int, ...],
+    ) -> NDArray[np.bool_]:
+        """[boxes, H, W] of an image of that size."""
+        height, width = size
+        scale = np.array([self._side / width, self._side / height] * 2, np.float32)
         low = self._network(
-            pixel_values=self._pixels(image),
-            input_boxes=torch.tensor(boxes[None], dtype=torch.float32, device=self._device),
+            image_embeddings=embedded,
+            input_boxes=torch.from_numpy((boxes * scale)[None]).to(self._device),
             multimask_output=False,
         ).pred_masks[0]
         full = torch.nn.functional.interpolate(
             low.float(), (height, width), mode="bilinear", align_corners=False
         )
-        masks = (full[:, 0] > 0).cpu().numpy()
-        return [
-            replace(detection, mask=mask)
-            for detection, mask in zip(detections, masks, strict=True)
-        ]
+        inside: NDArray[np.bool_] = (full[:, 0] > 0).cpu().numpy()
+        return inside
 
     def _pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """[1, 3, side, side]."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.core.frames import Frame
+    from vega3d_ros.models.depth.base import DepthSource
     from vega3d_ros.models.detectors.base import Detection2D
     from vega3d_ros.models.grounders.lifted.points import DepthGrid
     from vega3d_ros.models.grounders.lifted.voxels import FrameVoxels
@@ -49,23 +50,21 @@ class FrameGeometry:
         return visibility(self.grid, points)
 
 
-def frame_geometry(
-    frame: Frame, depth_m: NDArray[np.float32] | None, source: str
-) -> FrameGeometry | None:
+def frame_geometry(frame: Frame, source: DepthSource) -> FrameGeometry | None:
     """Sort a frame's depth into voxels; None without depth or calibration.
 
     Args:
         frame: Whose camera and pose.
-        depth_m: [H, W] metres along the optical axis.
-        source: "depth" or "network".
+        source: Gives its depth.
     """
-    if depth_m is None or frame.camera is None:
+    if frame.camera is None or (depth := source.depth(frame)) is None:
         return None
+    told = (depth.source, depth.scale_error)
     working_from_optical, gravity_known = frame.pose, True
     if working_from_optical is None:
-        seen = depth_grid(depth_m, frame.camera, SE3.identity(), source)
+        seen = depth_grid(depth.metres, frame.camera, SE3.identity(), *told)
         working_from_optical, gravity_known = level_frame(seen)
-    grid = depth_grid(depth_m, frame.camera, working_from_optical, source)
+    grid = depth_grid(depth.metres, frame.camera, working_from_optical, *told)
     return FrameGeometry(
         grid,
         frame_voxels(grid),

@@ -9,34 +9,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.models.grounders.base import Detection, View
+from vega3d_ros.models.depth import FirstDepth, SensorDepth
+from vega3d_ros.models.depth.floor_contact import contact, fused, grouped
+from vega3d_ros.models.grounders.base import (
+    UNKNOWN_ROTATION_VARIANCE,
+    UPRIGHT_VARIANCE,
+    Detection,
+    View,
+)
 from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, frame_geometry
 from vega3d_ros.models.grounders.lifted.floor import Floor, estimate_floor
-from vega3d_ros.models.grounders.lifted.floor_contact import contact, fused, grouped
 from vega3d_ros.models.grounders.lifted.rules import LiftingRules
 from vega3d_ros.models.grounders.lifted.score import probability
 from vega3d_ros.models.grounders.lifted.standing import stands_on_floor
 from vega3d_ros.models.grounders.lifted.things import ClipThings, Thing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from vega3d_ros.core.frames import Clip, Frame
+    from vega3d_ros.models.depth.base import DepthSource
     from vega3d_ros.models.detectors.base import Detection2D, Detector
     from vega3d_ros.models.mllms.clip_reading import ClipReading
-
-    DepthOf = Callable[[Frame], "tuple[NDArray[np.float32] | None, str]"]
 
 # A box from floor contact is left out where a measured one of the same name is this near.
 _SAME_PLACE_M = 1.0
 _TEXTS_KEPT = 1024
-
-
-def sensor_depth(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
-    """The depth that came with the frame."""
-    return frame.depth_m, "depth"
 
 
 class LiftedGrounder:
@@ -46,7 +44,7 @@ class LiftedGrounder:
         detector: What finds things in images.
         texts: What a detector of any text looks for in every keyframe. Other texts are detected
             when they are asked for, in the keyframes of that clip.
-        depth: Gives a frame's depth, metres along the optical axis, and "depth" or "network".
+        depth: Where depth comes from for frames of which the sensor has none; None: nowhere.
         floor_m: Height of the floor in the fixed frame, where it is known; else it is estimated
             from what each clip shows.
         rules: Parameters of lifting.
@@ -57,7 +55,7 @@ class LiftedGrounder:
         detector: Detector,
         texts: Sequence[str] = (),
         *,
-        depth: DepthOf = sensor_depth,
+        depth: DepthSource | None = None,
         floor_m: float | None = None,
         rules: LiftingRules | None = None,
     ) -> None:
@@ -65,7 +63,7 @@ class LiftedGrounder:
         self.texts = tuple(dict.fromkeys(texts))
         self.floor_m = floor_m
         self.rules = rules or LiftingRules()
-        self._depth = depth
+        self.depth = SensorDepth() if depth is None else FirstDepth(SensorDepth(), depth)
         self._known = lru_cache(_TEXTS_KEPT)(detector.known)
 
     @property
@@ -75,7 +73,7 @@ class LiftedGrounder:
 
     def look(self, frame: Frame) -> FrameEvidence:
         """Detect what a keyframe shows, and sort its depth into voxels."""
-        evidence = FrameEvidence([], geometry=frame_geometry(frame, *self._depth(frame)))
+        evidence = FrameEvidence([], geometry=frame_geometry(frame, self.depth))
         if self.vocabulary is not None:
             evidence.detections = self.detector.detect([frame.picture], ())[0]
         elif self.texts:
@@ -168,7 +166,9 @@ class LiftedGrounder:
                 contacts.append(one)
         detections = []
         for group in grouped(contacts):
-            box, covariance = fused(group)
+            box, placed = fused(group)
+            covariance = np.diag([0.0] * 3 + [UPRIGHT_VARIANCE] * 2 + [UNKNOWN_ROTATION_VARIANCE])
+            covariance[:3, :3] = placed
             label = group[0].detection.label
             if any(
                 label in thing.scores
@@ -221,5 +221,6 @@ def _detection(
         source=thing.source,
         views=thing.views,
         alternatives=tuple((label, share) for share, label in others),
+        colors=thing.colors,
         evidence=thing.evidence if lasting else None,
     )

@@ -43,6 +43,7 @@ class DepthGrid:
         down: [R - 1, C], the same for the one below.
         noise: Standard deviation of the depth, relative to the range.
         source: "depth" or "network".
+        scale_error: Standard deviation of the error that the whole image shares, relative.
     """
 
     camera: Camera
@@ -54,6 +55,7 @@ class DepthGrid:
     down: Flags
     noise: float
     source: str
+    scale_error: float
 
     @property
     def pixels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -67,12 +69,17 @@ class DepthGrid:
 
     def tolerance_m(self, range_m: Floats) -> Floats:
         """How far two measurements of one surface may differ at a range, metres."""
-        tolerance: Floats = (2.0 * self.noise * range_m).astype(np.float32)
+        error = np.hypot(self.noise, self.scale_error)
+        tolerance: Floats = (2.0 * error * range_m).astype(np.float32)
         return tolerance
 
 
 def depth_grid(
-    depth_m: Floats, camera: Camera, working_from_optical: SE3, source: str = "depth"
+    depth_m: Floats,
+    camera: Camera,
+    working_from_optical: SE3,
+    source: str = "depth",
+    scale_error: float = 0.0,
 ) -> DepthGrid:
     """Sample a depth image; flying pixels are left out.
 
@@ -81,6 +88,7 @@ def depth_grid(
         camera: Of the depth image.
         working_from_optical: The camera in a frame whose z axis is up.
         source: "depth" or "network".
+        scale_error: Standard deviation of the error that the whole image shares, relative.
     """
     height, width = depth_m.shape
     stride = max(1, round((height * width / _SAMPLES) ** 0.5))
@@ -118,6 +126,7 @@ def depth_grid(
         down,
         noise,
         source,
+        scale_error,
     )
 
 

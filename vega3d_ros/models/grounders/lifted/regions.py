@@ -36,7 +36,7 @@ class Region:
         columns: Columns of them.
         inside: [rows, columns], whether depth is known there, above the floor and in the mask.
         core: [rows, columns], the part of them that the detection most likely means.
-        coverage: Share in [0, 1] of the samples in the box whose depth is known.
+        coverage: Share in [0, 1] of the samples in the mask, or the box, whose depth is known.
         cut: Whether the image's border cuts the box.
     """
 
@@ -66,14 +66,15 @@ def region(detection: Detection2D, frame: int, grid: DepthGrid, solid: Flags) ->
     inside = solid[rows, columns]
     if inside.size == 0:
         return None
+    known = np.isfinite(grid.depth_m[rows, columns])
     if detection.mask is not None:
-        inside = inside & detection.mask[offset::stride, offset::stride][rows, columns]
+        own = detection.mask.pixels()[offset::stride, offset::stride][rows, columns]
+        inside, known = inside & own, known[own]
     if np.count_nonzero(inside) < _LEAST_SAMPLES:
         return None
     core = _core(inside, grid.right[rows, columns], grid.down[rows, columns])
     if np.count_nonzero(core) < _LEAST_SAMPLES:
         return None
-    known = np.isfinite(grid.depth_m[rows, columns])
     return Region(
         detection, frame, rows, columns, inside, core, float(known.mean()), _cut(detection, grid)
     )

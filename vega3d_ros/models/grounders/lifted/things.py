@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vega3d_ros.models.detectors.color_names import mean_colors
 from vega3d_ros.models.grounders.base import View
 from vega3d_ros.models.grounders.lifted.boxes import Fit, fit_box, largest_part
 from vega3d_ros.models.grounders.lifted.object_evidence import (
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 _CLEARLY = 0.5  # share of a thing's voxels that a frame must see to have seen the thing
 
 
+def _error(geometry: Sequence[FrameGeometry]) -> float:
+    """Of a range, relative; the share that a whole image has counts twice: no mean lessens it."""
+    errors = [np.hypot(one.grid.noise, 2 * one.grid.scale_error) for one in geometry]
+    return float(np.median(errors))
+
+
 @dataclass(frozen=True, eq=False)
 class Thing:
     """Something that the detections of a clip show.
@@ -47,6 +54,7 @@ class Thing:
         clear_views: Frames that saw its place clearly or detected it.
         coverage: Share of the samples in its 2D boxes that have depth.
         source: "depth" or "network".
+        colors: Of its masks, the mean over its views; names and shares, the largest first.
     """
 
     label: str
@@ -57,6 +65,7 @@ class Thing:
     clear_views: int
     coverage: float
     source: str
+    colors: tuple[tuple[str, float], ...]
 
 
 class ClipThings:
@@ -193,7 +202,7 @@ class ClipThings:
             self._floor,
             bounded=not all(one.cut for one in members),
             gravity_known=all(one.gravity_known for one in geometry),
-            noise_m=float(np.median([one.grid.noise for one in geometry])) * range_m,
+            noise_m=_error(geometry) * range_m,
             views=len(frames),
         )
         votes = [
@@ -225,6 +234,7 @@ class ClipThings:
             len(clearly | set(frames)),
             float(np.mean([one.coverage for one in members])),
             max(set(sources), key=lambda source: (sources.count(source), source)),
+            mean_colors([one.detection.colors for one in members]),
         )
 
     def _view(self, one: Region, voxels: Flags) -> View:

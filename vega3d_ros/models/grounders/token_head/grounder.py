@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from vega3d_ros.core.geometry import SE3
+from vega3d_ros.models.depth import SensorDepth
 from vega3d_ros.models.grounders.base import Detection, GrounderError, PointedToken
 from vega3d_ros.models.grounders.lifted.evidence import FrameGeometry, frame_geometry
 from vega3d_ros.models.grounders.token_head.box_coding import decode
@@ -52,7 +53,7 @@ class TokenHeadGrounder:
 
     def look(self, frame: Frame) -> FrameGeometry | None:
         """The frame's depth where tokens vote; all else that it rests on is in the reading."""
-        return frame_geometry(frame, frame.depth_m, "depth") if self.votes else None
+        return frame_geometry(frame, SensorDepth()) if self.votes else None
 
     def find(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import StaticCache
 
+from vega3d_ros.models.mllms.qwen2_5_vl.greedy import GreedyChoice
 from vega3d_ros.models.mllms.qwen2_5_vl.packing import additive
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Qwen2_5_VLForConditionalGeneration
 
+    from vega3d_ros.models.mllms.qwen2_5_vl.greedy import GreedyRule
     from vega3d_ros.models.mllms.qwen2_5_vl.language import Prefix
 
 SUFFIX = 64
@@ -35,6 +37,7 @@ class GraphReader:
 
     Args:
         model: The language model, on the device where it stays.
+        rule: How answers are decoded.
         prefix_length: Tokens of the longest clip; up to ``MAX_OBJECTS`` object
             tokens come behind them.
         graphs: Capture CUDA graphs; without, the same runs kernel by kernel on any device.
@@ -42,9 +45,15 @@ class GraphReader:
 
     @torch.inference_mode()
     def __init__(
-        self, model: Qwen2_5_VLForConditionalGeneration, prefix_length: int, *, graphs: bool
+        self,
+        model: Qwen2_5_VLForConditionalGeneration,
+        rule: GreedyRule,
+        prefix_length: int,
+        *,
+        graphs: bool,
     ) -> None:
         self._model: Any = model
+        self._ends = rule.ends
         self.capacity = prefix_length + MAX_OBJECTS + SUFFIX + ANSWER
         config = model.config.text_config
         self._cache = StaticCache(config=config, max_cache_len=self.capacity)
@@ -53,6 +62,9 @@ class GraphReader:
             1, config.num_key_value_heads, head_dim, model.dtype, model.device
         )
         self._loaded: weakref.ref[Prefix] | None = None
+        self._choice = GreedyChoice(rule, config.vocab_size, model.device)
+        # Where the graphs look for, and note, the tokens of prompt and answer.
+        self._heard = self._choice.heard([()])
         pool = torch.cuda.graph_pool_handle() if graphs else None
         self._passes = {count: _Pass(self, count, graphs, pool) for count in (SUFFIX, 1)}
 
@@ -63,10 +75,12 @@ class GraphReader:
 
     @torch.inference_mode()
     def answer(
-        self, prefix: Prefix, suffix: Sequence[int], max_tokens: int, end: int
+        self, prefix: Prefix, suffix: Sequence[int], max_tokens: int
     ) -> tuple[list[int], list[float]]:
-        """Greedy tokens, the ``end`` included, and the logarithms of their probabilities."""
+        """Greedy tokens, the end included, and the logarithms of their probabilities."""
         self._load(prefix)
+        if self._choice.listens:
+            self._heard.copy_(self._choice.heard([prefix.heard]))
         padded = [*suffix, *[0] * (SUFFIX - len(suffix))]
         said: list[int] = []
         logs: list[float] = []
@@ -76,7 +90,7 @@ class GraphReader:
             token, log_probability = self._passes[len(ids)](ids, count - 1, length, position)
             said.append(token)
             logs.append(log_probability)
-            if token == end or len(said) == max_tokens:
+            if token in self._ends or len(said) == max_tokens:
                 return said, logs
             length, position = length + count, position + count
             ids, count = [token], 1
@@ -112,8 +126,11 @@ class GraphReader:
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state[0]
-        scores = self._model.lm_head(hidden.index_select(0, last)).float()
-        best, token = torch.log_softmax(scores, dim=-1).max(dim=-1)
+        logits = self._model.lm_head(hidden.index_select(0, last)).float()
+        if self._choice.listens:  # what lies behind the last token is none of the text
+            said = torch.where(steps <= last, ids, ids[0])
+            self._heard.scatter_(1, said[None], value=True)
+        token, best = self._choice.best(logits, self._heard, first=len(ids) == SUFFIX)
         # float64 holds every token id and every float32 exactly: one copy to the host.
         return torch.cat([token.double(), best.double()])
 

@@ -11,6 +11,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vega3d_ros.models.mllms.qwen2_5_vl.cuda_graphs import GraphReader
+from vega3d_ros.models.mllms.qwen2_5_vl.greedy import GreedyChoice, GreedyRule
 from vega3d_ros.models.mllms.qwen2_5_vl.packing import OBJECTS, PREFIX, Packed, additive, visible
 from vega3d_ros.models.mllms.qwen2_5_vl.patches import patchify, resize
 
@@ -48,6 +49,7 @@ class Prefix:
         visual: What was read, [F, rows, columns, D]; None: nothing to be used again.
         reused: Leading frames that an earlier prefix had read.
         objects: Object tokens read behind them.
+        heard: Token ids among those read, each once.
     """
 
     cache: DynamicCache
@@ -56,6 +58,7 @@ class Prefix:
     visual: Tensor | None = None
     reused: int = 0
     objects: int = 0
+    heard: tuple[int, ...] = ()
 
     @property
     def end(self) -> tuple[int, int]:
@@ -71,6 +74,12 @@ class SceneLanguage:
         tokenizer: Its tokenizer.
         prompt: The words around frames and questions.
         image_size: Width and height the vision tower is shown.
+
+    Attributes:
+        rule: How answers are decoded, from the model's generation config.
+
+    Raises:
+        GreedyRuleError: If the generation config cannot be followed.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class SceneLanguage:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.image_size = image_size
+        self.rule = GreedyRule.of(model)
         self._graph_reader: GraphReader | None = None
 
     def capture_graphs(self, frames: int, *, graphs: bool = True) -> None:
@@ -92,7 +102,7 @@ class SceneLanguage:
         Call it once, on the device where the model stays; see ``cuda_graphs``.
         """
         length = self.prefix_ids(frames)[0].shape[1]
-        self._graph_reader = GraphReader(self.model, length, graphs=graphs)
+        self._graph_reader = GraphReader(self.model, self.rule, length, graphs=graphs)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -187,7 +197,9 @@ class SceneLanguage:
                 past_key_values=cache,
                 use_cache=True,
             )
-        return Prefix(cache, ids.shape[1], int(positions.max()) + 1, visual, same)
+        position = int(positions.max()) + 1
+        heard = tuple(sorted(set(ids[0].tolist())))
+        return Prefix(cache, ids.shape[1], position, visual, same, heard=heard)
 
     def logits(self, visual: Tensor, ids: Tensor) -> Tensor:
         """Logits [1, L, vocabulary] of a whole sequence, run anew.
@@ -250,39 +262,49 @@ class SceneLanguage:
         self, prefix: Prefix, questions: Sequence[str], max_tokens: int = 16
     ) -> list[tuple[str, float]]:
         """Greedy answers, each with the geometric mean probability of its tokens."""
-        end = self.model.config.text_config.eos_token_id
         suffixes = [self.encode(self.question_prompt(text)) for text in questions]
         reader = self._graph_reader
         if reader and len(suffixes) == 1 and reader.fits(prefix, suffixes[0], max_tokens):
-            spoken, logs = reader.answer(prefix, suffixes[0], max_tokens, end)
-            text = self.tokenizer.decode(spoken, skip_special_tokens=True).strip()
-            return [(text, math.exp(sum(logs) / len(logs)))]
-        branches = Branches(self, prefix, len(questions))
-        said: list[list[int]] = [[] for _ in questions]
-        log_probability = torch.zeros(len(questions), max_tokens)
-        going = list(range(len(questions)))
+            said = [reader.answer(prefix, suffixes[0], max_tokens)]
+        else:
+            said = self._continued(prefix, suffixes, max_tokens)
+        return [
+            (
+                self.tokenizer.decode(tokens, skip_special_tokens=True).strip(),
+                math.exp(sum(logs) / len(logs)),
+            )
+            for tokens, logs in said
+        ]
+
+    def _continued(
+        self, prefix: Prefix, suffixes: Sequence[Sequence[int]], max_tokens: int
+    ) -> list[tuple[list[int], list[float]]]:
+        """Greedy tokens behind each suffix and the logarithms of their probabilities."""
+        branches = Branches(self, prefix, len(suffixes))
+        said: list[tuple[list[int], list[float]]] = [([], []) for _ in suffixes]
+        vocabulary = self.model.config.text_config.vocab_size
+        choice = GreedyChoice(self.rule, vocabulary, self.model.device)
+        prompts = [(*prefix.heard, *suffix) for suffix in suffixes]
+        heard = choice.heard(prompts) if choice.listens else None
+        going = list(range(len(suffixes)))
         try:
             hidden = branches.extend(suffixes)
             for step in range(max_tokens):
-                scores = torch.log_softmax(self.model.lm_head(hidden).float(), dim=-1)
-                best, tokens = scores.max(dim=-1)
-                log_probability[going, step] = best.cpu()
-                for branch, token in zip(going, tokens.tolist(), strict=True):
-                    said[branch].append(token)
-                going = [branch for branch in going if said[branch][-1] != end]
+                logits = self.model.lm_head(hidden).float()
+                known = heard[going] if heard is not None else None
+                best, logs = choice.best(logits, known, first=step == 0)
+                if heard is not None:
+                    heard[going, best] = True
+                for branch, token, log in zip(going, best.tolist(), logs.tolist(), strict=True):
+                    said[branch][0].append(token)
+                    said[branch][1].append(log)
+                going = [branch for branch in going if said[branch][0][-1] not in self.rule.ends]
                 if not going or step + 1 == max_tokens:
                     break
-                hidden = branches.extend([said[branch][-1:] for branch in going], going)
+                hidden = branches.extend([said[branch][0][-1:] for branch in going], going)
         finally:
             branches.close()
-        confidence = [
-            float((row.sum() / len(tokens)).exp())
-            for row, tokens in zip(log_probability, said, strict=True)
-        ]
-        texts = [
-            self.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in said
-        ]
-        return list(zip(texts, confidence, strict=True))
+        return said
 
 
 def _given(visual: Tensor) -> BaseModelOutputWithPooling:

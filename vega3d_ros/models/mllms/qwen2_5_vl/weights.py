@@ -12,6 +12,8 @@ from safetensors import safe_open
 from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.json_io import JsonError, read_object
+from vega3d_ros.models.mllms.qwen2_5_vl.greedy import GreedyRule, GreedyRuleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _LOGGER = logging.getLogger(__name__)
+
+GENERATION_FILE = "generation_config.json"
+"""How ``generate`` decodes; a folder may lack it."""
 
 OURS = "generative_"
 """What VEGA-3D's own tensors in an official checkpoint begin with."""
@@ -64,7 +69,19 @@ def load_language_model(
     unknown = [key for key in map(str, report["unexpected_keys"]) if not key.startswith(OURS)]
     for key in sorted(unknown):
         _LOGGER.warning("%s holds the unknown tensor %s, which is not used", folder, key)
+    _check_generation(model, folder)
     return model
+
+
+def _check_generation(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
+    """Refuse a generation config that is damaged, which transformers ignores, or not supported."""
+    try:
+        if (folder / GENERATION_FILE).is_file():
+            read_object(folder / GENERATION_FILE)
+        GreedyRule.of(model)
+    except (GreedyRuleError, JsonError) as error:
+        msg = f"{folder}: {error}"
+        raise WeightsError(msg) from error
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import Box3D
-from vega3d_ros.models.grounders.base import UNKNOWN_ROTATION_VARIANCE, UPRIGHT_VARIANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +110,7 @@ def grouped(contacts: Sequence[Contact]) -> list[list[Contact]]:
 
 
 def fused(group: Sequence[Contact]) -> tuple[Box3D, Array]:
-    """The box of a group and its covariance [6, 6].
+    """The box of a group and the covariance [3, 3] of its centre.
 
     The frames of a drive err alike: the variance falls with the root of their number.
     """
@@ -121,8 +120,4 @@ def fused(group: Sequence[Contact]) -> tuple[Box3D, Array]:
         [inverse @ one.center for inverse, one in zip(information, group, strict=True)], axis=0
     )
     size = np.median([one.size for one in group], axis=0)
-    covariance = np.zeros((6, 6))
-    covariance[:3, :3] = total * np.sqrt(len(group))
-    covariance[3, 3] = covariance[4, 4] = UPRIGHT_VARIANCE
-    covariance[5, 5] = UNKNOWN_ROTATION_VARIANCE
-    return Box3D.upright(center, size, group[0].yaw), covariance
+    return Box3D.upright(center, size, group[0].yaw), total * np.sqrt(len(group))

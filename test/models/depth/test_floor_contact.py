@@ -9,8 +9,8 @@ import pytest
 from support.box_scenes import CAMERA, BoxScene, around, chair_like
 
 from vega3d_ros.core.frames import Clip
+from vega3d_ros.models.depth.floor_contact import contact
 from vega3d_ros.models.detectors.base import Detection2D
-from vega3d_ros.models.grounders.lifted.floor_contact import contact
 from vega3d_ros.simulation.clip_paths import camera_pose
 
 POSE = camera_pose(0, 0, 1.2, 0.5, -0.3)
