@@ -63,7 +63,7 @@ def test_transforms_that_wait_are_taken_before_the_images_that_need_them(monkeyp
     ))  # fmt: skip
     node = SimpleNamespace(create_subscription=lambda *_: waiting)
     known = []
-    transforms = tf.TopicTransforms(
+    transforms = tf.Transforms(
         node, lambda: known.append(transforms.lookup("map", "camera", 3 * 10**9).translation[0])
     )
     transforms._on_moving(message(1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vega3d_ros.core.registry import RegistryError
+from vega3d_ros.models.checkpoints.depth_files import find_depth
 from vega3d_ros.models.checkpoints.detector_files import find_networks, make_grounder
 from vega3d_ros.models.checkpoints.load import check_memory, load_modules, locate
 from vega3d_ros.models.checkpoints.model_config import (
@@ -83,6 +84,8 @@ def load_model(
     networks = folder
     if config is not None and config.networks is not None:
         networks = find_networks(config.networks, folder)
+    if config is not None and config.grounder is not None and config.grounder.depth is not None:
+        find_depth(config.grounder.depth, folder, download=download)  # the estimate needs it here
     if config is not None:
         check_memory(folder, device, dtype, workload, prior)
     grounder = None

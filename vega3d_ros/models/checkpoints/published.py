@@ -1,6 +1,6 @@
 """Files of other authors that models need: where they are published, and under which licence.
 
-The checksums of files and the commits of folders are those that several public projects state for
+The checksums of files and the commits of folders are those that public projects state for
 the same address. Where none was found, nothing stands here, and the download says so.
 """
 
