@@ -118,8 +118,8 @@ class SceneModel:
             return Responses(answers, None)
         groundings = []
         for best in scene.likeliest_all(texts):
-            # The first object that ``ground`` returns.
-            here = best.found is not None and best.found.score >= self._perceiver.threshold
+            # Whether ``ground`` returns it.
+            here = best.found is not None and best.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
             groundings.append(Grounding(proposal if here else None, best.place, proposal))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vega3d_ros.core.objects import Answer, SceneObject
@@ -11,7 +12,7 @@ from vega3d_ros.perception.relations import RelationError, Viewpoint
 
 if TYPE_CHECKING:
     from vega3d_ros.core.frames import Clip
-    from vega3d_ros.models.grounders.base import Detection
+    from vega3d_ros.models.grounders.base import Detection, View
     from vega3d_ros.perception.finder import Finder
 
 
@@ -29,7 +30,9 @@ class ClipObjects:
         self._clip = clip
         self._finder = finder
         self._found: dict[str, list[SceneObject] | None] = {}
-        self._first_seen_ns: dict[int, int] = {}  # by the box, which every copy of an object has
+        # By the box, which every copy of an object has.
+        self._first_seen_ns: dict[int, int] = {}
+        self._views: dict[int, View] = {}
         self._view = ObjectView(
             self._find,
             recall=recall,
@@ -55,8 +58,16 @@ class ClipObjects:
 
     def described(self, text: str) -> tuple[SceneObject, ...] | None:
         """What a relational description means; None where it is none or names unknown words."""
-        items = find_described(text, self._find, self._view.camera)
+        items = self.ranked(text)
         return None if items is None else meant(text, items, self._view.threshold)
+
+    def ranked(self, text: str) -> tuple[SceneObject, ...] | None:
+        """All that a relational description may mean, likeliest first; else as ``described``."""
+        return find_described(text, self._find, self._view.camera)
+
+    def view(self, item: SceneObject) -> View:
+        """What shows an object that was found here best."""
+        return self._views[id(item.box)]
 
     def _find(self, name: str) -> list[SceneObject] | None:
         if name not in self._found:
@@ -73,8 +84,10 @@ class ClipObjects:
         else:  # each thing has one of all names
             found = [one for one in self._finder.known if one.query == word]
         items = []
-        for one in sorted(found, key=lambda one: -one.score):
-            items.append(one.scene_object(self._clip))
+        for one in sorted(found, key=lambda one: -one.probability_or_score):
+            item = one.scene_object(self._clip)
+            items.append(replace(item, score=one.probability_or_score))
+            self._views[id(one.box)] = max(one.views, key=lambda view: view.score)
             stamps = [self._clip.frames[view.frame].stamp_ns for view in one.views]
             self._first_seen_ns[id(one.box)] = min(stamps)
         return items

@@ -172,7 +172,9 @@ class Finder:
         asked = [_description(text) for text in texts]
         with self._timer.stage("ground"):
             pointed = self._out_of_memory.batched(
-                lambda part: grounder.point(self.clip, part, self._reading), asked, "texts"
+                lambda part: grounder.point(self.clip, self._evidence, part, self._reading),
+                asked,
+                "texts",
             )
         return [
             (one, [self._named(found, text) for found in one.detections])

@@ -65,7 +65,7 @@ def describe(
     for k, one in enumerate(found):
         seen = np.zeros(len(clip))
         for view in one.views:
-            showing = _tokens_of(view, clip, tokens.grid)
+            showing = tokens_of(view, clip, tokens.grid)
             shown[k, showing] = np.maximum(shown[k, showing], view.score)
             seen[view.frame] = max(seen[view.frame], view.score)
         values[k] = object_values(one.box.transformed(reference), one.score, seen)
@@ -81,7 +81,7 @@ def _newest_level_from_output(clip: Clip, tokens: ClipTokens) -> SE3:
     return SE3(newest.level_from_optical, np.zeros(3))
 
 
-def _tokens_of(view: View, clip: Clip, grid: tuple[int, int]) -> NDArray[np.int64]:
+def tokens_of(view: View, clip: Clip, grid: tuple[int, int]) -> NDArray[np.int64]:
     """The tokens that pixels of a view lie in; of a box alone, the one at its centre."""
     rows, columns = grid
     height, width = clip.frames[view.frame].image.shape[:2]

@@ -56,8 +56,11 @@ class Perceiver:
             the grounder knows.
         threshold: Score from which on a description that is asked for counts as here.
         listing_threshold: The same for each of ``queries``, most of which are not here.
-        measured_answers: Whether answers that geometry can give are measured from boxes, and
-            relational descriptions resolved over them, before a language model is asked.
+        measured_answers: Whether answers that geometry can give are measured from boxes before a
+            language model is asked.
+        described_objects: Whether relational descriptions are resolved over the boxes of the
+            things that they name; so they are where answers are measured.
+        depth_votes: Whether the tokens of the token head vote for clusters of depth points.
         recall: Share in [0, 1] of the things in view that the grounder finds; "there is none" is
             as sure as that. 0.5 says that nobody has measured it.
         out_of_memory: Halves what does not fit; counts and reports it.
@@ -84,6 +87,8 @@ class Perceiver:
         self.threshold = float(chosen.get("threshold", 0.5))
         self.listing_threshold = float(chosen.get("listing_threshold", self.threshold))
         self.measured_answers = bool(chosen.get("measured_answers", modules is None))
+        self.described_objects = bool(chosen.get("described_objects", False))
+        self.depth_votes = bool(chosen.get("depth_votes", False))
         self.recall = 0.5
         self.out_of_memory = OutOfMemory(self.reset)
         self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
@@ -175,7 +180,7 @@ class Perceiver:
     def grounder(self) -> Grounder[Any] | None:
         """What finds things; None for a model that answers questions only."""
         if self._given_grounder is None and self.modules.grounding is not None:
-            return TokenHeadGrounder(self.modules.grounding)
+            return TokenHeadGrounder(self.modules.grounding, votes=self.depth_votes)
         return self._given_grounder
 
     @property
@@ -269,9 +274,9 @@ class Perceiver:
             out_of_memory=self.out_of_memory,
             timer=timer,
         )
-        measured = None
-        if self.measured_answers and grounder is not None:
-            measured = ClipObjects(clip, finder, threshold=self.threshold, recall=self.recall)
+        objects = None
+        if grounder is not None:
+            objects = ClipObjects(clip, finder, threshold=self.threshold, recall=self.recall)
         prompt = None
         if self._modules is not None and self._modules.objects is not None:
             prompt = ObjectPrompt(self._modules.objects, self._settings["colors"])
@@ -280,7 +285,8 @@ class Perceiver:
             queries=self.queries,
             thresholds=Thresholds(asked=self.threshold, listed=self.listing_threshold),
             finder=finder,
-            measured=measured,
+            measured=objects if self.measured_answers else None,
+            described=objects if self.described_objects or self.measured_answers else None,
             reading=reading,
             prompt=prompt,
             gate=gate,

@@ -10,6 +10,7 @@ from vega3d_ros.core.objects import Answer, SceneObject
 from vega3d_ros.models.grounders.distinct import distinct
 from vega3d_ros.perception.errors import PerceiverError
 from vega3d_ros.perception.finder import POSSIBLE
+from vega3d_ros.perception.object_prompt import tokens_of
 from vega3d_ros.perception.relations import Relation, relate
 from vega3d_ros.perception.user_text import cleaned
 
@@ -71,8 +72,8 @@ class Scene:
         queries: What ``objects`` looks for.
         thresholds: What counts as here.
         finder: Finds things in the clip.
-        measured: Answers what geometry can give and resolves relational descriptions; None: the
-            language model and the grounder alone do.
+        measured: Answers what geometry can give; None: the language model alone answers.
+        described: Resolves relational descriptions; None: the grounder alone does.
         reading: What the language model has read of it; None without a language model.
         prompt: Lets the language model read what was found; None where it was not trained to.
         gate: See below.
@@ -96,6 +97,7 @@ class Scene:
         thresholds: Thresholds,
         finder: Finder,
         measured: ClipObjects | None,
+        described: ClipObjects | None,
         reading: ClipReading | None,
         prompt: ObjectPrompt | None,
         gate: NDArray[np.float32] | None,
@@ -111,6 +113,7 @@ class Scene:
         self._thresholds = thresholds
         self._finder = finder
         self._measured = measured
+        self._described = described
         self._prompt = prompt
         self._out_of_memory = out_of_memory
         self._timer = timer
@@ -151,11 +154,11 @@ class Scene:
     def ground_all(self, texts: Sequence[str]) -> list[tuple[SceneObject, ...]]:
         """``ground`` for many descriptions at once, at the cost of little more than one."""
         self._prompt_with_objects()
-        measured = self._measured
+        objects = self._described
         described = {
             index: found
             for index, text in enumerate(texts)
-            if measured is not None and (found := measured.described(text)) is not None
+            if objects is not None and (found := objects.described(text)) is not None
         }
         plain = [text for index, text in enumerate(texts) if index not in described]
         if self._finder.grounds:
@@ -172,7 +175,11 @@ class Scene:
         """What each description means most likely, whether or not it is thought to be here."""
         self._prompt_with_objects()
         matches = []
-        for pointed, detections in self._finder.likeliest(texts):
+        for text, (pointed, detections) in zip(texts, self._finder.likeliest(texts), strict=True):
+            described = self._likeliest_described(text)
+            if described is not None:
+                matches.append(described)
+                continue
             sure = [item for item in detections if item.score >= self._thresholds.asked]
             best = next((item.scene_object(self.clip) for item in [*sure, *detections]), None)
             if pointed is not None:
@@ -180,6 +187,21 @@ class Scene:
             else:
                 matches.append(LikeliestMatch(best.score if best else 0.0, best, None))
         return matches
+
+    def _likeliest_described(self, text: str) -> LikeliestMatch | None:
+        """Of a relational description; None where it is none or nothing of the name is seen."""
+        ranked = self._described.ranked(text) if self._described is not None else None
+        if self._described is None or not ranked:
+            return None
+        meant = self._described.described(text)
+        best, place = ranked[0], None
+        if self.reading is not None:
+            rows, columns = grid = self.reading.tokens.grid
+            token = int(tokens_of(self._described.view(best), self.clip, grid)[0])
+            frame, cell = divmod(token, rows * columns)
+            place = (frame, *divmod(cell, columns))
+        score = max(best.score, self._thresholds.asked) if meant else best.score
+        return LikeliestMatch(score, best, place)
 
     def ask(self, question: str) -> Answer:
         """Answer a question about the clip.

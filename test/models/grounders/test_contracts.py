@@ -1,11 +1,14 @@
 """The contract of grounders, kept by each kind."""
 
+from dataclasses import replace
+
 import pytest
 from models.grounders.contract import GrounderContract
 from support.box_scenes import BoxScene, around, chair_like
 from support.planted_masks import PlantedMasks
 from support.tiny_models import LABELS, make_clip, shared_modules
 
+from vega3d_ros.core.frames import Clip
 from vega3d_ros.models.detectors.masked import MaskedDetector
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
 from vega3d_ros.models.grounders import GrounderError
@@ -77,8 +80,18 @@ class TestTokenHead(GrounderContract):
         with pytest.raises(GrounderError, match="language model"):
             self.find(grounder, clip, None, ["chair"])
 
+    def test_without_depth_votes_change_nothing(self, clip, reading):
+        plain, voting = (
+            TokenHeadGrounder(shared_modules().grounding, votes=v) for v in (False, True)
+        )
+        blind = Clip(tuple(replace(frame, depth_m=None) for frame in clip.frames))
+        found = [self.find(one, blind, reading, LABELS[:1])[0] for one in (plain, voting)]
+        assert [one.box.center.tolist() for one in found[0]] == [
+            one.box.center.tolist() for one in found[1]
+        ]
+
     def test_the_token_pointed_at_has_the_best_score(self, grounder, clip, reading):
-        (pointed,) = grounder.point(clip, ["chair"], reading)
+        (pointed,) = grounder.point(clip, [None] * len(clip), ["chair"], reading)
         frame, row, column = pointed.place
         assert 0 <= frame < len(clip)
         assert (row, column) < tuple(reading.tokens.grid)

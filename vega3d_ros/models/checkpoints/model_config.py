@@ -178,6 +178,8 @@ class _Settings:
     threshold: Share = 0.5
     listing_threshold: Share = 0.5
     measured_answers: bool = False
+    described_objects: bool = False
+    depth_votes: bool = False
     card: str = ""
     license: str = ""
     blind: bool = False

@@ -8,7 +8,7 @@ of the clip, or from both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -75,6 +75,8 @@ class Detection:
         colors: Names of its colours with their shares in [0, 1] of its pixels, the largest first;
             empty where no mask tells them.
         evidence: What the object map merges with that of other clips; None where there is none.
+        probability: In [0, 1], that a thing of the name is there, from all that speaks for it;
+            None where the score says it.
     """
 
     label: str
@@ -89,6 +91,12 @@ class Detection:
     alternatives: tuple[tuple[str, float], ...] = ()
     colors: tuple[tuple[str, float], ...] = ()
     evidence: ObjectEvidence | None = field(default=None, repr=False)
+    probability: float | None = None
+
+    @property
+    def probability_or_score(self) -> float:
+        """The probability or, where there is none, the score."""
+        return self.score if self.probability is None else self.probability
 
     def scene_object(self, clip: Clip) -> SceneObject:
         """As an object of the scene that was made of ``clip``."""
@@ -169,6 +177,10 @@ class PointsAtTokens(Protocol):
     """A grounder that can say more: which visual token each text points at."""
 
     def point(
-        self, clip: Clip, texts: Sequence[str], reading: ClipReading | None
+        self,
+        clip: Clip,
+        evidence: Sequence[Any],
+        texts: Sequence[str],
+        reading: ClipReading | None,
     ) -> list[PointedToken]:
         """The likeliest token of each text, by the search that ``find`` makes at threshold 0."""

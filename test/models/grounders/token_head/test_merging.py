@@ -19,7 +19,7 @@ def candidate(center, *, frame=0, score=0.9, yaw=0.0, std=0.1, heading=1.0, at=(
     """A unit-high box at ``center`` of the map, proposed from a camera at ``at``."""
     box = Box3D.upright(np.array(center) - at, [1.0, 0.5, 1.0], yaw)
     proposal = BoxPrediction(box, std, 0.05, heading, measured=frame % 2 == 0)
-    return Candidate(frame, (0, 0), score, proposal, SE3(np.eye(3), np.array(at)))
+    return Candidate(frame, (0, 0), score, proposal, SE3(np.eye(3), np.array(at)), (28, 28))
 
 
 def merged(candidates, threshold=0.5, output=None):

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vega3d_ros.models.grounders.lifted.voxels import visibility
+from vega3d_ros.core.geometry import SE3
+from vega3d_ros.models.grounders.lifted.floor import facing_up, level_frame
+from vega3d_ros.models.grounders.lifted.points import depth_grid
+from vega3d_ros.models.grounders.lifted.voxels import frame_voxels, visibility
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.core.frames import Frame
+    from vega3d_ros.models.depth.base import DepthSource
     from vega3d_ros.models.detectors.base import Detection2D
     from vega3d_ros.models.grounders.lifted.points import DepthGrid
     from vega3d_ros.models.grounders.lifted.voxels import FrameVoxels
@@ -44,6 +48,32 @@ class FrameGeometry:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
         """See ``FrameLook``."""
         return visibility(self.grid, points)
+
+
+def frame_geometry(frame: Frame, source: DepthSource) -> FrameGeometry | None:
+    """Sort a frame's depth into voxels; None without depth or calibration.
+
+    Args:
+        frame: Whose camera and pose.
+        source: Gives its depth.
+    """
+    if frame.camera is None or (depth := source.depth(frame)) is None:
+        return None
+    told = (depth.source, depth.scale_error)
+    working_from_optical, gravity_known = frame.pose, True
+    if working_from_optical is None:
+        seen = depth_grid(depth.metres, frame.camera, SE3.identity(), *told)
+        working_from_optical, gravity_known = level_frame(seen)
+    grid = depth_grid(depth.metres, frame.camera, working_from_optical, *told)
+    return FrameGeometry(
+        grid,
+        frame_voxels(grid),
+        facing_up(grid),
+        working_from_optical.inverse(),
+        gravity_known=gravity_known,
+        stamp_ns=frame.stamp_ns,
+        fixed=frame.pose is not None,
+    )
 
 
 @dataclass(eq=False)

@@ -48,7 +48,7 @@ class Floor:
 
 def facing_up(grid: DepthGrid) -> NDArray[np.float32]:
     """Points [N, 3] of a frame at which the surface faces up, one per cell and level."""
-    normals, points = _normals(grid)
+    normals, points = surface_normals(grid)
     upright = points[normals[:, 2] > _FACING_UP]
     cells = np.floor(upright / [_CELL_M, _CELL_M, _BIN_M]).astype(np.int64)
     first = np.unique(_packed(cells), return_index=True)[1]
@@ -113,7 +113,7 @@ def gravity_from_floor(grid: DepthGrid, tilt_rad: float = 0.7) -> Array | None:
     Returns:
         None where too little faces up in one direction.
     """
-    normals, _ = _normals(grid)
+    normals, _ = surface_normals(grid)
     if len(normals) < 100:
         return None
     up = np.array([0.0, -1.0, 0.0])
@@ -141,9 +141,9 @@ def level_frame(grid: DepthGrid) -> tuple[SE3, bool]:
     return SE3(rotation, np.zeros(3)), True
 
 
-def _normals(grid: DepthGrid) -> tuple[Array, NDArray[np.float32]]:
-    """Unit normals [N, 3] towards the camera and their points [N, 3]."""
-    points, span = grid.points, _SPAN
+def surface_normals(grid: DepthGrid, span: int = _SPAN) -> tuple[Array, NDArray[np.float32]]:
+    """Unit normals [N, 3] towards the camera, over ``span`` samples, and their points [N, 3]."""
+    points = grid.points
     if min(points.shape[:2]) <= 2 * span:
         return np.empty((0, 3)), np.empty((0, 3), np.float32)
     inner = slice(span, -span)

@@ -17,19 +17,12 @@ from vega3d_ros.models.grounders.base import (
     Detection,
     View,
 )
-from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, FrameGeometry
-from vega3d_ros.models.grounders.lifted.floor import (
-    Floor,
-    estimate_floor,
-    facing_up,
-    level_frame,
-)
-from vega3d_ros.models.grounders.lifted.points import depth_grid
+from vega3d_ros.models.grounders.lifted.evidence import FrameEvidence, frame_geometry
+from vega3d_ros.models.grounders.lifted.floor import Floor, estimate_floor
 from vega3d_ros.models.grounders.lifted.rules import LiftingRules
 from vega3d_ros.models.grounders.lifted.score import probability
 from vega3d_ros.models.grounders.lifted.standing import stands_on_floor
 from vega3d_ros.models.grounders.lifted.things import ClipThings, Thing
-from vega3d_ros.models.grounders.lifted.voxels import frame_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +73,7 @@ class LiftedGrounder:
 
     def look(self, frame: Frame) -> FrameEvidence:
         """Detect what a keyframe shows, and sort its depth into voxels."""
-        evidence = FrameEvidence([], geometry=self._look(frame))
+        evidence = FrameEvidence([], geometry=frame_geometry(frame, self.depth))
         if self.vocabulary is not None:
             evidence.detections = self.detector.detect([frame.picture], ())[0]
         elif self.texts:
@@ -147,29 +140,6 @@ class LiftedGrounder:
             if new:
                 one.detections = [*one.detections, *self.detector.detect([frame.picture], new)[0]]
                 one.asked.update(new)
-
-    def _look(self, frame: Frame) -> FrameGeometry | None:
-        if frame.camera is None:
-            return None
-        depth = self.depth.depth(frame)
-        if depth is None:
-            return None
-        told = (depth.source, depth.scale_error)
-        if frame.pose is not None:
-            working_from_optical, known = frame.pose, True
-        else:
-            seen = depth_grid(depth.metres, frame.camera, SE3.identity(), *told)
-            working_from_optical, known = level_frame(seen)
-        grid = depth_grid(depth.metres, frame.camera, working_from_optical, *told)
-        return FrameGeometry(
-            grid,
-            frame_voxels(grid),
-            facing_up(grid),
-            working_from_optical.inverse(),
-            gravity_known=known,
-            stamp_ns=frame.stamp_ns,
-            fixed=frame.pose is not None,
-        )
 
     def _floor(self, clip: Clip, evidence: Sequence[FrameEvidence]) -> Floor | None:
         if self.floor_m is not None and clip.fixed_frame:

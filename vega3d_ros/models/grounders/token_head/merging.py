@@ -63,6 +63,7 @@ class Candidate:
         score: Presence in [0, 1].
         proposal: The box and its spreads in the levelled camera frame.
         working_from_level: Levelled camera in the working frame.
+        pitch_px: Width and height of the token in the frame's pixels.
     """
 
     frame: int
@@ -70,6 +71,7 @@ class Candidate:
     score: float
     proposal: BoxPrediction
     working_from_level: SE3
+    pitch_px: tuple[float, float]
 
     @cached_property
     def box(self) -> Box3D:
@@ -129,10 +131,10 @@ def group(candidates: Sequence[Candidate], threshold: float) -> list[list[Candid
         else:
             if candidate.score >= threshold:
                 groups.append([candidate])
-    return sorted(groups, key=_evidence, reverse=True)
+    return sorted(groups, key=evidence_of, reverse=True)
 
 
-def _evidence(candidates: Sequence[Candidate]) -> float:
+def evidence_of(candidates: Sequence[Candidate]) -> float:
     """How much speaks for a thing; squared, as doubtful tokens weigh less than sure ones."""
     return sum(candidate.score**2 for candidate in candidates)
 
