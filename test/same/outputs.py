@@ -64,7 +64,7 @@ RELATIONS = (
 )
 STAGES = ("semantic", "generative", "projected", "tokens")
 # What differs between two runs of one commit, or says what they were made with.
-PROVENANCE = ("versions", "model", "command", "hardware")
+PROVENANCE = ("versions", "model", "command", "hardware", "date", "commit")
 TIMES = ("wall_s", "recorded_s_per_wall_s", "latency_ms")
 # Slower where the machine was too busy to understand every clip. Not below an eighth: transforms
 # would come later than an image waits for them.
