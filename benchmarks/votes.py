@@ -16,9 +16,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from lifting_rooms import worn
 
+from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.schema import GroundingRow
 from vega3d_ros.evaluation.sim_eval import Grounding, Responses, evaluate
 from vega3d_ros.perception.perceiver import Perceiver
@@ -71,16 +71,7 @@ class Arm:
 
 def interval(rows: Sequence[GroundingRow], hit: Callable[[GroundingRow], bool]) -> str:
     """Share of hits and its interval, per cent, clips resampled."""
-    if not rows:
-        return "-"
-    _, clips = np.unique([row.source for row in rows], return_inverse=True)
-    hits = np.array([hit(row) for row in rows], float)
-    count = np.bincount(clips).astype(float)
-    right = np.bincount(clips, hits)
-    chosen = np.random.default_rng(0).integers(len(count), size=(2000, len(count)))
-    shares = right[chosen].sum(axis=1) / np.maximum(count[chosen].sum(axis=1), 1)
-    low, high = 100 * np.quantile(shares, [0.025, 0.975])
-    return f"{100 * hits.mean():.1f} ({low:.1f} to {high:.1f})"
+    return mean_over_clips([hit(row) for row in rows], [row.source for row in rows]).shown()
 
 
 def table(results: dict[str, list[GroundingRow]]) -> str:
