@@ -30,15 +30,13 @@ class ClipObjects:
         self._clip = clip
         self._finder = finder
         self._found: dict[str, list[SceneObject] | None] = {}
-        # By the box, which every copy of an object has.
-        self._first_seen_ns: dict[int, int] = {}
-        self._views: dict[int, View] = {}
+        self._views: dict[int, tuple[View, ...]] = {}  # by the box, which every copy has
         self._view = ObjectView(
             self._find,
             recall=recall,
             threshold=threshold,
             camera=_camera(clip),
-            first_seen_ns=lambda item: self._first_seen_ns.get(id(item.box)),
+            first_seen_ns=self._first_seen_ns,
         )
 
     def answer(self, question: str) -> Answer | None:
@@ -67,7 +65,11 @@ class ClipObjects:
 
     def view(self, item: SceneObject) -> View:
         """What shows an object that was found here best."""
-        return self._views[id(item.box)]
+        return max(self._views[id(item.box)], key=lambda view: view.score)
+
+    def _first_seen_ns(self, item: SceneObject) -> int | None:
+        views = self._views.get(id(item.box), ())
+        return min((self._clip.frames[view.frame].stamp_ns for view in views), default=None)
 
     def _find(self, name: str) -> list[SceneObject] | None:
         if name not in self._found:
@@ -87,9 +89,7 @@ class ClipObjects:
         for one in sorted(found, key=lambda one: -one.probability_or_score):
             item = one.scene_object(self._clip)
             items.append(replace(item, score=one.probability_or_score))
-            self._views[id(one.box)] = max(one.views, key=lambda view: view.score)
-            stamps = [self._clip.frames[view.frame].stamp_ns for view in one.views]
-            self._first_seen_ns[id(one.box)] = min(stamps)
+            self._views[id(one.box)] = one.views
         return items
 
 
