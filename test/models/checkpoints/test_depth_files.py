@@ -11,6 +11,7 @@ from support.onnx_graphs import write_constant
 from support.tiny_depth import write_depth_network
 from support.tiny_models import make_frame
 
+from vega3d_ros.cli import main as cli
 from vega3d_ros.models.checkpoints import depth_files
 from vega3d_ros.models.checkpoints.load_model import load_model
 from vega3d_ros.models.checkpoints.memory_estimate import estimate
@@ -19,7 +20,7 @@ from vega3d_ros.models.checkpoints.model_config import (
     ModelConfigError,
     read_model_config,
 )
-from vega3d_ros.models.checkpoints.model_paths import shipped
+from vega3d_ros.models.checkpoints.model_paths import found_parts, shipped
 from vega3d_ros.models.checkpoints.modules import CheckpointError
 
 NANODET = "nanodet-plus-m_416.onnx"
@@ -83,6 +84,17 @@ def test_a_network_on_the_hub_is_downloaded_only_when_asked(model, monkeypatch, 
     asked.clear()
     load_model(folder, download=True)
     assert asked[0] == ("someone/depth", "abc", True)  # before its memory is estimated
+
+
+def test_inspect_says_where_it_is_or_that_it_is_missing(model, capsys):
+    folder = model(NETWORK)
+    assert cli.main(["inspect", str(folder)]) == 1
+    assert "needs a depth network, small-depth" in " ".join(capsys.readouterr().out.split())
+    network = write_depth_network(folder / "small-depth", "depth_anything")
+    assert cli.main(["inspect", str(folder)]) == 0
+    assert "small-depth" in capsys.readouterr().out
+    description = json.loads((folder / "model.json").read_text())
+    assert found_parts(description, folder)["depth network"] == network
 
 
 def test_the_memory_estimate_counts_it(model):

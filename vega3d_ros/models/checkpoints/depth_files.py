@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.models.checkpoints.hub import hub_folder
-from vega3d_ros.models.checkpoints.model_paths import VARIABLE, detector_folders, first_found
+from vega3d_ros.models.checkpoints.model_paths import detector_folders, first_found
 from vega3d_ros.models.checkpoints.modules import CheckpointError
+from vega3d_ros.models.checkpoints.part_files import find_part
 from vega3d_ros.models.depth import DEPTHS, DepthError
 
 if TYPE_CHECKING:
@@ -29,17 +30,10 @@ def find_depth(config: DepthConfig, model: Path, *, download: bool = False) -> P
     """
     if not config.files and config.hub is None:
         return None
-    folders = detector_folders(model)
-    if (found := first_found(config.files, folders)) is not None:
-        return found
-    if config.hub is not None:
-        return hub_folder(config.hub, revision=config.revision, download=download)
-    msg = (
-        f"model {model.name} needs a depth network, {' or '.join(config.files)}, and it is in "
-        f"none of {', '.join(map(str, folders))}; get it from its authors and set "
-        f"{VARIABLE}=FOLDER to where it lies"
-    )
-    raise CheckpointError(msg)
+    if config.hub is None:
+        return find_part("a depth network", config.files, model)
+    found = first_found(config.files, detector_folders(model))
+    return found or hub_folder(config.hub, revision=config.revision, download=download)
 
 
 def make_depth(

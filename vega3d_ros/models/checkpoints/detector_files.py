@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.models.checkpoints.depth_files import make_depth
-from vega3d_ros.models.checkpoints.model_paths import (
-    VARIABLE,
-    detector_folders,
-    first_found,
-    places,
-)
+from vega3d_ros.models.checkpoints.depth_files import find_depth, make_depth
+from vega3d_ros.models.checkpoints.model_paths import places
 from vega3d_ros.models.checkpoints.modules import CheckpointError
-from vega3d_ros.models.checkpoints.published import PUBLISHED
+from vega3d_ros.models.checkpoints.part_files import find_part
 from vega3d_ros.models.detectors import DetectorError, load_detector, with_masks
 from vega3d_ros.models.grounders import GROUNDERS, Grounder
 
@@ -40,12 +34,12 @@ def find_detector(config: DetectorConfig, model: Path) -> Path:
     Raises:
         CheckpointError: If it is nowhere; the message says what to do.
     """
-    return _find("a detector", config.files, model)
+    return find_part("a detector", config.files, model)
 
 
 def find_masks(config: MasksConfig, model: Path) -> Path:
     """The folder of what finds masks in a detector's boxes; as ``find_detector``."""
-    return _find("masks", config.files, model)
+    return find_part("masks", config.files, model)
 
 
 def find_networks(name: str, model: Path) -> Path:
@@ -67,31 +61,18 @@ def find_networks(name: str, model: Path) -> Path:
     raise CheckpointError(msg)
 
 
-def needed_by(config: ModelConfig, model: Path) -> dict[str, Callable[[], Path]]:
+def needed_by(config: ModelConfig, model: Path) -> dict[str, Callable[[], Path | None]]:
     """What finds each part that is kept beside a model, by what it is; see the functions above."""
-    finds: dict[str, Callable[[], Path]] = {}
+    finds: dict[str, Callable[[], Path | None]] = {}
     if config.grounder is not None and (detector := config.grounder.detector) is not None:
         finds["detector"] = partial(find_detector, detector, model)
         if detector.masks is not None:
             finds["masks"] = partial(find_masks, detector.masks, model)
+    if config.grounder is not None and (depth := config.grounder.depth) is not None:
+        finds["depth network"] = partial(find_depth, depth, model)
     if config.networks is not None:
         finds["networks"] = partial(find_networks, config.networks, model)
     return finds
-
-
-def _find(what: str, names: Sequence[str], model: Path) -> Path:
-    folders = detector_folders(model)
-    if (found := first_found(names, folders)) is not None:
-        return found
-    known = [PUBLISHED[name] for name in names if name in PUBLISHED]
-    get_it = f"run `vega3d download {model.name}`" if known else "get it from its authors"
-    published = f" (published at {', '.join(one.url for one in known)})" if known else ""
-    msg = (
-        f"model {model.name} needs {what}, {' or '.join(names)}{published}, and it is in none of "
-        f"{', '.join(map(str, folders))}; {get_it}, or set {VARIABLE}=FOLDER"
-        f"[{os.pathsep}FOLDER...] to where it lies"
-    )
-    raise CheckpointError(msg)
 
 
 def make_grounder(

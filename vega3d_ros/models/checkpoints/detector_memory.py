@@ -1,7 +1,7 @@
 """What detectors and masks take of memory: their weights' files, and what inference takes.
 
 The latter was measured (resident memory, one image of 4:3) and is rounded up: 41 MiB with
-NanoDet-Plus at 416x416 in OpenCV; LLMDet-tiny 1503 MiB, SAM 2.1 tiny 867 MiB
+NanoDet-Plus at 416x416 in OpenCV; LLMDet-tiny about 1540 MiB, SAM 2.1 tiny about 870 MiB
 (``benchmarks/detector_memory.py``). Their images are scaled to a fixed size, so the camera's does
 not matter. One runs after the other, so what they take at work is that of the larger.
 """

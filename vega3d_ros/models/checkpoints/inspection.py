@@ -335,7 +335,8 @@ def _without_networks(folder: Path, description: Any) -> Report:
             report.missing.append(str(error))
             report.loadable = False
             continue
-        report.facts[what] = str(found)
+        if found is not None:
+            report.facts[what] = str(found)
     return report
 
 

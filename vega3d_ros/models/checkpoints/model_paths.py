@@ -68,14 +68,18 @@ def needed_parts(description: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         description: Of its ``model.json``.
 
     Returns:
-        By what they are: "detector", "masks" and "networks", as far as it names them.
+        By what they are: "detector", "masks", "depth network" and "networks", as far as it names
+            files of them.
     """
     grounder = description.get("grounder")
     detector = grounder.get("detector") if isinstance(grounder, dict) else None
     masks = detector.get("masks") if isinstance(detector, dict) else None
-    named = {"detector": detector, "masks": masks}
+    depth = grounder.get("depth") if isinstance(grounder, dict) else None
+    named = {"detector": detector, "masks": masks, "depth network": depth}
     parts = {
-        what: tuple(one.get("files", ())) for what, one in named.items() if isinstance(one, dict)
+        what: tuple(one["files"])
+        for what, one in named.items()
+        if isinstance(one, dict) and one.get("files")
     }
     if networks := description.get("networks"):
         parts["networks"] = (str(networks),)
