@@ -17,6 +17,7 @@ from vega3d_ros.evaluation.schema import Prediction
 from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
+from vega3d_ros.sensing.tf_topics import is_static
 from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class OfflineRun:
     def _readable(self) -> Iterator[RawMessage]:
         try:
             for message in self._bag.raw_messages(self._topics.names):
-                if message.stamp_ns >= self._start_ns or message.topic.endswith("/tf_static"):
+                if message.stamp_ns >= self._start_ns or is_static(message.topic):
                     yield message
         except BagError as error:
             self.counts.damage = str(error)
@@ -205,7 +206,7 @@ class OfflineRun:
         elif message.topic == self._topics.depth_camera_info:
             self._clips.assembler.registration.add_camera_info(decoded)
         else:
-            static = message.topic.endswith("/tf_static")
+            static = is_static(message.topic)
             for refusal in insert_transforms(self._transforms, decoded, static=static):
                 self.counts.unreadable[message.topic] += 1
                 self.counts.details[UNDECODABLE] = refusal
