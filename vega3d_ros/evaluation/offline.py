@@ -18,7 +18,8 @@ from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
 from vega3d_ros.sensing.tf_topics import is_static
-from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
+from vega3d_ros.sensing.transform_buffer import TransformBuffer
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -138,7 +139,8 @@ class OfflineRun:
         self._start_ns = bag.start_ns + round(start_s * 1e9)
         self._on_progress = on_progress
         self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
-        self._transforms = TransformBuffer()
+        self._transforms = GatedTransforms(TransformBuffer())
+        self._now_ns = bag.start_ns
         self._clips = ClipBuilder(
             parameters.clip_settings,
             self._transforms.lookup,
@@ -156,15 +158,14 @@ class OfflineRun:
         """Read the whole recording; damage ends the run early and is counted."""
         begin_s = time.monotonic()
         self._perceiver.reset()
-        now_ns = self._bag.start_ns
         try:
             for message in self._readable():
-                now_ns = max(now_ns, message.stamp_ns)
+                now_ns = self._now_ns = max(self._now_ns, message.stamp_ns)
                 self._add(message, now_ns)
                 self._advance(now_ns)
                 self.counts.read_s = (now_ns - self._bag.start_ns) * 1e-9
                 self._on_progress(self.counts.read_s)
-            self._advance(now_ns + _END_NS)
+            self._advance(self._now_ns + _END_NS)
             for index, item, _ in self._pending:
                 self._ask(index, item, self.counts.read_s)
             self._pending.clear()
@@ -207,7 +208,7 @@ class OfflineRun:
             self._clips.assembler.registration.add_camera_info(decoded)
         else:
             static = is_static(message.topic)
-            for refusal in insert_transforms(self._transforms, decoded, static=static):
+            for refusal in self._transforms.insert(decoded, now_ns, static=static):
                 self.counts.unreadable[message.topic] += 1
                 self.counts.details[UNDECODABLE] = refusal
 
@@ -319,7 +320,7 @@ class OfflineRun:
         """Forget all scenes when time jumps back, as the node does."""
         self.counts.resets += 1
         self._clips.forget()
-        self._transforms.clear()
+        self._transforms.rewind(self._now_ns)
         self._perceiver.reset()
         self._memory.clear()
         self._clip = self._scene = None

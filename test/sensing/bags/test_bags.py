@@ -361,3 +361,24 @@ def test_reading_needs_no_ros():
         "sys.exit(bool({'rclpy', 'std_msgs'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_recording_that_loops_gives_every_frame_its_own_pose(drive_bag, tmp_path):
+    """What is left of the time before a jump is ignored, as in the node."""
+    with open_bag(drive_bag.path) as bag, BagWriter(tmp_path / "bag") as writer:
+        for topic, kind in bag.topics.items():
+            writer.add_topic(topic, kind)
+        raws = list(bag.raw_messages(bag.topics))
+        tf = [raw for raw in raws if raw.topic == "/tf"]
+        for raw in raws:
+            writer.write(raw.topic, raw.stamp_ns, raw.data)
+        for i, raw in enumerate(raws):
+            stamp_ns = raw.stamp_ns + 3 * 10**9
+            writer.write(raw.topic, stamp_ns, raw.data)
+            if i == 8:  # a transform of the end arrives after the jump
+                writer.write("/tf", stamp_ns, tf[-1].data)
+    with open_bag(tmp_path / "bag") as bag:
+        frames = list(read_frames(bag, bag.find_topics()))
+    assert len(frames) == 2 * drive_bag.frames
+    for i, frame in enumerate(frames):
+        assert frame.pose.translation[0] == pytest.approx(0.02 * (i % drive_bag.frames))

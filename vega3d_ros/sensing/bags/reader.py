@@ -31,7 +31,8 @@ from vega3d_ros.sensing.frame_assembly import FrameAssembler
 from vega3d_ros.sensing.image_decoding import frame_of
 from vega3d_ros.sensing.tf_topics import is_static
 from vega3d_ros.sensing.topic_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TF_MESSAGE
-from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
+from vega3d_ros.sensing.transform_buffer import TransformBuffer
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -242,13 +243,16 @@ def read_frames(
     Raises:
         BagError: Where the file turns out to be damaged.
     """
-    transforms = TransformBuffer()
+    transforms = GatedTransforms(TransformBuffer())
     assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
     assembler.expect_depth(topics.depth, topics.depth_camera_info)
     now_ns = 0
     for message, decoded in bag.decoded(topics.names):
-        now_ns = message.stamp_ns
+        now_ns = max(now_ns, message.stamp_ns)
         if message.topic == topics.image:
+            if assembler.jumps_back(decoded):
+                assembler.clear()
+                transforms.rewind(now_ns)
             assembler.add_image(decoded, now_ns)
         elif message.topic == topics.depth:
             assembler.add_depth(decoded, now_ns)
@@ -257,7 +261,7 @@ def read_frames(
         elif message.topic == topics.depth_camera_info:
             assembler.registration.add_camera_info(decoded)
         else:
-            insert_transforms(transforms, decoded, static=is_static(message.topic))
+            transforms.insert(decoded, now_ns, static=is_static(message.topic))
         for assembled in assembler.poll(now_ns, wanted):
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
