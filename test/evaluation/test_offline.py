@@ -389,3 +389,19 @@ def test_parameters_come_from_the_nodes_own_file(tmp_path):
     (tmp_path / "bad.yaml").write_text("- 1")
     with pytest.raises(ValueError, match="holds no parameters"):
         load_parameters(tmp_path / "bad.yaml")
+
+
+def test_depth_that_is_stamped_off_is_a_remark_with_the_offset(job, drive_bag, tmp_path):
+    def change(bag, raw):
+        data = raw.data
+        if raw.topic == "/cam/depth":
+            depth = bag.decode(raw)
+            depth.header.stamp.nanosec = (depth.header.stamp.nanosec + 30_000_000) % 10**9
+            data = STORE.serialize_cdr(depth, IMAGE)
+        yield raw.topic, raw.stamp_ns, data
+
+    bag = rewritten(drive_bag.path, tmp_path / "off", change)
+    record = run_bag(replace(job, bag=bag), FakePerceiver(), silent)
+    (text,) = record["warnings"]
+    assert "it is stamped 30 ms later" in text
+    assert "set pair_tolerance_s to 0.04" in text

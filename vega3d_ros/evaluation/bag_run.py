@@ -217,6 +217,7 @@ def _run(
             "time_set_back": counts.resets,
         },
         "damage": counts.damage,
+        "warnings": counts.warnings,
         "failures": counts.failures,
         **failed,
         "resumed_scenes": min(len(done.scenes), len(offline.log.scenes)),

@@ -212,7 +212,8 @@ def _conclude(
             if record["status"] in (COMPLETE, PARTIAL)
             else ResultRows()
         )
-        remark = "; ".join(filter(None, [record.get("error"), record.get("damage")]))
+        said = [record.get("error"), record.get("damage"), *record.get("warnings", ())]
+        remark = "; ".join(filter(None, said))
         table.add_row(
             job.name,
             record["status"],

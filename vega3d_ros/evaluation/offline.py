@@ -46,6 +46,7 @@ class FrameCounts:
         frame_statuses: Stamp of each image, and whether it was used or why it was dropped.
         lacks: Used frames without depth, pose or calibration, by what they lack.
         details: The last error message, by reason.
+        warnings: What most images lacked, with what was measured and the remedy.
         unreadable: Messages that could not be decoded, and invalid transforms, by topic.
         resets: How often time jumped back.
         failures: Clips and questions at which the model failed, with the error.
@@ -59,6 +60,7 @@ class FrameCounts:
     frame_statuses: list[tuple[int, str]] = field(default_factory=list)
     lacks: dict[str, int] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
     resets: int = 0
     failures: list[str] = field(default_factory=list)
@@ -173,6 +175,8 @@ class OfflineRun:
             assembler = self._clips.assembler
             self.counts.lacks = dict(assembler.lacks)
             self.counts.details |= assembler.details
+            measured = assembler.depth_offsets.warning(), assembler.pose_delays.warning()
+            self.counts.warnings = list(filter(None, measured))
             self.counts.wall_s = time.monotonic() - begin_s
             frame = self._clip.output_frame if self._clip is not None else ""
             self.counts.mapped_objects = tuple(
