@@ -151,7 +151,12 @@ def write_record(job: BagRun, record: dict[str, Any]) -> dict[str, Any]:
 def _run(
     job: BagRun, bag: Bag, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
-    topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
+    topics = bag.find_topics(
+        image=job.image,
+        camera_info=job.camera_info,
+        depth=job.depth,
+        settings=job.parameters.camera_settings,
+    )
     truth, source = find_truth(bag, job.truth)
     plan = make_plan(job.questions, truth, bag.duration_s)
     fixed_frame = topics.fixed_frame if job.fixed_frame is None else job.fixed_frame
@@ -181,7 +186,7 @@ def _run(
     misled = job.parameters.model == SIMULATION_MODEL and not simulated
     return {
         "status": status,
-        "notes": [*bag.notes, *([ELSEWHERE_NOTE] if misled else [])],
+        "notes": [*bag.notes, *counts.notes, *([ELSEWHERE_NOTE] if misled else [])],
         "truth": source,
         "topics": topic_record(bag, topics),
         "frames": {
@@ -190,6 +195,7 @@ def _run(
             "by_fate": counts.by_status(),
             "lacks": counts.lacks,
             "details": counts.details,
+            "notes": counts.notes,
             "unreadable_messages": dict(counts.unreadable),
             "time_set_back": counts.resets,
         },
@@ -247,6 +253,7 @@ def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
         "frame_id": topics.frame_id,
         "fixed_frame": topics.fixed_frame,
         "notes": list(topics.notes),
+        "settings": asdict(topics.settings),
     }
 
 

@@ -23,6 +23,13 @@ OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
 MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
+DOUBTS = (
+    "doubtful frame_id",
+    "doubtful fixed_frame",
+    "implausible depth",
+    "unregistered depth",
+    "unreadable depth",
+)
 KEYFRAMES, SKIPPED = "keyframes", "keyframes skipped"  # meters
 
 LOSS_HINT = (
@@ -240,7 +247,7 @@ def _diagnose_images(facts: Facts) -> tuple[int, str]:
         topic = "camera_info" if facts.camera_info is None else facts.camera_info.topic
         text = facts.details.get("unusable camera_info", f"no camera_info on {topic}")
         return WARN, f"{text}: answers only, no 3D objects"
-    for reason in ("unregistered depth", "unreadable depth"):
+    for reason in DOUBTS:
         if reason in facts.details:
             return WARN, facts.details[reason]
     return OK, "images arrive"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.sensing.bags.first_messages import take_in_first
+from vega3d_ros.sensing.bags.fixed_frame import fixed_frame_above, frames_above
 from vega3d_ros.sensing.bags.formats import listing, open_source
+from vega3d_ros.sensing.camera_settings import CameraSettings
 from vega3d_ros.sensing.depth_registration import camera_info_beside
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 from vega3d_ros.sensing.image_decoding import depth_to_metres, frame_of
@@ -71,8 +74,9 @@ class CameraTopics:
         depth_camera_info: Calibration of depth, where it has one of its own.
         tf: Topics of transforms.
         frame_id: The camera's optical frame, as the images name it.
-        fixed_frame: The root of the transforms above ``frame_id``; empty where there are none.
+        fixed_frame: The map above ``frame_id``, else the root; empty where nothing is above it.
         notes: What was chosen among several topics, or left out, and why.
+        settings: What the user says of the camera.
     """
 
     image: str
@@ -83,6 +87,7 @@ class CameraTopics:
     frame_id: str = ""
     fixed_frame: str = ""
     notes: tuple[str, ...] = ()
+    settings: CameraSettings = field(default_factory=CameraSettings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,7 +169,12 @@ class Bag:
         return None if message is None else self.decode(message)
 
     def find_topics(
-        self, *, image: str = "", camera_info: str = "", depth: str = ""
+        self,
+        *,
+        image: str = "",
+        camera_info: str = "",
+        depth: str = "",
+        settings: CameraSettings | None = None,
     ) -> CameraTopics:
         """Choose the topics of one camera by type, encoding, frame and name.
 
@@ -172,6 +182,7 @@ class Bag:
             image: Take this one; empty to choose.
             camera_info: As ``image``.
             depth: As ``image``.
+            settings: What the user says of the camera.
 
         Raises:
             BagError: If a named topic is not there, or no topic holds colour or grey images.
@@ -199,7 +210,9 @@ class Bag:
             depth, note = self._choose_depth(depths, image, camera_info, parents)
             notes += [note] if note else []
         depth_info = self._depth_calibration(depth, camera_info) if depth else ""
-        fixed_frame = _root_above(frame_id, parents)
+        settings = settings or CameraSettings()
+        frame_id = settings.camera_frame or frame_id
+        fixed_frame = fixed_frame_above(frame_id, parents)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
         return CameraTopics(
@@ -211,6 +224,7 @@ class Bag:
             frame_id=frame_id,
             fixed_frame=fixed_frame,
             notes=tuple(notes),
+            settings=settings,
         )
 
     def _of_type(self, *types: str) -> list[str]:
@@ -256,7 +270,7 @@ class Bag:
         registered = [name for name in depths if self._frame_id(name) == frame_id]
         if registered:
             return self._nearest(registered, image), ""
-        root = _root_above(frame_id, parents) or frame_id
+        root = [frame_id, *frames_above(frame_id, parents)][-1]
         lacks = {}
         for name in depths:
             own = self._frame_id(name)
@@ -265,7 +279,7 @@ class Bag:
                 lacks[name] = "the image has no calibration"
             elif not info or self._frame_id(info) != own:
                 lacks[name] = f"there is no calibration of it on {camera_info_beside(name)}"
-            elif (_root_above(own, parents) or own) != root:
+            elif [own, *frames_above(own, parents)][-1] != root:
                 lacks[name] = f"no transform leads from {own!r} to it"
         if usable := [name for name in depths if name not in lacks]:
             depth = self._nearest(usable, image)
@@ -301,15 +315,6 @@ class Bag:
         return parents
 
 
-def _root_above(frame_id: str, parents: Mapping[str, str]) -> str:
-    """The topmost frame above one; empty where there is none."""
-    frame, seen = frame_id, {frame_id}
-    while frame in parents and parents[frame] not in seen:
-        frame = parents[frame]
-        seen.add(frame)
-    return frame if frame != frame_id else ""
-
-
 def open_bag(path: str | Path) -> Bag:
     """Open a rosbag2 folder, a single .mcap or .db3 file, or a .bag of ROS 1.
 
@@ -336,7 +341,10 @@ def open_bag(path: str | Path) -> Bag:
 
 
 def read_frames(
-    bag: Bag, topics: CameraTopics, wanted: Callable[[int], bool] | None = None
+    bag: Bag,
+    topics: CameraTopics,
+    wanted: Callable[[int], bool] | None = None,
+    on_note: Callable[[str, str], None] | None = None,
 ) -> Iterator[Frame]:
     """Every usable frame of a camera, decoded, with calibration, depth and pose where known.
 
@@ -346,13 +354,20 @@ def read_frames(
         bag: The recording.
         topics: Of its camera.
         wanted: Called with the stamp of every image; False skips it, undecoded. None: all.
+        on_note: As in ``FrameAssembler``.
 
     Raises:
         BagError: Where the file turns out to be damaged.
     """
     transforms = TransformBuffer()
-    assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
-    assembler.expect_depth(topics.depth, topics.depth_camera_info)
+    assembler = FrameAssembler(
+        topics.fixed_frame,
+        transforms.lookup,
+        settings=topics.settings,
+        below=transforms.below,
+        on_note=on_note,
+    )
+    take_in_first(bag, topics, assembler, transforms)
     now_ns = 0
     for message in bag.raw_messages(topics.names):
         decoded, now_ns = bag.decode(message), message.stamp_ns
