@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from vega3d_ros.core.token_grid import (
     BODY_FROM_OPTICAL,
     FEATURES,
     features,
+    floor_height_m,
     level,
     surface_percentiles,
     token_geometry,
@@ -91,3 +94,30 @@ def test_clip_features_place_tokens_in_the_newest_camera():
     assert np.allclose(value[:, 16:19], value[:, 0:3], atol=1e-6)
     assert np.allclose(value[:, 22:24], [1, 0])
     assert np.allclose(LOOKS_ALONG_X, old.pose.rotation)
+
+
+@pytest.mark.parametrize("altitude", [519.0, 12.4, -3.3])
+def test_tokens_in_a_map_with_altitudes_are_told_what_they_are_in_one_whose_floor_is_at_zero(
+    altitude,
+):
+    def features_at(height, floor_seen):
+        frames = [make_frame(0), make_frame(2)]
+        for i, frame in enumerate(frames):
+            depth = np.where(
+                np.arange(frame.depth_m.shape[0])[:, None] > frame.camera.cy + 2,
+                1.1 * frame.camera.fy / (np.indices(frame.depth_m.shape)[0] - frame.camera.cy),
+                3.0,
+            ).astype(np.float32)
+            up = SE3(frame.pose.rotation, frame.pose.translation + np.array([0, 0, height]))
+            frames[i] = replace(frame, pose=up, depth_m=depth if floor_seen else None)
+        geometry = [token_geometry(frame, *GRID) for frame in frames]
+        floor = floor_height_m(geometry)
+        reference = level(frames[-1].pose)[1]
+        return [features(one, reference, GRID, floor) for one in geometry]
+
+    for seen, tolerance in ((True, 0.1), (False, 0.15)):
+        expected = features_at(0.0, seen)
+        assert np.allclose(expected[0][:, 11], 1.1)  # as it always was
+        for value, wanted in zip(features_at(altitude, seen), expected, strict=True):
+            assert np.allclose(value[:, 11], wanted[:, 11], atol=tolerance)
+            assert np.allclose(np.delete(value, 11, 1), np.delete(wanted, 11, 1), atol=1e-6)

@@ -405,3 +405,40 @@ def test_depth_that_is_stamped_off_is_a_remark_with_the_offset(job, drive_bag, t
     (text,) = record["warnings"]
     assert "it is stamped 30 ms later" in text
     assert "set pair_tolerance_s to 0.04" in text
+
+
+def odd_camera(bag, raw):
+    """Raw images with distortion, depth in a quarter of a millimetre, in the camera's body."""
+    if not raw.topic.startswith("/cam"):
+        return [(raw.topic, raw.stamp_ns, raw.data)]
+    message = bag.decode(raw)
+    message.header.frame_id = "base"  # above camera_optical, x forward
+    if raw.topic == "/cam/camera_info":
+        message.d = np.array([-0.3, 0.1, 0.0, 0.0, 0.0])
+    elif raw.topic == "/cam/depth":
+        message.data = (message.data.view(np.uint16) * 4).view(np.uint8)
+    data = STORE.serialize_cdr(message, message.__msgtype__)
+    return [(raw.topic, raw.stamp_ns, data)]
+
+
+def test_an_odd_camera_is_told_in_the_record_and_read_as_the_parameters_say(
+    drive_bag, tmp_path, job
+):
+    odd = rewritten(drive_bag.path, tmp_path / "odd", odd_camera)
+    record = run_bag(replace(job, bag=odd), FakePerceiver(), silent)
+    notes = " ".join(record["frames"]["notes"])
+    assert "images are undistorted (plumb_bob)" in notes
+    assert "set the parameter camera_frame to camera_optical" in notes
+    assert record["frames"]["lacks"]["doubtful frame_id"] == 30
+    assert set(record["frames"]["notes"]) <= set(record["notes"])
+    said = replace(PARAMETERS, camera_frame="camera_optical", depth_scale=0.00025)
+    perceiver = FakePerceiver()
+    record = run_bag(
+        replace(job, bag=odd, folder=tmp_path / "said", parameters=said), perceiver, silent
+    )
+    assert record["frames"]["lacks"] == {}
+    assert record["topics"]["settings"]["depth_scale"] == 0.00025
+    newest = read_log(tmp_path / "said" / "log.jsonl").scenes[-1]
+    assert newest.camera_frame == "camera_optical"
+    assert newest.pose.rotation[:, 2] == pytest.approx([1, 0, 0], abs=1e-9)
+    assert newest.camera.fx < 64 / 1.2  # undistorted, with its border in view

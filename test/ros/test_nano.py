@@ -11,7 +11,7 @@ from vega3d_ros.srv import AskSpatial, GroundObject, QueryRelation
 
 from vega3d_ros.core.frames import Clip, Frame
 from vega3d_ros.perception.perceiver import Perceiver
-from vega3d_ros.sensing.image_decoding import camera_from_info
+from vega3d_ros.sensing.calibration import calibration
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ def online(domain, node, pixels):
 
 @pytest.fixture(scope="module")
 def offline(pixels):
-    camera = camera_from_info(camera_info(STAMP, 224, 168))
+    camera = calibration(camera_info(STAMP, 224, 168), raw=False).camera
     perceiver = Perceiver.from_pretrained("nano", device="cpu")
     return perceiver.observe(Clip((Frame(STAMP, pixels, OPTICAL, camera),)))
 

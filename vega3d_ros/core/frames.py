@@ -66,6 +66,20 @@ class Camera:
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
+    def turned(self, quarters: int) -> Camera:
+        """The same camera after its image was turned clockwise by quarters of a circle."""
+        camera = self
+        for _ in range(quarters % 4):
+            camera = Camera(
+                width=camera.height,
+                height=camera.width,
+                fx=camera.fy,
+                fy=camera.fx,
+                cx=camera.height - 1 - camera.cy,
+                cy=camera.cx,
+            )
+        return camera
+
     def rays(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Optical rays with z = 1 through pixels [..., 2] (u, v), as [..., 3]."""
         x = (pixels[..., 0] - self.cx) / self.fx

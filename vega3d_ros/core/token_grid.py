@@ -14,6 +14,8 @@ import numpy as np
 from vega3d_ros.core.geometry import SE3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from vega3d_ros.core.frames import Camera, Frame
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 FEATURES = 24
 _SCALE_M = 3.0
+_HIGHEST_M, _USUAL_M = 2.5, 1.0  # of cameras above the floor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -137,13 +140,36 @@ def surface_percentiles(
     return surface
 
 
+def floor_height_m(geometries: Iterable[TokenGeometry | None]) -> float:
+    """Height of the floor in the fixed frame of a clip, as far as ``features`` need it.
+
+    0 where that gives the cameras the height of one that stands there. Else, as in a map with
+    altitudes or on another storey, the lowest surface in view, or what is below a camera.
+    """
+    eyes, levels = [], [np.empty(0)]
+    for one in geometries:
+        if one is not None and one.fixed_from_level is not None:
+            eye = float(one.fixed_from_level.translation[2])
+            down = (one.rays @ one.level_from_optical.T)[..., 2] * one.surface_m[..., 1]
+            eyes.append(eye)
+            levels.append(eye + down[np.isfinite(down) & (down < 0)])
+    if not eyes or (min(eyes) >= 0 and max(eyes) <= _HIGHEST_M):
+        return 0.0
+    below = np.concatenate(levels)
+    return float(np.quantile(below, 0.02)) if below.size else min(eyes) - _USUAL_M
+
+
 def features(
-    geometry: TokenGeometry | None, reference: SE3 | None, shape: tuple[int, int]
+    geometry: TokenGeometry | None,
+    reference: SE3 | None,
+    shape: tuple[int, int],
+    floor_m: float = 0.0,
 ) -> Array:
     """What a token is told of where it looks, [rows * columns, FEATURES].
 
     Twelve values are the camera's own (ray, height, depth); twelve place the token in the frame of
-    ``reference`` (the clip's newest levelled camera). Unknown values are 0 beside a flag of 0.
+    ``reference`` (the clip's newest levelled camera). Unknown values are 0 beside a flag of 0. The
+    camera's height is above ``floor_m``.
     """
     rows, columns = shape
     out = np.zeros((rows * columns, FEATURES), np.float32)
@@ -163,7 +189,7 @@ def features(
     pose = geometry.fixed_from_level
     if pose is None:
         return out
-    out[:, 11] = pose.translation[2]
+    out[:, 11] = pose.translation[2] - floor_m
     out[:, 12] = 1.0
     if reference is None:
         return out

@@ -85,7 +85,11 @@ class BagRun:
             BagError: As ``Bag.find_topics``.
         """
         return bag.find_topics(
-            image=self.image, camera_info=self.camera_info, depth=self.depth, tf=self.tf
+            image=self.image,
+            camera_info=self.camera_info,
+            depth=self.depth,
+            tf=self.tf,
+            settings=self.parameters.camera_settings,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def _run(
     misled = job.parameters.model == SIMULATION_MODEL and not simulated
     return {
         "status": status,
-        "notes": [*bag.notes, *([ELSEWHERE_NOTE] if misled else [])],
+        "notes": [*bag.notes, *counts.notes, *([ELSEWHERE_NOTE] if misled else [])],
         "truth": source,
         "topics": topic_record(bag, topics),
         "frames": {
@@ -213,6 +217,7 @@ def _run(
             "by_fate": counts.by_status(),
             "lacks": counts.lacks,
             "details": counts.details,
+            "notes": counts.notes,
             "unreadable_messages": dict(counts.unreadable),
             "time_set_back": counts.resets,
         },
@@ -283,6 +288,7 @@ def topic_record(bag: Bag, topics: CameraTopics) -> dict[str, Any]:
         "frame_id": topics.frame_id,
         "fixed_frame": topics.fixed_frame,
         "notes": list(topics.notes),
+        "settings": asdict(topics.settings),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -64,6 +64,9 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         device=args.device,
         min_score=args.min_score,
         threads=args.threads,
+        camera_frame=args.camera_frame,
+        rectification=args.rectification,
+        depth_scale=args.depth_scale,
     )
     model, note = resolve(parameters.model, parameters.device)
     parameters = replace(parameters, model=model)
@@ -197,6 +200,11 @@ def _do(
             run_here(todo, load_model(parameters), progress)
 
 
+def _noticed(record: dict[str, Any]) -> list[str]:
+    notes: list[str] = record.get("frames", {}).get("notes", [])
+    return notes
+
+
 def _conclude(
     jobs: Sequence[BagRun], tables: Sequence[Section], console: Console, out: Path
 ) -> int:
@@ -213,14 +221,14 @@ def _conclude(
             else ResultRows()
         )
         said = [record.get("error"), record.get("damage"), *record.get("warnings", ())]
-        remark = "; ".join(filter(None, said))
+        remarks = [*said, *_noticed(record)]
         table.add_row(
             job.name,
             record["status"],
             str(record.get("figures", {}).get("scenes", "")),
             str(len(rows.answers)),
             str(len(rows.objects)),
-            remark,
+            "; ".join(filter(None, remarks)),
         )
     console.print(table)
     for section in tables:

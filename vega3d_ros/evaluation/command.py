@@ -56,7 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="topic or namespace of its transforms (/robot1/tf, /robot1); left out: found",
     )
-    bags.add_argument("--fixed-frame", help="frame of the results; left out: the root of TF")
+    bags.add_argument(
+        "--fixed-frame", help="frame of the results; left out: map, else the root of TF"
+    )
+    bags.add_argument(
+        "--camera-frame", help="optical frame of the images; left out: as they say themselves"
+    )
+    bags.add_argument(
+        "--rectification",
+        choices=("auto", "raw", "rectified"),
+        help="whether images are; left out: by topic and calibration",
+    )
+    bags.add_argument(
+        "--depth-scale", type=float, help="metres of one unit of depth; left out: by its encoding"
+    )
     bags.add_argument(
         "--truth",
         default="auto",

@@ -12,6 +12,7 @@ from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.run_log import LOG, read_log
 from vega3d_ros.evaluation.truth import find_truth
 from vega3d_ros.sensing.bags.reader import BagError, open_bag, read_frames
+from vega3d_ros.sensing.camera_settings import CameraSettings
 from vega3d_ros.viz.drawing import (
     INK,
     WHITE,
@@ -107,6 +108,7 @@ def draw_again(
                 camera_info=known["camera_info"],
                 depth=known["depth"],
                 tf=next(iter(known["tf"]), ""),
+                settings=CameraSettings(**known.get("settings", {})),
             )
             truth, _ = find_truth(bag, "none" if source_name.startswith("none") else source_name)
             scenes = {scene.stamp_ns: scene for scene in read_log(folder / LOG).scenes}

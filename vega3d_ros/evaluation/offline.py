@@ -15,6 +15,7 @@ from vega3d_ros.core.objects import publishable
 from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
 from vega3d_ros.evaluation.schema import Prediction
 from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.sensing.bags.first_messages import take_in_first
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
 from vega3d_ros.sensing.tf_topics import is_static
@@ -50,6 +51,7 @@ class FrameCounts:
         unreadable: Messages that could not be decoded, and invalid transforms, by topic.
         resets: How often time jumped back.
         failures: Clips and questions at which the model failed, with the error.
+        notes: What was noticed about the camera.
         damage: Why reading ended early; empty if it did not.
         mapped_objects: Objects in the object map at the end.
         read_s: Seconds of the recording that were read.
@@ -64,6 +66,7 @@ class FrameCounts:
     unreadable: Counter[str] = field(default_factory=Counter)
     resets: int = 0
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     damage: str = ""
     mapped_objects: tuple[SceneObject, ...] = ()
     read_s: float = 0.0
@@ -149,8 +152,9 @@ class OfflineRun:
             self._on_rewind,
             on_frame_status=self._on_frame_status,
             withdraw=lambda: not self._is_due(),
+            below=self._transforms.below,
+            on_note=lambda subject, text: self.counts.notes.append(f"{subject}: {text}"),
         )
-        self._clips.assembler.expect_depth(topics.depth, topics.depth_camera_info)
         self._newest_ns: int | None = None  # of the last keyframe
         self._clip: Clip | None = None
         self._scene: SceneLike | None = None
@@ -160,6 +164,7 @@ class OfflineRun:
         """Read the whole recording; damage ends the run early and is counted."""
         begin_s = time.monotonic()
         self._perceiver.reset()
+        take_in_first(self._bag, self._topics, self._clips.assembler, self._transforms)
         try:
             for message in self._readable():
                 now_ns = self._now_ns = max(self._now_ns, message.stamp_ns)

@@ -12,6 +12,7 @@ from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
 from vega3d_ros.core.objects import LONGEST_TEXT
 from vega3d_ros.core.threads import AUTOMATIC, MOST
+from vega3d_ros.sensing.camera_settings import RECTIFICATIONS, CameraSettings
 from vega3d_ros.sensing.clip_builder import ClipSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _CHOICES = {
     "dtype": ("auto", "float32", "bfloat16"),
     "acceleration": ("none", "graphs", "compile", "compile_graphs"),
     "image_qos": ("auto", "reliable", "best_effort"),
+    "rectification": RECTIFICATIONS,
 }
 
 
@@ -84,6 +86,20 @@ class Parameters:
         "reliability asked of image and depth: auto (as their publisher offers), reliable, "
         "best_effort",
     )
+    camera_frame: str = _parameter(
+        "", "optical frame of the images; empty: their header.frame_id, which must be one"
+    )
+    rectification: str = _parameter(
+        "auto",
+        "whether images are raw (K and D are used) or rectified (P): auto (by the topic's name, "
+        "else raw where D is not zero), raw, rectified",
+    )
+    depth_scale: float = _parameter(
+        0.0,
+        "metres of one stored unit of depth; 0: by its encoding (16UC1 0.001, 32FC1 1)",
+        0.0,
+        1000.0,
+    )
     clip_length: int = _parameter(8, "frames looked at together", 1, 64)
     clip_capacity: int = _parameter(
         8, "keyframes kept, of which a clip takes clip_length evenly", 1, 512
@@ -130,12 +146,13 @@ class Parameters:
                 choices = f"{', '.join(known[:-1])} or {known[-1]}"
                 msg = f"parameter `{name}` is {getattr(self, name)!r}; set {choices}"
                 raise ParameterError(msg)
-        if self.fixed_frame.startswith("/"):
-            msg = (
-                f"parameter `fixed_frame` is {self.fixed_frame!r}; frames of TF have no leading "
-                f"slash"
-            )
-            raise ParameterError(msg)
+        for name in ("fixed_frame", "camera_frame"):
+            if getattr(self, name).startswith("/"):
+                msg = (
+                    f"parameter `{name}` is {getattr(self, name)!r}; frames of TF have no leading "
+                    f"slash"
+                )
+                raise ParameterError(msg)
         if self.clip_length > self.clip_capacity:
             msg = (
                 f"parameter `clip_length` ({self.clip_length}) is above `clip_capacity` "
@@ -157,6 +174,15 @@ class Parameters:
         return PurePath(self.model).name
 
     @property
+    def camera_settings(self) -> CameraSettings:
+        """What the user says of the camera."""
+        return CameraSettings(
+            camera_frame=self.camera_frame,
+            rectification=self.rectification,
+            depth_scale=self.depth_scale,
+        )
+
+    @property
     def clip_settings(self) -> ClipSettings:
         """How frames become clips."""
         return ClipSettings(
@@ -171,6 +197,7 @@ class Parameters:
             fixed_frame=self.fixed_frame,
             pair_tolerance_ns=int(self.pair_tolerance_s * 1e9),
             wait_ns=int(self.wait_s * 1e9),
+            camera=self.camera_settings,
         )
 
 

@@ -65,6 +65,8 @@ class CameraInput:
             on_rewind,
             node.get_logger().warning,
             withdraw=self._withdraw,
+            below=None if self.transforms is None else self.transforms.below,
+            on_note=self._on_note,
         )
         qos = parameters.image_qos
         self._subscriptions = {
@@ -72,6 +74,7 @@ class CameraInput:
             "depth": AdaptiveSubscription(node, "depth", _IMAGES, self._on_depth, qos),
             "image": AdaptiveSubscription(node, "image", _IMAGES, self._on_image, qos),
         }
+        self._clips.assembler.calibration.topic = self._subscriptions["image"].topic
         self._follow_depth_calibration()
         # Steady: simulated time may stand still or loop.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -123,6 +126,10 @@ class CameraInput:
             self._subscriptions[name] = AdaptiveSubscription(
                 self._node, topic, _INFOS, self._on_depth_camera_info
             )
+
+    def _on_note(self, subject: str, text: str) -> None:
+        self._statistics.note(subject, text)
+        self._node.get_logger().warning(f"{subject}: {text}")
 
     def _on_camera_info(self, msg: Any) -> None:
         self._statistics.tick("camera_info")

@@ -23,6 +23,13 @@ OK, WARN, ERROR = 0, 1, 2  # as diagnostic_msgs/DiagnosticStatus
 WINDOW_S = 10.0
 BUSY_WARNING_S = 10.0
 MANY_JUMPS = 2  # in a window; a bag that loops jumps once per loop
+DOUBTS = (
+    "doubtful frame_id",
+    "doubtful fixed_frame",
+    "implausible depth",
+    "unregistered depth",
+    "unreadable depth",
+)
 KEYFRAMES, SKIPPED = "keyframes", "keyframes skipped"  # meters
 
 LOSS_HINT = (
@@ -252,7 +259,7 @@ def _diagnose_images(facts: Facts) -> tuple[int, str]:
 
 def _problem_of_depth(facts: Facts) -> str:
     """Why images have no depth though somebody publishes it."""
-    for reason in ("unregistered depth", "unreadable depth"):
+    for reason in DOUBTS:
         if reason in facts.details:
             return facts.details[reason]
     if facts.unpaired_depth:

@@ -63,6 +63,10 @@ class Transforms:
         """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
         return self._gated.lookup(target, source, stamp_ns)
 
+    def below(self, frame: str) -> list[str]:
+        """All frames below one."""
+        return self._gated.below(frame)
+
     def rewind(self) -> None:
         """Forget moving transforms of the time before it was set back."""
         self._gated.rewind(time.monotonic_ns())

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing import topic_names as names
+from vega3d_ros.sensing.calibration import is_calibrated
+from vega3d_ros.sensing.camera_settings import CameraSettings
 from vega3d_ros.sensing.depth_registration import camera_info_beside
+from vega3d_ros.sensing.fixed_frame import fixed_frame_above, frames_above
 from vega3d_ros.sensing.image_decoding import depth_values, frame_of, image_to_rgb, video_format
 from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.tf_topics import choose_tf, robot_of, robots
@@ -60,9 +63,10 @@ class CameraTopics:
         depth_camera_info: Calibration of depth, where it has one of its own.
         tf: Topics of transforms.
         frame_id: The camera's optical frame, as the images name it.
-        fixed_frame: The root of the transforms above ``frame_id``; empty where there are none.
+        fixed_frame: The map above ``frame_id``, else the root; empty where nothing is above it.
         notes: What was chosen among several topics, or left out, and why.
         choices: The same, for each purpose.
+        settings: What the user says of the camera.
     """
 
     image: str
@@ -74,6 +78,7 @@ class CameraTopics:
     fixed_frame: str = ""
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    settings: CameraSettings = field(default_factory=CameraSettings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,7 +133,13 @@ class CameraTopicChooser:
         self._parents: Mapping[str, str] = {}
 
     def choose(
-        self, *, image: str = "", camera_info: str = "", depth: str = "", tf: str = ""
+        self,
+        *,
+        image: str = "",
+        camera_info: str = "",
+        depth: str = "",
+        tf: str = "",
+        settings: CameraSettings | None = None,
     ) -> CameraTopics:
         """Choose by type, content, frame and name; what is named is taken.
 
@@ -155,7 +166,9 @@ class CameraTopicChooser:
         depth_info = self._depth_calibration(depth, camera_info) if depth else ""
         if not camera_info:
             notes.insert(0, "no camera_info: nothing can be placed in 3D")
-        fixed_frame = _root_above(frame_id, self._parents)
+        settings = settings or CameraSettings()
+        frame_id = settings.camera_frame or frame_id
+        fixed_frame = fixed_frame_above(frame_id, self._parents)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
         choices = (
@@ -174,6 +187,7 @@ class CameraTopicChooser:
             fixed_frame=fixed_frame,
             notes=(*(text for one in choices if (text := one.sentence())), *notes),
             choices=choices,
+            settings=settings,
         )
 
     def _of_type(self, *types: str) -> list[str]:
@@ -182,7 +196,7 @@ class CameraTopicChooser:
     def _message(self, topic: str) -> Any:
         if topic not in self._known:
             kind = self._types.get(topic, "")
-            usable = names.is_good_info if kind == names.CAMERA_INFO else names.is_good_image
+            usable = is_calibrated if kind == names.CAMERA_INFO else names.is_good_image
             self._known[topic] = self._first(topic, usable) if kind else None
         return self._known[topic]
 
@@ -271,7 +285,7 @@ class CameraTopicChooser:
         """
         usable, no_depth, lacks = {}, {}, {}
         frame_id, size = self._frame_id(image), self._size(image)
-        root = _root_above(frame_id, self._parents) or frame_id
+        root = self._root(frame_id)
         for name in self._beside(self._images, image):
             message = self._message(name)
             if not names.may_be_depth(message):
@@ -289,7 +303,7 @@ class CameraTopicChooser:
                 lacks[name] = "the image has no calibration"
             elif not info or self._frame_id(info) != own:
                 lacks[name] = f"there is no calibration of it on {camera_info_beside(name)}"
-            elif (_root_above(own, self._parents) or own) != root:
+            elif self._root(own) != root:
                 lacks[name] = f"no transform leads from {own!r} to it"
             else:
                 usable[name] = False
@@ -326,6 +340,9 @@ class CameraTopicChooser:
                 f"registered to the colour camera, and cannot be reprojected: {reasons}"
             )
         return depth, choice, notes
+
+    def _root(self, frame_id: str) -> str:
+        return [frame_id, *frames_above(frame_id, self._parents)][-1]
 
     def _size(self, topic: str) -> tuple[int, int]:
         """Width and height of an image; zeros where it cannot be read."""
@@ -375,12 +392,3 @@ def _choice(
         rejected[name] = lacks or "it comes later by its name"
     won = [merit for merit, good in zip(merits, best, strict=False) if good is False]
     return Choice(role, taken, dict(sorted(rejected.items())), "; ".join(filter(None, won)))
-
-
-def _root_above(frame_id: str, parents: Mapping[str, str]) -> str:
-    """The topmost frame above one; empty where there is none."""
-    frame, seen = frame_id, {frame_id}
-    while frame in parents and parents[frame] not in seen:
-        frame = parents[frame]
-        seen.add(frame)
-    return frame if frame != frame_id else ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vega3d_ros.core.frames import ClipBuffer, KeyframePolicy
+from vega3d_ros.sensing.camera_settings import CameraSettings
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vega3d_ros.core.frames import Clip, Frame
     from vega3d_ros.core.geometry import SE3
@@ -37,6 +38,7 @@ class ClipSettings:
         fixed_frame: Frame of the poses; empty for none.
         pair_tolerance_ns: Largest distance between the stamps of an image and its depth.
         wait_ns: How long an image waits for its depth, calibration and pose.
+        camera: What the user says of the camera.
     """
 
     length: int
@@ -45,6 +47,7 @@ class ClipSettings:
     fixed_frame: str
     pair_tolerance_ns: int
     wait_ns: int
+    camera: CameraSettings = field(default_factory=CameraSettings)
 
 
 class ClipBuilder:
@@ -62,10 +65,13 @@ class ClipBuilder:
         on_change: Called with a sentence when frame or calibration of the results change.
         on_frame_status: Called with each image's stamp and ``USED``, or why it was not used.
         withdraw: Takes the last clip back; returns False where the model has begun with it.
+        below: As in ``FrameAssembler``, as the next one.
+        on_note: Called with what is noticed about the camera.
 
     Attributes:
         assembler: Has the counts of dropped images.
-        kind: Image size, camera, fixed frame and calibration of the last frame; None before it.
+        kind: Image size, camera, fixed frame, calibration and turn of the last frame; None before
+            it.
     """
 
     def __init__(
@@ -76,6 +82,9 @@ class ClipBuilder:
         on_change: Callable[[str], None] | None = None,
         on_frame_status: Callable[[int, str], None] | None = None,
         withdraw: Callable[[], bool] = lambda: False,
+        *,
+        below: Callable[[str], Iterable[str]] | None = None,
+        on_note: Callable[[str, str], None] | None = None,
     ) -> None:
         self._on_rewind, self._on_change = on_rewind, on_change
         self._on_frame_status, self._withdraw = on_frame_status, withdraw
@@ -88,6 +97,9 @@ class ClipBuilder:
             settings.pair_tolerance_ns,
             settings.wait_ns,
             on_frame_status,
+            settings=settings.camera,
+            below=below,
+            on_note=on_note,
         )
 
     def add_image(self, msg: Any, now_ns: int) -> None:
@@ -102,8 +114,8 @@ class ClipBuilder:
 
     def advance(self, now_ns: int) -> Iterator[NewClip]:
         """Clips of the images that are complete, or have waited long enough."""
-        for frame, arrival_ns in self.assembler.poll(now_ns, self._wants):
-            if self._add(frame) and (clip := self._buffer.clip()):
+        for frame, arrival_ns, quarters in self.assembler.poll(now_ns, self._wants):
+            if self._add(frame, quarters) and (clip := self._buffer.clip()):
                 yield NewClip(clip, arrival_ns)
 
     def _wants(self, stamp: int) -> bool:
@@ -114,16 +126,18 @@ class ClipBuilder:
         self._report(stamp, TOO_SOON)
         return False
 
-    def _add(self, frame: Frame) -> bool:
+    def _add(self, frame: Frame, quarters: int) -> bool:
         has_camera = frame.camera is not None
-        kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera)
+        kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera, quarters)
         if kind != self.kind:
             if self.kind is not None and self._on_change is not None:
                 self._on_change(
                     f"results are now in {frame.fixed_frame or frame.frame_id!r}, "
-                    f"{'with' if has_camera else 'without'} 3D objects"
+                    f"{'with' if has_camera else 'without'} 3D objects, of pictures of "
+                    f"{frame.image.shape[1]}x{frame.image.shape[0]} turned by {90 * quarters} "
+                    f"degrees"
                 )
-            # One clip has one camera, one frame and one image size.
+            # One clip has one camera, one frame, one image size and one side up.
             self._buffer.clear()
             self.kind = kind
         kept = self._buffer.add(frame, self._withdraw)

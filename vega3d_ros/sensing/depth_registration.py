@@ -1,8 +1,9 @@
 """Depth messages to depth of the colour camera, or the reason why that cannot be.
 
 Depth in the colour camera's frame and of its size is registered, unless its own calibration says
-that it is of other rays. Any other is reprojected with both calibrations and the transform between
-the cameras; without these it is refused, since it would put things at wrong places.
+that it is of other rays; where the image is undistorted, so is depth. Any other is reprojected
+with both calibrations and the transform between the cameras; without these it is refused, since
+it would put things at wrong places.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import numpy as np
 
 from vega3d_ros.core.frames import FrameError
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.sensing.image_decoding import camera_from_info, depth_to_metres, frame_of
+from vega3d_ros.sensing.calibration import Calibrations, is_bent, named_raw
+from vega3d_ros.sensing.camera_settings import CameraSettings
+from vega3d_ros.sensing.image_decoding import depth_to_metres, frame_of, implausible_depth
 from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.reprojection import reproject
 from vega3d_ros.sensing.transform_buffer import TransformError
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vega3d_ros.core.frames import Camera
+    from vega3d_ros.sensing.calibration import Calibration
 
     Lookup = Callable[[str, str, int], SE3]
 
@@ -33,6 +37,10 @@ _TRANSPORTS = frozenset({"compressed", "compressedDepth", "ffmpeg", "rvl", "theo
 
 class UnregisteredDepthError(ImageError):
     """Depth of another lens or size that cannot be brought into the colour camera."""
+
+
+class ImplausibleDepthError(ImageError):
+    """Depth in another unit than its encoding says."""
 
 
 def camera_info_beside(topic: str) -> str:
@@ -48,11 +56,18 @@ class DepthRegistration:
 
     Args:
         lookup: As in ``FrameAssembler``.
+        settings: Of the camera.
+
+    Attributes:
+        renamed: Frames that have another name than messages say.
     """
 
-    def __init__(self, lookup: Lookup | None) -> None:
+    def __init__(self, lookup: Lookup | None, settings: CameraSettings | None = None) -> None:
+        self.renamed: dict[str, str] = {}
         self._topic, self._info_topic = "depth", "depth_camera_info"
         self._lookup = lookup
+        self._settings = settings or CameraSettings()
+        self._calibrations = Calibrations()
         self._info: Any = None
 
     def name_topics(self, topic: str, info_topic: str) -> None:
@@ -86,7 +101,7 @@ class DepthRegistration:
             stamp_ns: When the image was taken.
             at_first: Whether frames that are not known yet may become known.
         """
-        depth_frame = frame_of(msg)
+        depth_frame = self._frame_of(msg)
         if self._lookup is None or self._info is None or depth_frame in ("", frame_id):
             return False
         try:
@@ -96,14 +111,19 @@ class DepthRegistration:
         return False
 
     def registered(
-        self, msg: Any, frame_id: str, camera: Camera | None, size: tuple[int, int], stamp_ns: int
+        self,
+        msg: Any,
+        frame_id: str,
+        calibration: Calibration | None,
+        size: tuple[int, int],
+        stamp_ns: int,
     ) -> NDArray[np.float32]:
         """Depth of the colour camera.
 
         Args:
             msg: The depth image.
             frame_id: The colour camera's optical frame.
-            camera: The colour camera; None where it is not calibrated.
+            calibration: Of the colour camera; None where it is not calibrated.
             size: Width and height of its image.
             stamp_ns: When it was taken.
 
@@ -111,12 +131,13 @@ class DepthRegistration:
             [height, width] metres along its optical axis; NaN where unknown.
 
         Raises:
+            ImplausibleDepthError: If no depth camera can measure that.
             UnregisteredDepthError: If something that is needed for it is not known.
             ImageError: If the message is no depth image.
         """
-        depth = depth_to_metres(msg)
+        depth = self._metres(msg)
         own_size = (depth.shape[1], depth.shape[0])
-        own_frame = frame_of(msg)
+        own_frame = self._frame_of(msg)
         if not own_frame:
             text = (
                 f"header.frame_id of the depth on {self._topic} is empty, so its camera is not "
@@ -124,46 +145,76 @@ class DepthRegistration:
             )
             raise UnregisteredDepthError(text)
         looks_alike = own_frame == frame_id and own_size == size
-        if looks_alike and (self._info is None or camera is None):
+        if looks_alike and calibration is None:
             return depth
         what = (
             f"depth on {self._topic} is {own_size[0]}x{own_size[1]} in {own_frame!r}, the image "
             f"{size[0]}x{size[1]} in {frame_id!r}"
         )
         try:
-            depth_camera = self._depth_camera(own_frame, own_size)
+            own = self._calibration(own_frame, own_size, calibration if looks_alike else None)
         except (ImageError, FrameError) as error:
-            if looks_alike:  # frame and size say that it is registered
-                return depth
+            if looks_alike and calibration is not None:  # frame and size say it is registered
+                return calibration.depth(depth)
             text = (
                 f"{what}, and {error}; use depth registered to the colour camera "
                 f"(aligned_depth_to_color, depth_image_proc register), or publish its calibration "
                 f"on {self._info_topic}"
             )
             raise UnregisteredDepthError(text) from error
-        if camera is None:
+        if calibration is None:
             text = f"{what}, and the colour camera has no calibration; set camera_info"
             raise UnregisteredDepthError(text)
-        if looks_alike and _same_rays(depth_camera, camera):
-            return depth
-        camera_from_depth = self._between(frame_id, own_frame, what, stamp_ns)
-        return reproject(depth, depth_camera, camera, camera_from_depth)
+        if looks_alike and _same_lens(own, calibration):
+            return calibration.depth(depth)
+        between = self._between(frame_id, own_frame, what, stamp_ns)
+        return reproject(own.depth(depth), own.camera, calibration.camera, between)
 
-    def _depth_camera(self, frame_id: str, size: tuple[int, int]) -> Camera:
-        """The depth camera.
+    def _metres(self, msg: Any) -> NDArray[np.float32]:
+        depth = depth_to_metres(msg, self._settings.depth_scale)
+        if wrong := implausible_depth(depth):
+            encoding = getattr(msg, "encoding", None) or msg.format
+            text = (
+                f"depth on {self._topic} ({encoding}) is left out: {wrong}, so it is in another "
+                f"unit; set the parameter depth_scale to the metres of one unit (0.001 for "
+                f"millimetres, 1.0 for metres)"
+            )
+            raise ImplausibleDepthError(text)
+        return depth
+
+    def _frame_of(self, msg: Any) -> str:
+        name = frame_of(msg)
+        return self.renamed.get(name, name)
+
+    def _calibration(
+        self, frame_id: str, size: tuple[int, int], image: Calibration | None
+    ) -> Calibration:
+        """The calibration of the depth camera.
+
+        Args:
+            frame_id: Its optical frame.
+            size: Width and height of its images.
+            image: Calibration of the image, where depth may be registered to it.
 
         Raises:
             ImageError: If its calibration is not known, or of another camera.
             FrameError: If the values are no camera.
         """
+        raw = named_raw(self._topic)
         if self._info is None:
+            if image is not None and raw is False and image.rectified is not None:
+                return image.rectified
             text = f"no calibration of it was received on {self._info_topic}"
             raise ImageError(text)
-        of_frame = frame_of(self._info)
+        of_frame = self._frame_of(self._info)
         if of_frame != frame_id:
             text = f"the calibration on {self._info_topic} is of {of_frame!r}"
             raise ImageError(text)
-        return camera_from_info(self._info, size)
+        if image is not None and (raw is None or self._settings.rectification != "auto"):
+            raw = image.raw
+        if raw is None:
+            raw = is_bent(self._info)
+        return self._calibrations.of(self._info, size, raw=raw)
 
     def _between(self, frame_id: str, own_frame: str, what: str, stamp_ns: int) -> SE3:
         """The colour camera from the depth camera."""
@@ -180,6 +231,17 @@ class DepthRegistration:
             "use depth registered to the colour camera"
         )
         raise UnregisteredDepthError(text)
+
+
+def _same_lens(one: Calibration, other: Calibration) -> bool:
+    """Whether every pixel looks in the same direction in both, which are of one size."""
+    if (one.maps is None) != (other.maps is None):
+        return False
+    if one.maps is not None and other.maps is not None:
+        apart = [np.abs(a - b).max() for a, b in zip(one.maps, other.maps, strict=True)]
+        if max(apart) > _SAME_RAYS_PX:
+            return False
+    return _same_rays(one.camera, other.camera)
 
 
 def _same_rays(camera: Camera, other: Camera) -> bool:

@@ -11,25 +11,35 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vega3d_ros.core.frames import Camera, Frame, FrameError
+from vega3d_ros.core.frames import Frame, FrameError
 from vega3d_ros.core.stamps import SECOND_NS, stamp_ns
+from vega3d_ros.sensing.attitude import (
+    OpticalFrameCheck,
+    Uprightness,
+    far_from_origin,
+    turned,
+)
+from vega3d_ros.sensing.camera_settings import CameraSettings
 from vega3d_ros.sensing.depth_registration import (
     DepthRegistration,
+    ImplausibleDepthError,
     UnregisteredDepthError,
     camera_info_beside,
 )
-from vega3d_ros.sensing.image_decoding import camera_from_info, frame_of, image_to_rgb
+from vega3d_ros.sensing.image_calibration import ImageCalibration
+from vega3d_ros.sensing.image_decoding import frame_of, image_to_rgb
 from vega3d_ros.sensing.lags import DepthOffsets, PoseDelays
 from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
     from vega3d_ros.core.geometry import SE3
+    from vega3d_ros.sensing.calibration import Calibration
 
 MAX_WAITING = 32
 STALE_NS = 2 * SECOND_NS  # without depth for longer, images do not wait for it
@@ -37,10 +47,17 @@ POSE_LOST_NS = 5 * SECOND_NS
 
 
 class Assembled(NamedTuple):
-    """A frame, and when its image arrived by the steady clock, nanoseconds."""
+    """A frame.
+
+    Attributes:
+        frame: Whose image is upright.
+        arrival_ns: When its image arrived by the steady clock, nanoseconds.
+        quarters: By how many quarters its image was turned clockwise.
+    """
 
     frame: Frame
     arrival_ns: int
+    quarters: int
 
 
 @dataclass(frozen=True)
@@ -62,9 +79,14 @@ class FrameAssembler:
         tolerance_ns: Largest difference between the stamps of an image and its depth.
         wait_ns: Longest time that an image waits for its depth, calibration or pose.
         on_drop: Called with the stamp of every image that is dropped, and the reason.
+        settings: What the user says of the camera.
+        below: Gives the names of the frames below one.
+        on_note: Called with a subject and a sentence, when something about the camera is noticed
+            for the first time.
 
     Attributes:
         depth_expected: Whether depth has a publisher, so that the first image waits for it too.
+        calibration: Of the images.
         registration: Brings depth into the colour camera.
         drops: Number of dropped images by reason.
         lacks: Number of frames without depth, camera or pose by reason.
@@ -80,20 +102,28 @@ class FrameAssembler:
         tolerance_ns: int = 20_000_000,
         wait_ns: int = 300_000_000,
         on_drop: Callable[[int, str], None] | None = None,
+        *,
+        settings: CameraSettings | None = None,
+        below: Callable[[str], Iterable[str]] | None = None,
+        on_note: Callable[[str, str], None] | None = None,
     ) -> None:
         self.fixed_frame = fixed_frame.removeprefix("/")
         self.depth_expected = False
         self.drops: Counter[str] = Counter()
         self.lacks: Counter[str] = Counter()
         self.details: dict[str, str] = {}
-        self.registration = DepthRegistration(lookup)
+        self.settings = settings or CameraSettings()
+        self.calibration = ImageCalibration(self.settings.rectification)
+        self.registration = DepthRegistration(lookup, self.settings)
         self.depth_offsets = DepthOffsets(tolerance_ns)
         self.pose_delays = PoseDelays(wait_ns)
         self._lookup = lookup
         self._tolerance_ns = tolerance_ns
         self._wait_ns = wait_ns
-        self._on_drop = on_drop
-        self._info: Any = None
+        self._on_drop, self._on_note = on_drop, on_note
+        self._told: set[tuple[str, str]] = set()
+        self._upright = Uprightness()
+        self._check = OpticalFrameCheck(lookup, below)
         self._depth_arrival_ns: int | None = None
         self._first_image_ns: int | None = None
         self._pose_ns: int | None = None  # when a pose was last found
@@ -121,18 +151,19 @@ class FrameAssembler:
         return self._newest_ns is not None and stamp_ns(msg) < self._newest_ns - JUMP_BACK_NS
 
     def clear(self) -> None:
-        """Forget waiting messages and all stamps; calibration and counts stay."""
+        """Forget waiting messages and all stamps; the newest calibration and counts stay."""
         if self._on_drop is not None:
             for image in self._images:
                 self._on_drop(image.stamp_ns, "forgotten while it waited")
         self._images.clear()
         self._depths.clear()
         self.pose_delays.clear()
+        self.calibration.forget()
         self._newest_ns = None
 
     def add_camera_info(self, msg: Any) -> None:
-        """Take in a calibration; the newest is used for all images, since it hardly changes."""
-        self._info = msg
+        """Take in a calibration of the images."""
+        self.calibration.add(msg)
 
     def add_depth(self, msg: Any, now_ns: int) -> None:
         self._depth_arrival_ns = now_ns
@@ -184,7 +215,7 @@ class FrameAssembler:
             pose: SE3 | None = None
             if self.fixed_frame and self._lookup is not None:
                 try:
-                    pose = self._lookup(self.fixed_frame, frame_of(image.msg), image.stamp_ns)
+                    pose = self._lookup(self.fixed_frame, self._frame_of(image), image.stamp_ns)
                     self._pose_ns = now_ns
                     self.pose_delays.found()
                     self._solved("no transform")
@@ -204,7 +235,10 @@ class FrameAssembler:
             self._images.popleft()
             frame = self._frame(image, pose)
             if frame is not None:
-                yield Assembled(frame, image.arrival_ns)
+                yield self._upright_frame(frame, image.arrival_ns)
+
+    def _frame_of(self, image: _Waiting) -> str:
+        return self.settings.camera_frame or frame_of(image.msg)
 
     def _measure_delays(self, now_ns: int) -> None:
         lookup = self._lookup
@@ -212,7 +246,7 @@ class FrameAssembler:
             self.pose_delays.probe(lambda name, at: lookup(self.fixed_frame, name, at), now_ns)
 
     def _awaits_info(self, now_ns: int) -> bool:
-        return self._info is None and self._just_began(now_ns)
+        return not self.calibration.is_known and self._just_began(now_ns)
 
     def _awaits_depth(self, image: _Waiting, now_ns: int) -> bool:
         if self._depth_arrival_ns is None:
@@ -225,7 +259,7 @@ class FrameAssembler:
         at_first = self._just_began(now_ns)
         if at_first and self.registration.lacks_info(msg, image.msg):
             return True
-        frame_id = frame_of(image.msg)
+        frame_id = self._frame_of(image)
         return self.registration.awaits_transform(msg, frame_id, image.stamp_ns, at_first=at_first)
 
     def _just_began(self, now_ns: int) -> bool:
@@ -257,6 +291,14 @@ class FrameAssembler:
         self.lacks[reason] += 1
         self.details[reason] = detail
 
+    def _note(self, subject: str, text: str, *, once: bool = False) -> None:
+        """Tell a sentence for the first time; or ``once`` of a subject, if numbers differ."""
+        key = (subject, "" if once else text)
+        if text and key not in self._told:
+            self._told.add(key)
+            if self._on_note is not None:
+                self._on_note(subject, text)
+
     def _solved(self, *reasons: str) -> None:
         for reason in reasons:
             self.details.pop(reason, None)
@@ -268,33 +310,56 @@ class FrameAssembler:
             self._drop(image.stamp_ns, "unreadable image", f"topic `image`: {error}")
             return None
         self._solved("unreadable image", "no frame_id", "no stamp", "late", "queue full")
-        height, width = rgb.shape[:2]
-        camera = self._camera(width, height)
+        frame_id = self._frame_of(image)
+        self.registration.renamed = {frame_of(image.msg): frame_id}
+        calibration = self._calibration(image.stamp_ns, (rgb.shape[1], rgb.shape[0]))
+        if calibration is not None:
+            rgb = calibration.image(rgb)
+        if pose is not None:
+            self._doubt(frame_id, pose, image.stamp_ns)
         return Frame(
             image.stamp_ns,
             rgb,
-            frame_of(image.msg),
-            camera=camera,
-            depth_m=self._depth(image, camera, width, height),
+            frame_id,
+            camera=None if calibration is None else calibration.camera,
+            depth_m=self._depth(image, calibration, (rgb.shape[1], rgb.shape[0])),
             pose=pose,
             fixed_frame=self.fixed_frame if pose is not None else "",
         )
 
-    def _camera(self, width: int, height: int) -> Camera | None:
-        if self._info is None:
+    def _upright_frame(self, frame: Frame, arrival_ns: int) -> Assembled:
+        """With its picture upright, where its pose tells which way is up."""
+        quarters = 0 if frame.pose is None else self._upright.quarters(frame.pose)
+        if quarters:
+            text = f"by TF, {90 * quarters} degrees: its pictures are turned upright"
+            self._note("camera turned", text)
+        return Assembled(turned(frame, quarters), arrival_ns, quarters)
+
+    def _doubt(self, frame_id: str, pose: SE3, stamp: int) -> None:
+        self._solved("doubtful frame_id", "doubtful fixed_frame")
+        if not self.settings.camera_frame and (doubt := self._check.doubt(frame_id, pose, stamp)):
+            self._lack("doubtful frame_id", doubt)
+            self._note("doubtful frame_id", doubt)
+        if doubt := far_from_origin(pose, self.fixed_frame):
+            self._lack("doubtful fixed_frame", doubt)
+            self._note("doubtful fixed_frame", doubt, once=True)
+
+    def _calibration(self, stamp: int, size: tuple[int, int]) -> Calibration | None:
+        if not self.calibration.is_known:
             detail = "no camera_info was received: answers only, no 3D objects"
             self._lack("no camera_info", detail)
             return None
         try:
-            camera = camera_from_info(self._info, (width, height))
+            found = self.calibration.at(stamp, size)
         except (ImageError, FrameError) as error:
             self._lack("unusable camera_info", f"topic `camera_info`: {error}")
             return None
         self._solved("no camera_info", "unusable camera_info")
-        return camera
+        self._note("calibration", found.note)
+        return found
 
     def _depth(
-        self, image: _Waiting, camera: Camera | None, width: int, height: int
+        self, image: _Waiting, calibration: Calibration | None, size: tuple[int, int]
     ) -> NDArray[np.float32] | None:
         if self._depth_arrival_ns is None:
             return None
@@ -307,16 +372,19 @@ class FrameAssembler:
                 "no depth", f"no depth image within {tolerance_ms:.0f} ms of the image's stamp"
             )
             return None
-        frame_id = frame_of(image.msg)
         try:
             depth = self.registration.registered(
-                msg, frame_id, camera, (width, height), image.stamp_ns
+                msg, self._frame_of(image), calibration, size, image.stamp_ns
             )
+        except ImplausibleDepthError as error:
+            self._lack("implausible depth", str(error))
+            self._note("implausible depth", str(error), once=True)
+            return None
         except UnregisteredDepthError as error:
             self._lack("unregistered depth", str(error))
             return None
         except ImageError as error:
             self._lack("unreadable depth", f"topic `depth`: {error}")
             return None
-        self._solved("no depth", "unregistered depth", "unreadable depth")
+        self._solved("no depth", "unregistered depth", "unreadable depth", "implausible depth")
         return depth

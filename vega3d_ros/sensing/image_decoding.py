@@ -1,4 +1,4 @@
-"""Images and calibrations between ROS messages and NumPy, without copies where possible.
+"""Images between ROS messages and NumPy, without copies where possible.
 
 Messages are read by their fields, so that messages of rclpy and of rosbags can be used.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 import cv2
 import numpy as np
 
-from vega3d_ros.core.frames import Camera
 from vega3d_ros.sensing.raw_images import ImageError, raw_depth, raw_to_rgb
 
 if TYPE_CHECKING:
@@ -24,6 +23,11 @@ COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 dept
 _PNG = b"\x89PNG"
 _VIDEO = re.compile(r"h\.?26[45]|hevc|avc1?|av1|vp[89]|mpeg[24]|ffmpeg|theora", re.IGNORECASE)
 _VIDEO_STARTS = (b"\0\0\0\1", b"\0\0\1", b"OggS")  # H.264 and H.265 as a stream of bytes; Theora
+_SATURATED = 65535.0
+_FARTHEST_M = 10_000.0  # and infinity
+_FARTHEST_MEDIAN_M = 100.0
+_NEAREST_M = 0.05
+_JUDGED_PIXELS = 20_000
 
 
 class CompressedImageLike(Protocol):
@@ -31,18 +35,6 @@ class CompressedImageLike(Protocol):
 
     format: str
     data: Any
-
-
-class CameraInfoLike(Protocol):
-    """The fields of sensor_msgs/CameraInfo that are read."""
-
-    height: int
-    width: int
-    k: Any
-    p: Any
-    binning_x: int
-    binning_y: int
-    roi: Any
 
 
 def frame_of(msg: Any) -> str:
@@ -84,65 +76,36 @@ def depth_values(msg: ImageLike | CompressedImageLike) -> NDArray[Any]:
     return raw_depth(msg) if _is_raw(msg) else depth_to_metres(msg)
 
 
-def depth_to_metres(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]:
+def depth_to_metres(
+    msg: ImageLike | CompressedImageLike, scale: float = 0.0
+) -> NDArray[np.float32]:
     """A depth image as [H, W] float32, metres along the optical axis, NaN where unknown.
 
-    Units follow the encoding (REP-118): 16UC1 is millimetres with 0 for unknown, 32FC1 metres.
+    Args:
+        msg: The image. Unknown is 0, the largest value of 16 bits, what is not finite, and what no
+            depth camera can measure.
+        scale: Metres of one stored unit; 0: by the encoding (REP-118), millimetres for 16UC1 and
+            metres for 32FC1.
 
     Raises:
         ImageError: If the encoding is not one of depth, or the data do not match the fields.
     """
     if not _is_raw(msg):
-        return _decode_depth(cast("CompressedImageLike", msg))
-    return _metres(raw_depth(msg))
+        return _decode_depth(cast("CompressedImageLike", msg), scale)
+    return _metres(raw_depth(msg), scale)
 
 
-def camera_from_info(info: CameraInfoLike, size: tuple[int, int] | None = None) -> Camera:
-    """The pinhole camera of a rectified image.
-
-    P is used where it is set, else K; region of interest and binning are applied, as CameraInfo
-    defines them for the full-resolution matrices.
-
-    Args:
-        info: The calibration.
-        size: Width and height of the image it is for; None: those that the calibration implies.
-
-    Raises:
-        ImageError: If the camera is not calibrated, or the calibration is for another size.
-        FrameError: If the values are no camera.
-    """
-    p, k = np.asarray(info.p, np.float64).reshape(-1), np.asarray(info.k, np.float64).reshape(-1)
-    fx, fy, cx, cy = (
-        (p[0], p[5], p[2], p[6]) if p.size == 12 and p[0] > 0 else (k[0], k[4], k[2], k[5])
-    )
-    if fx == 0:
-        text = (
-            "camera_info is all zeros: the camera is not calibrated (ros2 run "
-            "camera_calibration cameracalibrator)"
-        )
-        raise ImageError(text)
-    bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
-    width, height = info.width, info.height
-    if info.roi.width and info.roi.height:
-        width, height = info.roi.width, info.roi.height
-        cx, cy = cx - info.roi.x_offset, cy - info.roi.y_offset
-    full = Camera(
-        width=int(width),
-        height=int(height),
-        fx=float(fx),
-        fy=float(fy),
-        cx=float(cx),
-        cy=float(cy),
-    )
-    camera = full.resized(width // bin_x, height // bin_y) if bin_x * bin_y > 1 else full
-    if size is not None and size != (camera.width, camera.height):
-        text = (
-            f"camera_info is for {camera.width}x{camera.height}, the image is "
-            f"{size[0]}x{size[1]}; "
-            "use the camera_info that belongs to this image topic"
-        )
-        raise ImageError(text)
-    return camera
+def implausible_depth(metres: NDArray[np.float32]) -> str:
+    """What no depth camera measures, in words; empty where depth can be true."""
+    step = max(1, round((metres.size / _JUDGED_PIXELS) ** 0.5))
+    known = metres[::step, ::step]
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return ""
+    median, far = np.median(known), np.quantile(known, 0.98)
+    if median > _FARTHEST_MEDIAN_M:
+        return f"half of it is farther than {median:.0f} m"
+    return f"all of it is nearer than {far * 100:.1f} cm" if far < _NEAREST_M else ""
 
 
 def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
@@ -164,12 +127,16 @@ def _buffer(data: Any) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def _metres(depth: NDArray[Any]) -> NDArray[np.float32]:
-    millimetres = depth.dtype.kind == "u"
+def _metres(depth: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    integers = depth.dtype.kind == "u"
     metres = depth.astype(np.float32)
-    if millimetres:
-        metres *= np.float32(0.001)
-    metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
+    saturated = metres == _SATURATED
+    if not integers:  # also what was converted to metres
+        saturated |= metres == np.float32(_SATURATED * 0.001)
+    metres *= np.float32(scale or (0.001 if integers else 1.0))
+    metres[saturated | ~((metres > 0) & np.isfinite(metres))] = np.nan
+    if (metres <= _FARTHEST_M).any():  # else all is in another unit
+        metres[metres > _FARTHEST_M] = np.nan
     return metres
 
 
@@ -205,7 +172,7 @@ def _decode_color(msg: CompressedImageLike) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
+def _decode_depth(msg: CompressedImageLike, scale: float) -> NDArray[np.float32]:
     if "compressedDepth" not in msg.format:
         pixels = _decode(msg.data, cv2.IMREAD_UNCHANGED, msg.format or "compressed")
         if pixels.dtype != np.uint16 or pixels.ndim != 2:
@@ -214,7 +181,7 @@ def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
                 f"compressedDepth"
             )
             raise ImageError(text)
-        return _metres(pixels)
+        return _metres(pixels, scale)
     raw = bytes(_buffer(msg.data)[: COMPRESSED_DEPTH_HEADER + len(_PNG)])
     if raw[COMPRESSED_DEPTH_HEADER:] != _PNG:
         text = (
@@ -227,10 +194,10 @@ def _decode_depth(msg: CompressedImageLike) -> NDArray[np.float32]:
         text = f"compressedDepth {msg.format!r} holds {pixels.dtype}, not 16-bit values"
         raise ImageError(text)
     if not msg.format.startswith("32FC1"):
-        return _metres(pixels)
-    _, scale, offset = struct.unpack_from("<iff", raw)
+        return _metres(pixels, scale)
+    _, quantum, offset = struct.unpack_from("<iff", raw)
     # compressed_depth_image_transport stores A / z + B, and 0 for unknown.
     with np.errstate(divide="ignore"):
-        metres = np.float32(scale) / (pixels.astype(np.float32) - np.float32(offset))
+        metres = np.float32(quantum) / (pixels.astype(np.float32) - np.float32(offset))
     metres[pixels == 0] = np.nan
-    return _metres(metres)
+    return _metres(metres, scale)

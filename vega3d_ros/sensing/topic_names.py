@@ -110,11 +110,6 @@ def doubt_of_depth(message: Any) -> str:
     return ""
 
 
-def is_good_info(message: Any) -> bool:
-    """Whether a CameraInfo holds a calibration."""
-    return any(message.k) or any(message.p)
-
-
 def is_good_image(message: Any) -> bool:
     """Whether an image of colour, grey or depth can be read."""
     if not may_be_depth(message):

@@ -14,7 +14,7 @@ from vega3d_ros.core.geometry import SE3, GeometryError
 from vega3d_ros.core.stamps import nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CACHE_NS = 10_000_000_000  # as tf2's default
 JUMP_BACK_NS = 500_000_000  # stamps this much older than the one before: time was set back
@@ -126,6 +126,10 @@ class TransformBuffer:
         common_from_target = self._climb(targets[: targets.index(common)], stamp_ns)
         return common_from_target.inverse() @ common_from_source
 
+    def below(self, frame: str) -> list[str]:
+        """All frames below one."""
+        return frames_below(frame, {child: edge.parent for child, edge in self._edges.items()})
+
     def clear(self) -> None:
         """Forget moving transforms; call it when time jumps back. Static ones stay."""
         self._edges = {name: edge for name, edge in self._edges.items() if edge.fixed is not None}
@@ -146,6 +150,15 @@ class TransformBuffer:
         for name in names:
             result = self._edges[name].at(name, stamp_ns) @ result
         return result
+
+
+def frames_below(frame: str, parents: Mapping[str, str]) -> list[str]:
+    """All frames below one, by the parent of each."""
+    found: list[str] = []
+    level = {frame}
+    while level := {c for c, p in parents.items() if p in level} - {frame, *found}:
+        found += sorted(level)
+    return found
 
 
 def to_se3(transform: Any) -> SE3:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, read_transforms
+from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, frames_below, read_transforms
 
 if TYPE_CHECKING:
     from vega3d_ros.core.geometry import SE3
@@ -39,6 +39,7 @@ class GatedTransforms:
 
     def __init__(self, store: TransformStore) -> None:
         self._store = store
+        self._parents: dict[str, str] = {}
         self._newest: dict[str, int] = {}  # stamp of each moving frame in this run of time
         self._before: dict[str, int] = {}  # the same of the run before
         self._arrived: set[str] = set()  # frames of which the new run has come
@@ -52,6 +53,7 @@ class GatedTransforms:
         """
         transforms, refusals = read_transforms(message)
         for parent, child, stamp_ns, sample in transforms:
+            self._parents[child] = parent
             if static or self._admits(child, stamp_ns, now_ns):
                 self._store.insert(parent, child, stamp_ns, sample, static=static)
         return refusals
@@ -59,6 +61,10 @@ class GatedTransforms:
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
         """``target`` from ``source`` at a stamp; raises TransformError where it is not known."""
         return self._store.lookup(target, source, stamp_ns)
+
+    def below(self, frame: str) -> list[str]:
+        """All frames below one."""
+        return frames_below(frame, self._parents)
 
     def rewind(self, now_ns: int) -> None:
         """Forget the run of time that ended; clock and images call it, in any order with /tf."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vega3d_ros.core.token_grid import features, level, token_geometry
+from vega3d_ros.core.token_grid import features, floor_height_m, level, token_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,8 @@ class ClipTokens:
         rows, columns = stacked.shape[1:3]
         geometry = tuple(token_geometry(frame, rows, columns) for frame in clip.frames)
         reference = level(clip.frames[-1].pose)[1] if clip.fixed_frame else None
-        values = np.stack([features(one, reference, (rows, columns)) for one in geometry])
+        shape, floor_m = (rows, columns), floor_height_m(geometry)
+        values = np.stack([features(one, reference, shape, floor_m) for one in geometry])
         placed = torch.from_numpy(values).to(stacked).view(len(clip) * rows * columns, -1)
         return cls(stacked, placed, geometry)
 

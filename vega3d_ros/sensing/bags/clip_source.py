@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from vega3d_ros.core.frames import ClipBuffer
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.core.frames import Clip
+    from vega3d_ros.sensing.camera_settings import CameraSettings
 
 _MOST_KEYFRAMES = 256
+_DOUBTS = ("doubtful frame_id", "doubtful fixed_frame", "implausible depth")
 
 
 def clip_from_bag(
@@ -24,6 +27,7 @@ def clip_from_bag(
     camera_info: str = "",
     depth: str = "",
     tf: str = "",
+    settings: CameraSettings | None = None,
 ) -> Clip:
     """At most ``length`` keyframes at even steps, with calibration, depth and poses where known.
 
@@ -38,14 +42,17 @@ def clip_from_bag(
         camera_info: Topic of their calibration.
         depth: Topic of depth.
         tf: Topic or namespace of transforms.
+        settings: What the user says of the camera.
 
     Raises:
         BagError: If the recording cannot be read, or holds no usable image.
     """
     buffer = ClipBuffer(length, max(length, _MOST_KEYFRAMES))
     with open_bag(path) as bag:
-        topics = bag.find_topics(image=image, camera_info=camera_info, depth=depth, tf=tf)
-        for frame in read_frames(bag, topics):
+        topics = bag.find_topics(
+            image=image, camera_info=camera_info, depth=depth, tf=tf, settings=settings
+        )
+        for frame in read_frames(bag, topics, on_note=_warn):
             if end_s is not None and frame.stamp_ns > bag.start_ns + end_s * 1e9:
                 break
             buffer.add(frame)
@@ -55,3 +62,8 @@ def clip_from_bag(
         msg = f"{path} has no usable image on {topics.image}{within}"
         raise BagError(msg)
     return clip
+
+
+def _warn(subject: str, text: str) -> None:
+    if subject in _DOUBTS:
+        warnings.warn(text, stacklevel=3)

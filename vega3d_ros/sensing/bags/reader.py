@@ -18,6 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.damage import Damage
+from vega3d_ros.sensing.bags.first_messages import take_in_first
 from vega3d_ros.sensing.bags.formats import (
     METADATA,
     RawMessage,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from vega3d_ros.core.frames import Frame
+    from vega3d_ros.sensing.camera_settings import CameraSettings
 
 __all__ = [
     "CAMERA_INFO",
@@ -162,7 +164,13 @@ class Bag:
         return first
 
     def find_topics(
-        self, *, image: str = "", camera_info: str = "", depth: str = "", tf: str = ""
+        self,
+        *,
+        image: str = "",
+        camera_info: str = "",
+        depth: str = "",
+        tf: str = "",
+        settings: CameraSettings | None = None,
     ) -> CameraTopics:
         """Choose the topics of one camera by type, content, frame and name.
 
@@ -171,6 +179,7 @@ class Bag:
             camera_info: As ``image``.
             depth: As ``image``.
             tf: As ``image``; or the namespace of a robot.
+            settings: What the user says of the camera.
 
         Raises:
             BagError: If a named topic is not there, or no topic holds colour or grey images.
@@ -183,7 +192,9 @@ class Bag:
         full = {name: kind for name, kind in self.topics.items() if self.counts[name]}
         chooser = CameraTopicChooser(full, self.counts, self.first, self._parents)
         try:
-            topics = chooser.choose(image=image, camera_info=camera_info, depth=depth, tf=tf)
+            topics = chooser.choose(
+                image=image, camera_info=camera_info, depth=depth, tf=tf, settings=settings
+            )
         except TopicError as error:
             damage = "".join(f"; it is damaged: {one}" for one in self.damage)
             msg = f"{self.path} has {error}; {has}{damage}"
@@ -229,7 +240,10 @@ def open_bag(path: str | Path) -> Bag:
 
 
 def read_frames(
-    bag: Bag, topics: CameraTopics, wanted: Callable[[int], bool] | None = None
+    bag: Bag,
+    topics: CameraTopics,
+    wanted: Callable[[int], bool] | None = None,
+    on_note: Callable[[str, str], None] | None = None,
 ) -> Iterator[Frame]:
     """Every usable frame of a camera, decoded, with calibration, depth and pose where known.
 
@@ -239,13 +253,20 @@ def read_frames(
         bag: The recording.
         topics: Of its camera.
         wanted: Called with the stamp of every image; False skips it, undecoded. None: all.
+        on_note: As in ``FrameAssembler``.
 
     Raises:
         BagError: Where the file turns out to be damaged.
     """
     transforms = GatedTransforms(TransformBuffer())
-    assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
-    assembler.expect_depth(topics.depth, topics.depth_camera_info)
+    assembler = FrameAssembler(
+        topics.fixed_frame,
+        transforms.lookup,
+        settings=topics.settings,
+        below=transforms.below,
+        on_note=on_note,
+    )
+    take_in_first(bag, topics, assembler, transforms)
     now_ns = 0
     for message, decoded in bag.decoded(topics.names):
         now_ns = max(now_ns, message.stamp_ns)
