@@ -318,25 +318,31 @@ def test_baselines_are_low_and_reading_the_question_beats_a_constant(blind, cons
     assert blind["not here: said of absent (right)"].value == 0
 
 
-def test_the_constant_is_the_training_median_and_majority():
-    constant = Constant(TRAINING, GRID)
-    kinds = ("count", "yes_no", "absolute_distance")
-    said = constant.respond(CLIPS[0], [Question("?", kind=kind) for kind in kinds], []).answers
-    answers = {
-        kind: [
-            q["answer"]
-            for record in TRAINING
-            for q in record.truth["questions"]
-            if q["kind"] == kind and q["answer"] != "unknown"
-        ]
-        for kind in kinds
-    }
-    assert float(said[0]) == pytest.approx(
-        np.median([float(a) for a in answers["count"]]), abs=0.5
+def test_the_constant_is_the_rule_that_did_best_in_training():
+    def asks(kind, answer, question="?"):
+        return {"kind": kind, "question": question, "answer": answer}
+
+    nearer = "Which is closer to the bed, the {} or the {}?".format
+    asked = [
+        *(asks("count", answer) for answer in "11122345"),  # the median, 2, scores less than 1
+        *(asks("absolute_distance", answer) for answer in ("1.0", "2.0", "2.1", "6.0")),
+        *(asks("relative_distance", "lamp", nearer("sofa", "lamp")) for _ in range(2)),
+        *(asks("relative_distance", "desk", nearer(name, "desk")) for name in ("tv", "plant")),
+        asks("relative_distance", "desk", nearer("desk", "chair")),
+        *(asks("attribute", answer) for answer in ("red", "unknown", "unknown")),
+    ]
+    constant = Constant(
+        [replace(TRAINING[0], truth=TRAINING[0].truth | {"questions": asked})], GRID
     )
-    assert answers["yes_no"].count(said[1]) >= len(answers["yes_no"]) / 2
-    distance = np.median([float(a) for a in answers["absolute_distance"]])
-    assert float(said[2]) == pytest.approx(distance, abs=0.06)
+    questions = [
+        Question("?", kind="count"),
+        Question("?", kind="absolute_distance"),
+        Question(nearer("desk", "old chair"), kind="relative_distance"),
+        Question("?", kind="attribute"),
+        Question("?", kind="yes_no"),
+    ]
+    said = constant.respond(CLIPS[0], questions, []).answers
+    assert said == ["1", "2.0", "old chair", "red", "unknown"]
 
 
 def test_blind_learns_what_words_give_away():

@@ -58,7 +58,7 @@ class Figure(NamedTuple):
     Attributes:
         model: The model.
         blind: The baseline that reads the words: the question, or the label of an object.
-        constant: The baseline with one answer for each kind of question, or for all objects.
+        constant: The baseline with one rule for each kind of question, one box for all objects.
     """
 
     model: Estimate
