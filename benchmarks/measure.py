@@ -85,11 +85,14 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def count_flop(call: Callable[[], object]) -> int:
-    """Floating-point operations of a call, two for each multiply-add; run it on meta tensors."""
+def count_flop(call: Callable[[], object]) -> dict[str, int]:
+    """Floating-point operations of a call, two for each multiply-add, by PyTorch's operator.
+
+    Run it on meta tensors.
+    """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         call()
-    return int(counter.get_total_flops())
+    return {str(name): int(count) for name, count in counter.get_flop_counts()["Global"].items()}
 
 
 def ceiling(device: str, dtype: torch.dtype) -> float:

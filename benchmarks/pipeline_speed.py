@@ -56,6 +56,7 @@ def measure_pipeline(run: Run, until: float) -> None:
     clip, moved_on = Clip(tuple(frames[:-1])), Clip(tuple(frames[1:]))
     fast = perceiver.modules.prior
     reference = source.prior(run.size.blocks[-1], run.size.working[0], reference=True)
+    reference.frames_at_once = count
 
     def cold() -> None:
         perceiver.modules.prior = fast

@@ -1,4 +1,8 @@
-"""The prior per keyframe: the official protocol and every form of the fast one, in turn."""
+"""The prior per keyframe: the official protocol and every form of the fast one, in turn.
+
+The official protocol gives the transformer the frames of a clip as one batch, and the autoencoder
+one frame after the other; "one by one" is the same for each frame alone, as it arrives.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
 
 BATCH = 8
 COMPILATION_S = 80.0
-REFERENCE, PUBLISHED, FAST = "reference", "reference, float32 weights under autocast", "fast"
+REFERENCE, FAST = "reference", "fast"
+ONE_BY_ONE = "reference, one by one"
+PUBLISHED = "reference, float32 weights under autocast"
 
 
 @dataclass(frozen=True)
@@ -107,17 +113,23 @@ def _forms(
     kinds: Sequence[str],
 ) -> list[Form]:
     """The reference first, and every form of the fast one that can be made here."""
+    clip = run.size.frames
     reference = source.prior(block, working, reference=True)
-    forms = [Form(REFERENCE, 1, reference, _encoding(reference, 1, run))]
+    reference.frames_at_once = clip
+    forms = [
+        Form(name, n, reference, _encoding(reference, n, run))
+        for name, n in ((REFERENCE, clip), (ONE_BY_ONE, 1))
+    ]
     if published is not None:
         exact = published.prior(block, working, reference=True)
-        plain = _encoding(exact, 1, run)
+        exact.frames_at_once = clip
+        plain = _encoding(exact, clip, run)
 
         def recast() -> Tensor:
             with torch.autocast("cuda", torch.bfloat16):
                 return plain()
 
-        forms.append(Form(PUBLISHED, 1, exact, recast))
+        forms.append(Form(PUBLISHED, clip, exact, recast))
     fast = source.prior(block, working)
     forms += [Form(FAST, n, fast, _encoding(fast, n, run)) for n in (1, BATCH)]
     for kind in kinds:
@@ -155,9 +167,11 @@ def _take_turns(
     # In float32 where there is such a one.
     exact = next((form for form in forms if form.name == PUBLISHED), forms[0])
     expected = _encoding(exact.prior, 1, run)()
+    first = forms[0]
+    reference_s = times[f"{first.name} {first.frames}"] / first.frames
     for name, form in names.items():
         per_frame = times[name] / form.frames
-        operations = work[form.name in {REFERENCE, PUBLISHED}]
+        operations = work[form.name.startswith(REFERENCE)]
         row = {
             "size": run.name,
             "working size": f"{working[0]}x{working[1]}",
@@ -165,7 +179,7 @@ def _take_turns(
             "form": form.name,
             "frames at once": form.frames,
             "ms per frame": per_frame * 1e3,
-            "times as fast": times[f"{REFERENCE} 1"] / per_frame,
+            "times as fast": reference_s / per_frame,
             "TFLOP": operations / 1e12,
             "TFLOP/s": operations / per_frame / 1e12,
             "share of ceiling": operations / per_frame / run.ceiling,
@@ -178,20 +192,22 @@ def _take_turns(
 
 
 def _profile(run: Run) -> None:
-    """Write which kernels the fast form spends its time in."""
+    """Write which kernels the reference and the fast form spend their time in."""
     source = PriorSource(run.size, run.device, run.dtype)
-    call = _encoding(source.prior(run.size.blocks[0], run.size.working[0]), BATCH, run)
-    call()
-    measure.wait(run.device)
-    with torch.profiler.profile() as profiler:
+    for name in (REFERENCE, FAST):
+        prior = source.prior(run.size.blocks[0], run.size.working[0], reference=name == REFERENCE)
+        call = _encoding(prior, BATCH, run)
         call()
         measure.wait(run.device)
-    order = "self_device_time_total" if run.on_gpu else "self_cpu_time_total"
-    text = profiler.key_averages().table(sort_by=order, row_limit=30)
-    path = f"{run.report.path}_profile_{run.name}.txt"
-    run.report.save()
-    Path(path).write_text(text, encoding="utf-8")
-    run.report.note(f"kernels of the fast prior, {BATCH} frames: {path}")
+        with torch.profiler.profile() as profiler:
+            call()
+            measure.wait(run.device)
+        order = "self_device_time_total" if run.on_gpu else "self_cpu_time_total"
+        text = profiler.key_averages().table(sort_by=order, row_limit=30)
+        path = f"{run.report.path}_profile_{run.name}_{name}.txt"
+        run.report.save()
+        Path(path).write_text(text, encoding="utf-8")
+        run.report.note(f"kernels of the {name} prior, {BATCH} frames: {path}")
 
 
 def _encoding(prior: WanPrior, frames: int, run: Run) -> Callable[[], Tensor]:
@@ -206,14 +222,31 @@ def _cosine(found: Tensor, expected: Tensor) -> float:
 
 
 @cache
-def _shapes(name: str) -> PriorSource:
+def shapes(name: str) -> PriorSource:
+    """Weights of a size without memory."""
     return PriorSource(SIZES[name], "meta", torch.float32)
 
 
 @cache
 def flop(name: str, block: int, working: tuple[int, int], *, reference: bool) -> int:
     """Operations for one frame at a size, counted on meta tensors; nothing is allocated."""
-    tower = _shapes(name).prior(block, working, reference=reference).tower.to("meta")
+    return sum(flop_by_part(name, block, working, reference=reference).values())
+
+
+def flop_by_part(
+    name: str, block: int, working: tuple[int, int], *, reference: bool
+) -> dict[str, int]:
+    """``flop`` of the autoencoder, of attention without its projections, and of the rest.
+
+    Attention is what PyTorch counts as batched products; on meta tensors it has no kernel of its
+    own. Of the fast form, whose attention to the text is folded, it is the frame's to itself.
+    """
+    tower = shapes(name).prior(block, working, reference=reference).tower.to("meta")
     pictures = torch.empty(1, 3, working[1], working[0], device="meta")
     noise = torch.empty(1, 16, 1, working[1] // 8, working[0] // 8, device="meta")
-    return measure.count_flop(lambda: tower(pictures, noise))
+    moments = torch.empty(1, 32, *noise.shape[2:], device="meta")
+    autoencoder = sum(measure.count_flop(lambda: tower.moments(pictures)).values())
+    transformer = measure.count_flop(lambda: tower.tokens(moments, noise))
+    attention = transformer.pop("aten.bmm")
+    rest = sum(transformer.values())
+    return {"autoencoder": autoencoder, "attention": attention, "rest": rest}

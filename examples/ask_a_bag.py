@@ -19,6 +19,6 @@ scene = perceiver.observe(Clip.from_bag(args.bag))
 print(f"In {scene.clip.output_frame!r}:")
 for found in scene.objects:
     x, y, z = found.box.center
-    print(f"  {found.label:<14} {found.score:4.0%}  at x {x:.2f}, y {y:.2f}, z {z:.2f} m")
+    print(f"  {found.label:<14} score {found.score:.2f}  at x {x:.2f}, y {y:.2f}, z {z:.2f} m")
 for answer in scene.ask_all(args.question):
     print(f"{answer.question}  {answer.text}  ({answer.confidence:.0%} sure)")

@@ -203,6 +203,18 @@ def test_the_baseline_gives_the_typical_answer_of_the_others():
     assert constant_answers(foreign)[2] == 1.0  # another recording's answers come first
 
 
+def test_between_two_things_the_constant_takes_the_place_that_is_right_elsewhere():
+    asked = "Which is closer to the bed, the {} or the {}?".format
+    pairs = [("a", "sofa", "tv"), ("a", "desk", "plant"), ("b", "lamp", "chair")]
+    rows = [
+        replace(answer(i, "relative_distance", first, bag=bag), question=asked(first, second))
+        for i, (bag, first, second) in enumerate(pairs)
+    ]
+    assert constant_answers(rows) == [1.0, 1.0, 1.0]
+    alone = replace(answer(9, "relative_direction", "left", bag="c"), question="?")
+    assert constant_answers([*rows, alone])[-1] == 0.0  # nothing tells what is usual
+
+
 def test_blind_knows_the_words_and_the_other_recordings_alone():
     asked = "Which is closer to the bed, the chair or the table?"
     rows = [

@@ -16,7 +16,7 @@ from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import Answer, SceneObject
 from vega3d_ros.evaluation import command
 from vega3d_ros.evaluation.clip_baselines import Blind, Constant
-from vega3d_ros.evaluation.schema import Question
+from vega3d_ros.evaluation.schema import GroundingRow, Question
 from vega3d_ros.evaluation.sim_eval import (
     Grounding,
     Responses,
@@ -25,7 +25,7 @@ from vega3d_ros.evaluation.sim_eval import (
     queries,
     summarise,
 )
-from vega3d_ros.evaluation.statistics import BEST_TOKEN, MEAN, METRES
+from vega3d_ros.evaluation.statistics import BEST_TOKEN, MEAN, METRES, Units, grounding_figures
 from vega3d_ros.simulation.dataset import ClipRecord, write_shard
 from vega3d_ros.simulation.questions import KINDS, make_questions
 from vega3d_ros.simulation.referring import make_referring
@@ -197,7 +197,7 @@ def test_who_knows_the_truth_scores_everything():
     assert set(KINDS) <= set(summary)
     for figure, estimate in summary.items():
         assert estimate.count > 0, figure
-        if figure in wrong or figure.endswith(METRES):
+        if figure in wrong or figure.endswith(METRES) or "error" in figure:
             assert estimate.value == 0, figure
         else:
             assert estimate.value == pytest.approx(1.0), figure
@@ -318,25 +318,31 @@ def test_baselines_are_low_and_reading_the_question_beats_a_constant(blind, cons
     assert blind["not here: said of absent (right)"].value == 0
 
 
-def test_the_constant_is_the_training_median_and_majority():
-    constant = Constant(TRAINING, GRID)
-    kinds = ("count", "yes_no", "absolute_distance")
-    said = constant.respond(CLIPS[0], [Question("?", kind=kind) for kind in kinds], []).answers
-    answers = {
-        kind: [
-            q["answer"]
-            for record in TRAINING
-            for q in record.truth["questions"]
-            if q["kind"] == kind and q["answer"] != "unknown"
-        ]
-        for kind in kinds
-    }
-    assert float(said[0]) == pytest.approx(
-        np.median([float(a) for a in answers["count"]]), abs=0.5
+def test_the_constant_is_the_rule_that_did_best_in_training():
+    def asks(kind, answer, question="?"):
+        return {"kind": kind, "question": question, "answer": answer}
+
+    nearer = "Which is closer to the bed, the {} or the {}?".format
+    asked = [
+        *(asks("count", answer) for answer in "11122345"),  # the median, 2, scores less than 1
+        *(asks("absolute_distance", answer) for answer in ("1.0", "2.0", "2.1", "6.0")),
+        *(asks("relative_distance", "lamp", nearer("sofa", "lamp")) for _ in range(2)),
+        *(asks("relative_distance", "desk", nearer(name, "desk")) for name in ("tv", "plant")),
+        asks("relative_distance", "desk", nearer("desk", "chair")),
+        *(asks("attribute", answer) for answer in ("red", "unknown", "unknown")),
+    ]
+    constant = Constant(
+        [replace(TRAINING[0], truth=TRAINING[0].truth | {"questions": asked})], GRID
     )
-    assert answers["yes_no"].count(said[1]) >= len(answers["yes_no"]) / 2
-    distance = np.median([float(a) for a in answers["absolute_distance"]])
-    assert float(said[2]) == pytest.approx(distance, abs=0.06)
+    questions = [
+        Question("?", kind="count"),
+        Question("?", kind="absolute_distance"),
+        Question(nearer("desk", "old chair"), kind="relative_distance"),
+        Question("?", kind="attribute"),
+        Question("?", kind="yes_no"),
+    ]
+    said = constant.respond(CLIPS[0], questions, []).answers
+    assert said == ["1", "2.0", "old chair", "red", "unknown"]
 
 
 def test_blind_learns_what_words_give_away():
@@ -370,6 +376,32 @@ def test_baselines_read_nothing_of_the_truth_but_the_camera():
         )
         assert len(said.answers) == 1
         assert len(said.groundings) == 2
+
+
+def test_scores_are_held_against_what_is_there_and_against_right_boxes():
+    def row(score, kind, iou, clip):
+        return GroundingRow(
+            source=f"clip {clip}", kind=kind, text="", found=score is not None, on_object=None,
+            iou=iou, iou_oriented=iou, iou_proposal=iou, error_m=None, thick=None, score=score,
+        )  # fmt: skip
+
+    rows = [row(0.9, "label", 0.5, 0), row(0.9, "label", 0.1, 1), row(0.9, "described", 0.3, 2)]
+    rows += [row(0.5, "absent", 0.0, 3), row(0.5, "label", 0.3, 4), row(None, "label", 0.0, 5)]
+    figures = grounding_figures(rows, Units(row.source for row in rows))
+    here, right = "it is here", "its box is right (Acc@0.25)"
+    assert figures[f"score 0.8 to 1.0: {here}"].value == 1
+    assert figures[f"score 0.4 to 0.6: {here}"].value == 0.5
+    assert figures[f"score 0.8 to 1.0: {right}"].value == pytest.approx(2 / 3)
+    error = figures[f"calibration error of the score: {right}"]
+    assert error.value == pytest.approx(3 / 5 * (0.9 - 2 / 3))
+    assert error.count == 5
+    assert figures[f"calibration error of the score: {here}"].value == pytest.approx(3 / 5 * 0.1)
+
+
+def test_the_score_of_what_a_model_returns_is_kept():
+    *_, (results,) = evaluate([SceneModel("oracle", Oracle(CLIPS), depth=True)], CLIPS[:3])
+    for row in results.rows.groundings:
+        assert (row.score is not None) == row.found
 
 
 def test_misses_of_a_candidate_are_not_hidden():

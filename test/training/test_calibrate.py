@@ -14,6 +14,12 @@ def test_thresholds_separate_present_objects_from_absent_ones():
         assert 0.4 < _best_threshold(measure, scored) <= 0.7
 
 
+@pytest.mark.parametrize("scored", [[], [(0.9, True)], [(0.2, False), (0.4, False)]])
+def test_without_both_sorts_the_threshold_stays_in_the_middle(scored):
+    assert _best_threshold(_balanced_recall, scored) == 0.5
+    assert _best_threshold(_f1, scored) == 0.5
+
+
 def test_listing_is_stricter_where_most_is_absent():
     rng = np.random.default_rng(0)
     scored = [(float(rng.beta(4, 2)), True) for _ in range(50)]

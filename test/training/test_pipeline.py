@@ -8,6 +8,7 @@ from vega3d_ros.simulation.clips import ClipFactory
 from vega3d_ros.simulation.dataset import ClipDataset, write_shard
 from vega3d_ros.simulation.renderer import RenderError
 from vega3d_ros.training import pipeline
+from vega3d_ros.training.loop import TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,14 @@ def train(stage, folder, out, *more, steps=1):
 
 @pytest.fixture(scope="module")
 def trained(folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "CALIBRATION_CLIPS", 1)
-        assert train("semantic", folder, "semantic") == 0
-        assert train("language", folder, "language") == 0
-        stages = ("--semantic", folder / "semantic", "--language", folder / "language")
-        stored = ("--tokens", folder / "tokens")
-        assert train("fused", folder, "fused", *stages, *stored) == 0
-        assert train("fused", folder, "blind", *stages, *stored, "--blind") == 0
-        model = ("--model", folder / "fused" / "model")
-        assert train("answers", folder, "answers", *stored, *model) == 0
+    assert train("semantic", folder, "semantic") == 0
+    assert train("language", folder, "language") == 0
+    stages = ("--semantic", folder / "semantic", "--language", folder / "language")
+    stored = ("--tokens", folder / "tokens")
+    assert train("fused", folder, "fused", *stages, *stored) == 0
+    assert train("fused", folder, "blind", *stages, *stored, "--blind") == 0
+    model = ("--model", folder / "fused" / "model")
+    assert train("answers", folder, "answers", *stored, *model) == 0
     return folder
 
 
@@ -74,6 +73,22 @@ def test_a_missing_stage_is_named(folder, capsys):
     assert f"run `vega3d train semantic --out {missing}` first" in capsys.readouterr().err
 
 
-def test_too_few_clips_are_no_training(folder, capsys):
-    assert train("language", folder, "x") != 0
-    assert "there are 3 training clips; more than 100 are needed" in capsys.readouterr().err
+def test_few_clips_train_with_a_warning(folder, capsys):
+    assert train("language", folder, "few") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "of 3 training clips the last 1 choose the thresholds" in told
+    assert "noise: raise --count" in told
+
+
+@pytest.mark.parametrize(
+    ("count", "trained", "warns"),
+    [(2, 1, True), (12, 10, True), (500, 400, False), (6000, 5900, False)],
+)
+def test_a_fifth_of_the_clips_or_a_hundred_choose_the_thresholds(count, trained, warns, capsys):
+    assert pipeline._trained(range(count)) == trained
+    assert ("noise" in capsys.readouterr().err) == warns
+
+
+def test_one_clip_is_no_training():
+    with pytest.raises(TrainingError, match=r"one training clip.*--count"):
+        pipeline._trained(range(1))

@@ -28,7 +28,8 @@ class SceneObject:
     Attributes:
         label: What it is called.
         query: The text it was found for.
-        score: Probability in [0, 1] that this is what the query means.
+        score: In [0, 1], the higher the likelier that this is what the query means; no
+            probability, and nothing about how right the box is.
         box: Its oriented box, metres, in ``frame_id``.
         frame_id: The clip's fixed frame, or the newest camera's optical frame without poses.
         stamp_ns: Stamp of the newest frame it was seen in, nanoseconds.
@@ -86,8 +87,8 @@ class Answer:
     Attributes:
         question: As asked.
         text: The answer.
-        confidence: Probability in [0, 1]: of the language model's words (geometric mean over its
-            tokens), or that what was measured is right.
+        confidence: In [0, 1]: the probability of the language model's words (geometric mean over
+            its tokens), or of what was measured, if the objects' scores were probabilities.
         objects: The objects that the question speaks of, as far as they were found.
         stamp_ns: Stamp of the newest frame it rests on, nanoseconds.
         source: "model" (the language model's words) or "measured" (from the objects' boxes).
@@ -126,10 +127,10 @@ def why_unfit(item: SceneObject) -> str:
 def publishable(
     objects: Sequence[SceneObject], frame_id: str, min_score: float
 ) -> tuple[tuple[SceneObject, ...], list[tuple[SceneObject, str]]]:
-    """The objects that may be sent in a message: probable enough, in its frame, and sound.
+    """The objects that may be sent in a message: of a high enough score, in its frame, and sound.
 
     Returns:
-        Those objects, and the others that are probable enough, each with what is wrong with it.
+        Those objects, and the others of a high enough score, each with what is wrong with it.
     """
     fit, unfit = [], []
     for item in objects:

@@ -24,8 +24,8 @@ BAGS = "bags"
 WORST = 12
 _ANSWERS = (
     "Two baselines without images stand beside the model. Blind reads the words: it gives the "
-    "typical answer to such questions in the other recordings. Constant gives the typical answer "
-    "of the other questions of the kind."
+    "best answer to such questions in the other recordings. Constant knows the kind alone: it "
+    "gives the answer, or takes the place among things offered, that is best elsewhere."
 )
 _NO_BLIND = (
     "Blind is n/a: no other recording has questions of the kind, and those of the same one would "

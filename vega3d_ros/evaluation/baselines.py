@@ -14,7 +14,7 @@ import numpy as np
 from vega3d_ros.core.geometry import Box3D, iou_axis_aligned, iou_oriented
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.scoring import MATCH_M
-from vega3d_ros.evaluation.text_prior import TextPrior, typical
+from vega3d_ros.evaluation.text_prior import ConstantRules, TextPrior
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,17 +53,20 @@ def claim_place(row: ObjectRow, claimed: Box3D | None) -> ObjectRow:
 
 
 def constant_answers(rows: Sequence[AnswerRow]) -> list[float]:
-    """Score of each answer if it were the typical one of the other questions of its kind.
+    """Score of each answer by the constant rule that does best on other questions of its kind.
 
     The others are those of other recordings, or where none has the kind, of the same recording.
-    Fitted on the test itself, this is the strongest constant baseline.
     """
     scores = []
     for row in rows:
         others = [other for other in rows if other.kind == row.kind and other is not row]
         foreign = [other for other in others if other.source != row.source]
-        known = [other.truth for other in foreign or others if other.truth is not None]
-        guess = typical(row.kind, known) if known else UNKNOWN
+        known = ConstantRules(
+            (other.kind, other.question, other.truth)
+            for other in foreign or others
+            if other.truth is not None
+        )
+        guess = known.answer(row.kind, row.question) or UNKNOWN
         scores.append(answer_score(row.kind, guess, row.truth or ""))
     return scores
 

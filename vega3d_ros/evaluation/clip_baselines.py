@@ -13,12 +13,12 @@ from vega3d_ros.evaluation.baselines import typical_box
 from vega3d_ros.evaluation.metrics.boxes import with_heading
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.text_prior import TextPrior, labels, typical
+from vega3d_ros.evaluation.text_prior import ConstantRules, TextPrior, labels
 from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,16 +28,12 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """One answer per kind of question; one token and one box for everything."""
+    """The best constant rule per kind of question; one token and one box for everything."""
 
     name = "constant"
 
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
-        by_kind: dict[str, list[str]] = defaultdict(list)
-        for record in records:
-            for q in record.truth["questions"]:
-                by_kind[q["kind"]].append(q["answer"])
-        self._answers = {kind: typical(kind, answers) for kind, answers in by_kind.items()}
+        self._rules = ConstantRules(_answered(records))
         self._grid = grid
         seen = _seen_by_label(records, grid)
         self._place = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
@@ -45,7 +41,7 @@ class Constant:
     def respond(
         self, record: ClipRecord, questions: Sequence[Question], texts: Sequence[str]
     ) -> Responses:
-        answers = [self._answers.get(q.kind, UNKNOWN) for q in questions]
+        answers = [self._rules.answer(q.kind, q.text) or UNKNOWN for q in questions]
         grounding = self._place.grounding(record.truth)
         return Responses(answers, [grounding] * len(texts), self._grid)
 
@@ -57,11 +53,7 @@ class Blind:
 
     def __init__(self, records: Sequence[ClipRecord], grid: tuple[int, int]) -> None:
         self._grid = grid
-        self._text_prior = TextPrior(
-            (q["kind"], q["question"], q["answer"])
-            for record in records
-            for q in record.truth["questions"]
-        )
+        self._text_prior = TextPrior(_answered(records))
         seen = _seen_by_label(records, grid)
         self._places = {label: _TypicalPlace.fit(found) for label, found in seen.items()}
         self._anywhere = _TypicalPlace.fit([one for label in sorted(seen) for one in seen[label]])
@@ -76,6 +68,12 @@ class Blind:
             groundings.append(place.grounding(record.truth))
         answers = [self._text_prior.answer(q.kind, q.text) or UNKNOWN for q in questions]
         return Responses(answers, groundings, self._grid)
+
+
+def _answered(records: Iterable[ClipRecord]) -> Iterator[tuple[str, str, str]]:
+    for record in records:
+        for q in record.truth["questions"]:
+            yield q["kind"], q["question"], q["answer"]
 
 
 class _SeenObject(NamedTuple):

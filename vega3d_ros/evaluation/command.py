@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     bags.add_argument("--questions", type=Path, help="JSON with your questions")
     bags.add_argument("--params", type=Path, help="all parameters, as the node's YAML")
-    bags.add_argument("--min-score", type=float, help="objects less probable are left out")
+    bags.add_argument("--min-score", type=float, help="objects of a lower score are left out")
     bags.add_argument(
         "--threads",
         type=thread_number,

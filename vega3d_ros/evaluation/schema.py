@@ -218,6 +218,7 @@ class GroundingRow:
         iou_proposal: Axis-aligned overlap of ``Grounding.proposal``.
         error_m: From the returned centre to the nearest right one; None if none returned.
         thick: Whether all right objects are thick; None if only some are, or there is none.
+        score: Of the returned object; None if none was returned, or it has no score.
         at_s: Of the clip, which counts as a whole.
     """
 
@@ -231,6 +232,7 @@ class GroundingRow:
     iou_proposal: float
     error_m: float | None
     thick: bool | None
+    score: float | None = None
     at_s: float = 0.0
 
 

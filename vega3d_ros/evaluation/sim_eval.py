@@ -55,11 +55,13 @@ class Grounding:
         token: Frame, row and column of the best visual token, whether the object is absent or not;
             None if the respondent has no tokens.
         proposal: The box of the best object, whether it is absent or not.
+        score: Of the best object; None: it has none.
     """
 
     box: Box3D | None
     token: tuple[int, int, int] | None
     proposal: Box3D | None
+    score: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,8 @@ class SceneModel:
             # Whether ``ground`` returns it.
             here = best.found is not None and best.score >= self._perceiver.threshold
             proposal = best.found.box if best.found else None
-            groundings.append(Grounding(proposal if here else None, best.place, proposal))
+            score = best.found.score if best.found else None
+            groundings.append(Grounding(proposal if here else None, best.place, proposal, score))
         return Responses(answers, groundings, self._perceiver.modules.language.grid)
 
 
@@ -213,6 +216,7 @@ def _score_groundings(
             iou_proposal=_best(iou_axis_aligned, grounding.proposal, right),
             error_m=min(errors, default=None),
             thick=thick.pop() if len(thick) == 1 else None,
+            score=grounding.score if box is not None else None,
         )
 
 

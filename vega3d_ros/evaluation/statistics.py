@@ -24,6 +24,7 @@ from vega3d_ros.evaluation.metrics.intervals import (
 )
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
 from vega3d_ros.evaluation.schema import RELATION
+from vega3d_ros.evaluation.scoring import RIGHT_IOU
 from vega3d_ros.simulation.questions import KINDS
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Figure(NamedTuple):
     Attributes:
         model: The model.
         blind: The baseline that reads the words: the question, or the label of an object.
-        constant: The baseline with one answer for each kind of question, or for all objects.
+        constant: The baseline with one rule for each kind of question, one box for all objects.
     """
 
     model: Estimate
@@ -222,6 +223,31 @@ def grounding_figures(rows: Sequence[GroundingRow], units: Units) -> dict[str, E
     absent = [row for row in rows if row.kind == "absent"]
     for name, chosen in (("absent (right)", absent), ("present (wrong)", here)):
         figures[f"not here: said of {name}"] = share(chosen, lambda row: not row.found, units)
+    return figures | _reliability(rows, units)
+
+
+def _reliability(rows: Sequence[GroundingRow], units: Units) -> dict[str, Estimate]:
+    """How often what is returned with a score is here, and how often its box is right."""
+    meanings: tuple[tuple[str, Callable[[GroundingRow], bool]], ...] = (
+        ("it is here", lambda row: row.kind != "absent"),
+        ("its box is right (Acc@0.25)", lambda row: row.iou >= RIGHT_IOU),
+    )
+    figures = {}
+    for meaning, holds in meanings:
+        bins = _bins(
+            [
+                (row.score, float(holds(row)), units(row.source, row.at_s))
+                for row in rows
+                if row.score is not None
+            ]
+        )
+        for one in bins:
+            figures[f"score {one.low:.1f} to {one.high:.1f}: {meaning}"] = one.right
+        if bins:
+            error, count = calibration_error(bins), sum(one.right.count for one in bins)
+            figures[f"calibration error of the score: {meaning}"] = Estimate(
+                error, np.nan, np.nan, count
+            )
     return figures
 
 

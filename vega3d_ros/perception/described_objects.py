@@ -1,9 +1,9 @@
 """Which objects a relational description means: names are looked up, relations are measured.
 
-Scores are probabilities: that the object is what its name says, times that the relation holds,
-given the covariances of the boxes, times that its rank is the one described. An object loses its
-rank to another by the probability that the other is there and comes before it, so that doubtful
-detections spoil little.
+Scores are taken as probabilities: that the object is what its name says, times that the relation
+holds, given the covariances of the boxes, times that its rank is the one described. An object
+loses its rank to another by the probability that the other is there and comes before it, so that
+doubtful detections spoil little.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class Relation:
         viewpoint: Name of the viewpoint.
         predicates: All that hold, of "left of", "right of", "in front of", "behind", "above",
             "below", "inside", "touching", "near"; the clearest direction first.
-        confidence: Probability in [0, 1] that both are what they are called and that the first
-            direction among the predicates holds, given the covariances of both.
+        confidence: In [0, 1]: the scores of both times the probability that the first direction
+            among the predicates holds, given the covariances of both.
         distance_m: Between the closest points of the two boxes; 0 where they touch.
         center_distance_m: Between the two centres.
         offset_m: [3], from the object's centre to the subject's: ahead, left and up for the viewer

@@ -39,7 +39,7 @@ class LikeliestMatch:
     """What a text means most likely, whether or not it is thought to be here.
 
     Attributes:
-        score: Probability in [0, 1] that it is here.
+        score: In [0, 1], the higher the likelier that it is here.
         found: What ``ground`` returns first or, where it returns nothing, the likeliest object
             that it left out; None where there is none, as where the camera is not calibrated.
         place: Frame of the clip, and row and column of the token grid, of the visual token that

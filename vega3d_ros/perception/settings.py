@@ -122,9 +122,7 @@ class Parameters:
     wait_s: float = _parameter(
         0.3, "longest time an image is held for its depth, camera_info and transform, s", 0.0, 5.0
     )
-    min_score: float = _parameter(
-        0.2, "objects less probable than this are not published", 0.0, 1.0
-    )
+    min_score: float = _parameter(0.2, "objects of a lower score are not published", 0.0, 1.0)
     max_objects: int = _parameter(256, "objects remembered over time", 1, 100_000)
     query_timeout_s: float = _parameter(10.0, "for requests that give no timeout, s", 0.1, 600.0)
     max_waiting_queries: int = _parameter(

@@ -43,7 +43,7 @@ class Publishers:
         node: Owns the publishers.
         statistics: Counts objects that are left out.
         model: Name of the model, for the messages.
-        min_score: Objects less probable are left out.
+        min_score: Objects of a lower score are left out.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def fit(self, objects: Sequence[SceneObject], frame_id: str) -> tuple[SceneObject, ...]:
-        """The objects that may be sent: probable enough, in the message's frame, and valid."""
+        """The objects to send: of a high enough score, in the message's frame, and valid."""
         chosen, invalid = publishable(objects, frame_id, self.min_score)
         for item, reason in invalid:
             self._statistics.count("objects not published")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vega3d_ros.simulation.dataset import ClipDataset
 
 _CANDIDATES = np.linspace(0.02, 0.99, 98)
+_UNDECIDED = 0.5
 
 
 def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> None:
@@ -50,8 +51,14 @@ def _best_threshold(
     measure: Callable[[NDArray[np.bool_], NDArray[np.bool_]], float],
     scored: list[tuple[float, bool]],
 ) -> float:
-    """The threshold whose decisions (scores from it on) measure best against presence."""
-    score, present = (np.array(column) for column in zip(*scored, strict=True))
+    """The threshold whose decisions (scores from it on) measure best against presence.
+
+    One half where nothing is present or nothing absent, as in very few clips.
+    """
+    score = np.array([score for score, _ in scored])
+    present = np.array([present for _, present in scored], bool)
+    if present.all() or not present.any():
+        return _UNDECIDED
     measured = [measure(score >= threshold, present) for threshold in _CANDIDATES]
     return round(float(_CANDIDATES[int(np.argmax(measured))]), 3)
 

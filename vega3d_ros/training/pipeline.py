@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
 from vega3d_ros.models.checkpoints.load import load_modules
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vega3d_ros.training.train_language import LanguageTraining
 
 # The last clips of the training split choose the thresholds; no stage trains on them.
-CALIBRATION_CLIPS = 100
+_CALIBRATION_CLIPS, _CALIBRATION_SHARE = 100, 5
 _RANDOM_PRIOR_SEED = 1
 
 
@@ -38,9 +39,10 @@ def run_language_stage(settings: LanguageTraining, *, data: str, out: Path, resu
     """Train tokenizer and language model on the truth of clips alone.
 
     Raises:
-        TrainingError: If there are too few clips.
+        TrainingError: If there is only one clip.
     """
-    truths = training_truths(ClipDataset(data, "train"))
+    clips = ClipDataset(data, "train")
+    truths = clips.truths[: _trained(clips)]
     torch.manual_seed(settings.seed)
     texts = (
         text
@@ -56,19 +58,26 @@ def run_language_stage(settings: LanguageTraining, *, data: str, out: Path, resu
     train_language(language, truths, settings, out, resume=resume)
 
 
-def training_truths(clips: ClipDataset) -> list[dict[str, Any]]:
-    """The truths of the clips that stages train on.
+def _trained(clips: ClipDataset) -> int:
+    """How many clips are trained on, the first; warns where the others are too few to choose by.
 
     Raises:
-        TrainingError: If there are too few clips.
+        TrainingError: If there is only one clip.
     """
-    if len(clips) <= CALIBRATION_CLIPS:
-        msg = (
-            f"there are {len(clips)} training clips; more than {CALIBRATION_CLIPS} are needed: "
-            "raise --count of `vega3d simulate clips`"
-        )
+    count = len(clips)
+    kept = min(_CALIBRATION_CLIPS, max(1, count // _CALIBRATION_SHARE))
+    remedy = "raise --count of `vega3d simulate clips`"
+    if count <= kept:
+        msg = f"there is one training clip; one more is needed to choose thresholds by: {remedy}"
         raise TrainingError(msg)
-    return clips.truths[:-CALIBRATION_CLIPS]
+    if kept < _CALIBRATION_CLIPS:
+        Console(stderr=True).print(
+            f"warning: of {count} training clips the last {kept} choose the thresholds; with so "
+            f"few, thresholds and figures are noise: {remedy}",
+            style="yellow",
+            highlight=False,
+        )
+    return count - kept
 
 
 def run_fusion_stage(
@@ -92,7 +101,7 @@ def run_fusion_stage(
         The model folder, ``out/model``.
 
     Raises:
-        TrainingError: If an earlier stage is missing.
+        TrainingError: If an earlier stage is missing, or there is only one clip.
     """
     for stage, folder, file in (
         ("semantic", vision_tower, TOWER_FILE),
@@ -110,13 +119,14 @@ def run_fusion_stage(
         settings.method,
         read_labels(vision_tower),
     ).to(settings.device)
-    tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
+    trained = _trained(clips)
+    tokens = _stored_tokens(modules, clips, trained, settings, stored, random_prior=random_prior)
     train_fusion(modules, clips, tokens, settings, out, resume=resume)
     if settings.sampling.blind:
         modules.settings["blind"] = True
         save_modules(modules.eval(), out / "model")
         return out / "model"
-    return _finish(modules, clips, out)
+    return _finish(modules, clips, trained, out)
 
 
 def run_answer_stage(
@@ -133,10 +143,14 @@ def run_answer_stage(
 
     Returns:
         The model folder, ``out/model``.
+
+    Raises:
+        TrainingError: If there is only one clip.
     """
     clips = ClipDataset(data, "train")
     modules = load_modules(model, device=settings.device)
-    tokens = _stored_tokens(modules, clips, settings, stored, random_prior=random_prior)
+    trained = _trained(clips)
+    tokens = _stored_tokens(modules, clips, trained, settings, stored, random_prior=random_prior)
     out.mkdir(parents=True, exist_ok=True)
     file = out / "detections.npz"
     if not (resume and file.exists()):
@@ -151,11 +165,11 @@ def run_answer_stage(
         detections=StoredDetections.load(file),
         resume=resume,
     )
-    return _finish(modules, clips, out)
+    return _finish(modules, clips, trained, out)
 
 
-def _finish(modules: Modules, clips: ClipDataset, out: Path) -> Path:
-    calibrate(modules.eval(), clips, range(len(clips) - CALIBRATION_CLIPS, len(clips)))
+def _finish(modules: Modules, clips: ClipDataset, trained: int, out: Path) -> Path:
+    calibrate(modules.eval(), clips, range(trained, len(clips)))
     save_modules(modules, out / "model")
     return out / "model"
 
@@ -170,12 +184,13 @@ def _prior(folder: Path | None, *, random_prior: bool) -> Prior | None:
 def _stored_tokens(
     modules: Modules,
     clips: ClipDataset,
+    trained: int,
     settings: FusionTraining,
     folder: Path,
     *,
     random_prior: bool,
 ) -> StoredTokens:
-    count, device = min(settings.clips, len(training_truths(clips))), settings.device
+    count, device = min(settings.clips, trained), settings.device
     folder.mkdir(parents=True, exist_ok=True)
     semantic, language = folder / "semantic.npy", modules.language
     store_tokens(

@@ -63,7 +63,7 @@ class Detection:
     Attributes:
         label: What it is called.
         query: The text it was found for.
-        score: Probability in [0, 1] that this is what the text means.
+        score: In [0, 1], the higher the likelier that this is what the text means.
         box: Its oriented box, metres, in the clip's output frame.
         covariance: [6, 6] of (x, y, z, rotation about x, y, z), m^2 and rad^2, in that frame.
         orientation_estimated: Whether the box's heading is an estimate; if not, it is unknown.
@@ -124,7 +124,7 @@ class PointedToken:
 
     Attributes:
         place: Frame of the clip, and row and column of the token grid.
-        score: Probability in [0, 1] that the token shows what is meant.
+        score: In [0, 1], the higher the likelier that the token shows what is meant.
         detections: All that may be meant, the likeliest first.
     """
 

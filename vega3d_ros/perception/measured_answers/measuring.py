@@ -85,8 +85,8 @@ class Measurement:
             choices, or several in order; None where something that the question takes for
             granted was not seen.
         interval: Lowest and highest value, 95 % of the probability; None where it is no number.
-        confidence: Probability in [0, 1] that the things are what they are called and, where the
-            answer is one of several, that it is the right one.
+        confidence: In [0, 1]: the scores of the things and, where the answer is one of several,
+            times the probability that it is the right one.
         objects: The objects it rests on.
         not_seen: Names of what was not seen.
     """

@@ -119,6 +119,7 @@ def test_suppressed_tokens_are_not_said(tmp_path):
     [
         ({"no_repeat_ngram_size": 3}, "sets no_repeat_ngram_size to 3"),
         ({"bad_words_ids": [[7]]}, "sets bad_words_ids"),
+        ({"encoder_repetition_penalty": 1.2}, "sets encoder_repetition_penalty to 1.2"),
         ({"repetition_penalty": 0}, "repetition_penalty must be positive, not 0"),
     ],
 )

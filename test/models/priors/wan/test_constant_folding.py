@@ -72,6 +72,20 @@ def test_fast_equals_reference(words: int, length: int, block: int) -> None:
     assert len(reference.transformer.blocks) == 4
 
 
+def test_the_reference_loops_the_autoencoder_and_batches_the_transformer() -> None:
+    _, reference = both()
+    encoded: list[int] = []
+    read: list[int] = []
+    encode = reference.vae.encode
+    reference.vae.encode = lambda video: encoded.append(len(video)) or encode(video)
+    reference.transformer.register_forward_pre_hook(lambda _, args: read.append(len(args[0])))
+    reference.encode(pictures(), [1, 2, 3])
+    assert (encoded, read) == ([1, 1, 1], [3])
+    reference.frames_at_once = 1
+    reference.encode(pictures(), [1, 2, 3])
+    assert read == [3, 1, 1, 1]
+
+
 def test_bfloat16_stays_close_to_the_float32_reference() -> None:
     fast, _ = both(dtype=torch.bfloat16)
     expected = both()[1].encode(pictures(), [1, 2, 3])

@@ -70,7 +70,7 @@ class GroundingHead(nn.Module):
 
 
 def presence(scores: Tensor) -> Tensor:
-    """Probability that a token shows what the query means, [..., Q, T] of scores [..., Q, T + 1].
+    """Scores in [0, 1] of tokens that show what the query means, [..., Q, T] of [..., Q, T + 1].
 
     A token is weighed against "not here" alone, not against other tokens: several objects, or
     several tokens of one, may all be meant.

@@ -21,6 +21,8 @@ _NOT_APPLIED: dict[str, tuple[Any, ...]] = {
     "guidance_scale": (None, 1, 1.0),
     "sequence_bias": (None,),
     "no_repeat_ngram_size": (None, 0),
+    "encoder_repetition_penalty": (None, 1, 1.0),
+    "encoder_no_repeat_ngram_size": (None, 0),
     "bad_words_ids": (None,),
     "min_length": (None, 0),
     "min_new_tokens": (None, 0),

@@ -31,7 +31,7 @@ def object_values(box: Box3D, score: float, seen: NDArray[np.floating]) -> NDArr
 
     Args:
         box: Its box in the levelled frame of the clip's newest camera.
-        score: Probability that it is what it is called.
+        score: Of its detection, in [0, 1].
         seen: How well each frame shows it, [T] in [0, 1].
 
     Returns:

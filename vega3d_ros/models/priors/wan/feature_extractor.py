@@ -123,9 +123,9 @@ class FastTower(Tower):
 class ReferenceTower(Tower):
     """The official protocol on diffusers' modules as they are, for comparison.
 
-    One frame at a time, 3-D convolutions, text padded, every block and the head; the hooked
-    block's output is taken by a hook and the rest thrown away. Source: ``wan_t2v_encoder.py`` of
-    VEGA-3D.
+    The autoencoder, of 3-D convolutions, takes one frame at a time, the transformer all frames as
+    a batch; text is padded, and every block and the head run. The hooked block's output is taken
+    by a hook and the rest thrown away. Source: ``wan_t2v_encoder.py`` of VEGA-3D.
 
     Args:
         vae: Autoencoder; used, not copied.
@@ -170,9 +170,7 @@ class ReferenceTower(Tower):
         dtype = self.transformer.patch_embedding.weight.dtype
         patch = self.transformer.config.patch_size[1]
         grid = (noise.shape[3] // patch, noise.shape[4] // patch)
-        timestep = torch.tensor([self.level.timestep], device=noise.device)
-        tokens = []
-        for latents in torch.split(self.noisy(moments, noise).to(dtype), 1):
-            self.transformer(latents, timestep, self.prompt.to(dtype))
-            tokens.append(torch.unflatten(self._hooked, 1, grid).float())
-        return torch.cat(tokens)
+        latents = self.noisy(moments, noise).to(dtype)
+        timestep = torch.full((len(latents),), self.level.timestep, device=noise.device)
+        self.transformer(latents, timestep, self.prompt.to(dtype).expand(len(latents), -1, -1))
+        return torch.unflatten(self._hooked, 1, grid).float()

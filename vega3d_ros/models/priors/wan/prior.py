@@ -66,7 +66,7 @@ class WanPrior(Prior):
         prompt: [L, text_dim] prompt embedding, L <= ``config.text_length``.
         config: Settings; ``self.config`` holds them with ``block`` counted from the first.
         reference: Run the official protocol on diffusers' modules instead, with all blocks, to
-            compare with; "frames" mode only.
+            compare with; "frames" mode only. ``frames_at_once`` frames are its batch.
 
     Raises:
         PriorError: If the settings do not fit the modules.
