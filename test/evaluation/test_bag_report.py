@@ -346,11 +346,12 @@ def test_the_report_in_a_browser(folder, tmp_path):
 
 
 def test_names_of_bags_do_not_collide(tmp_path):
-    from vega3d_ros.evaluation.bags_command import EvaluationError, _names
+    from vega3d_ros.evaluation.bags_command import _names
+    from vega3d_ros.evaluation.schema import RunError
 
     assert _names([Path("/x/a.mcap"), Path("/x/b")]) == ["a", "b"]
     assert _names([Path("/x/bag"), Path("/y/bag")]) == ["x-bag", "y-bag"]
-    with pytest.raises(EvaluationError, match="run them separately"):
+    with pytest.raises(RunError, match="run them separately"):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 

@@ -123,7 +123,7 @@ def test_too_many_workers_are_refused_before_they_start(monkeypatch):
     nano = Parameters(device="cpu")
     monkeypatch.setattr(capacity, "available", lambda _: (4 << 30, 8 << 30))
     workers.check_memory(2, nano)
-    with pytest.raises(workers.WorkersError, match=r"of memory on cpu, 4.0 GiB .* --workers 4"):
+    with pytest.raises(workers.RunError, match=r"of memory on cpu, 4.0 GiB .* --workers 4"):
         workers.check_memory(9, nano)
 
 
@@ -135,7 +135,7 @@ def test_the_gpu_must_hold_every_workers_model(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 24 << 30))
     here = Parameters(device="cuda:0", dtype="float32")
     workers.check_memory(4, here)
-    with pytest.raises(workers.WorkersError, match=r"on cuda:0, 3.0 GiB are free; use --workers"):
+    with pytest.raises(workers.RunError, match=r"on cuda:0, 3.0 GiB are free; use --workers"):
         workers.check_memory(8, here)
 
 
@@ -147,7 +147,7 @@ def test_a_task_of_ray_asks_for_the_gpu_it_needs(device, gpus, wanted):
 
 
 def test_a_cluster_without_a_gpu_is_named():
-    with pytest.raises(workers.WorkersError, match="the cluster has no GPU"):
+    with pytest.raises(workers.RunError, match="the cluster has no GPU"):
         gpus_of_a_task("cuda", {"CPU": 8.0})
 
 

@@ -121,7 +121,7 @@ def _draw(scene: Scene, path: Path) -> None:
 def _ask_node(name: str, questions: Sequence[str]) -> list[Answer]:
     from vega3d_ros.core.objects import Answer  # noqa: PLC0415 - the help needs no NumPy
     from vega3d_ros.core.stamps import nanoseconds  # noqa: PLC0415
-    from vega3d_ros.evaluation.replies import scene_objects  # noqa: PLC0415
+    from vega3d_ros.evaluation.sources.live import scene_objects  # noqa: PLC0415
     from vega3d_ros.replay.client import PerceptionClient  # noqa: PLC0415 - needs ROS
     from vega3d_ros.replay.interrupts import HeldInterrupts  # noqa: PLC0415
     from vega3d_ros.replay.live_run import ros_node  # noqa: PLC0415

@@ -58,7 +58,7 @@ COMMANDS = {
         "vega3d_ros.evaluation.compare", "say what got better and worse between two runs"
     ),
     "benchmark": Command(
-        "vega3d_ros.evaluation.benchmarks.command", "ask a model the questions of a benchmark"
+        "vega3d_ros.evaluation.benchmark_command", "ask a model the questions of a benchmark"
     ),
     "inspect": Command(
         "vega3d_ros.models.checkpoints.inspection", "say what a checkpoint is and needs"

@@ -14,17 +14,18 @@ from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.bag_run import make_plan
 from vega3d_ros.evaluation.failure_images import save
-from vega3d_ros.evaluation.live_adapter import live_log
-from vega3d_ros.evaluation.question_file import RunError, Truth, load_truth
-from vega3d_ros.evaluation.recorded_outputs import (
+from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.run_folder import RunFolder
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.live import (
     RecordedOutputs,
+    live_log,
     read_gate_images,
     read_recorded_outputs,
     read_run_outputs,
 )
-from vega3d_ros.evaluation.results import score_run
-from vega3d_ros.evaluation.run_folder import RunFolder
-from vega3d_ros.evaluation.truth import RecordedTruth
+from vega3d_ros.evaluation.sources.questions import Truth, load_truth
+from vega3d_ros.evaluation.sources.truth import RecordedTruth
 from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
@@ -35,8 +36,8 @@ from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, open_bag
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.live import RunResult
 
 OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         BagError: If the recording cannot be used.
         RunError: If the node is missing, ends early or publishes nothing.
-        RunFolderError: If ``--out`` cannot be written to or holds a run with other settings.
+        RunError: If ``--out`` cannot be written to or holds a run with other settings.
         KeyboardInterrupt: After the node is stopped.
     """
     with interruptible():

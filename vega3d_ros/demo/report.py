@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.question_file import Truth
-    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.schema import AnswerRow
+    from vega3d_ros.evaluation.sources.live import RecordedOutputs, RunResult
+    from vega3d_ros.evaluation.sources.questions import Truth
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "

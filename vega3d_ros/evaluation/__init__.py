@@ -20,8 +20,8 @@ __all__ = ["OfflineRun", "RunLog", "answer_score"]
 
 if TYPE_CHECKING:
     from vega3d_ros.evaluation.metrics.simulated import answer_score
-    from vega3d_ros.evaluation.offline import OfflineRun
     from vega3d_ros.evaluation.run_log import RunLog
+    from vega3d_ros.evaluation.sources.offline import OfflineRun
 else:
     __getattr__ = lazily(
         __name__,

@@ -16,12 +16,12 @@ from vega3d_ros.core.json_io import read_json, read_object, write_json
 from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
-from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
-from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan
 from vega3d_ros.evaluation.results import score_run
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
-from vega3d_ros.evaluation.schema import ResultRows
-from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.evaluation.schema import ResultRows, RunError
+from vega3d_ros.evaluation.sources.offline import OfflineRun, QuestionSchedule
+from vega3d_ros.evaluation.sources.questions import default_plan, load_plan
+from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.evaluation.schema import Question
-    from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.evaluation.sources.truth import TruthSource
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 from vega3d_ros.sensing.bags.reader import Bag, CameraTopics

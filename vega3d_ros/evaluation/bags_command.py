@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_json
 from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
@@ -25,7 +24,7 @@ from vega3d_ros.evaluation.bag_run import (
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
-from vega3d_ros.evaluation.schema import ResultRows
+from vega3d_ros.evaluation.schema import ResultRows, RunError
 from vega3d_ros.evaluation.workers import (
     check_memory,
     load_model,
@@ -46,10 +45,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SOME_FAILED = 1
-
-
-class EvaluationError(Vega3dError, ValueError):
-    """An evaluation that cannot start; the message says what to change."""
 
 
 def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
@@ -143,7 +138,7 @@ def _names(bags: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         msg = f"recordings of one name and folder: {', '.join(twice)}; run them separately"
-        raise EvaluationError(msg)
+        raise RunError(msg)
     return names
 
 

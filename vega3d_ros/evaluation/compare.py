@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
@@ -21,6 +20,7 @@ from vega3d_ros.evaluation.failure_images import draw_again, object_case
 from vega3d_ros.evaluation.metrics.intervals import macro_mean
 from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
 from vega3d_ros.evaluation.run_folder import differing, make_folder, read_settings
+from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.scoring import RIGHT_IOU
 from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.statistics import Units
@@ -40,10 +40,6 @@ _FLIP = (
     f"anything else exactly), an object by an overlap of {RIGHT_IOU}."
 )
 _UNSAID = ("files", "bag")  # the recordings, of which only those in common count
-
-
-class CompareError(Vega3dError, ValueError):
-    """Runs that cannot be compared; the message says why."""
 
 
 class Change(NamedTuple):
@@ -91,13 +87,13 @@ def run(args: argparse.Namespace) -> int:
     """Compare, and write ``compare.html``, ``compare.md`` and ``compare.json``.
 
     Raises:
-        CompareError: If a folder is no run, or the two have nothing in common.
+        RunError: If a folder is no run, or the two have nothing in common.
     """
     (records_a, rows_a), (records_b, rows_b) = (_read(path) for path in (args.run_a, args.run_b))
     changes, flips = compare(rows_a, rows_b)
     if not changes:
         msg = f"{args.run_a} and {args.run_b} have no scored case of one recording in common"
-        raise CompareError(msg)
+        raise RunError(msg)
     make_folder(args.out)
     names = (f"A: {args.run_a}", f"B: {args.run_b}")
     unlike = settings_that_differ(args.run_a, args.run_b)
@@ -243,7 +239,7 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
 def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
     if not (folder / BAGS).is_dir():
         msg = f"{folder} is no run of `vega3d evaluate BAG...` or `vega3d replay`"
-        raise CompareError(msg)
+        raise RunError(msg)
     return read_run(folder)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.evaluation.run_log import LOG, read_log
-from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.sensing.bags.reader import BagError, open_bag, read_frames
 from vega3d_ros.viz.drawing import (
     INK,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vega3d_ros.core.objects import SceneObject
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
     from vega3d_ros.evaluation.schema import AnswerRow, ObjectRow, ResultRows
-    from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
+    from vega3d_ros.evaluation.sources.truth import GroundTruthObject, TruthSource
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
     from vega3d_ros.viz.drawing import Rect
     from vega3d_ros.viz.floor_plan import TrueObject

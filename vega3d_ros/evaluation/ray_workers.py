@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import FAILED, run_bag, write_record
-from vega3d_ros.evaluation.workers import WorkersError, load_model
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.workers import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,13 +49,13 @@ def run_on_ray(
         load: Loads the model, once in each of Ray's processes.
 
     Raises:
-        WorkersError: If Ray is not installed, or the cluster lacks a GPU that is asked for.
+        RunError: If Ray is not installed, or the cluster lacks a GPU that is asked for.
     """
     try:
         import ray  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as error:
         msg = "--ray needs Ray: pip install 'vega3d-ros[ray]'"
-        raise WorkersError(msg) from error
+        raise RunError(msg) from error
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends no usage statistics
     if address == LOCAL:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
@@ -87,14 +88,14 @@ def gpus_of_a_task(device: str, resources: Mapping[str, float]) -> int:
     """1 if the model runs on CUDA, because Ray hides GPUs from a task that requests none.
 
     Raises:
-        WorkersError: If CUDA is asked for, and the cluster has none.
+        RunError: If CUDA is asked for, and the cluster has none.
     """
     if device == "cpu":
         return 0
     has = resources.get("GPU", 0) >= 1
     if not has and device != "auto":
         msg = f"--device {device}: the cluster has no GPU; start its nodes with --num-gpus"
-        raise WorkersError(msg)
+        raise RunError(msg)
     return int(has)
 
 

@@ -26,10 +26,10 @@ from vega3d_ros.evaluation.scoring import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
     from vega3d_ros.evaluation.schema import Prediction
-    from vega3d_ros.evaluation.truth import GroundTruthObject, TruthSource
+    from vega3d_ros.evaluation.sources.questions import Truth
+    from vega3d_ros.evaluation.sources.truth import GroundTruthObject, TruthSource
 
 
 def score_run(bag: str, start_ns: int, log: RunLog, truth: TruthSource | None) -> ResultRows:

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_object, write_json
+from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,10 +25,6 @@ _RESULTS = (
 _SHOWN = 4
 
 
-class RunFolderError(Vega3dError, ValueError):
-    """A folder that cannot take a run; the message says why and what to do."""
-
-
 def default_folder(kind: str, model: str) -> Path:
     """A folder named after the kind of run, the model and the day."""
     return Path("runs") / f"{kind}-{Path(model).name}-{datetime.now().astimezone():%Y-%m-%d}"
@@ -38,7 +34,7 @@ def make_folder(path: Path) -> Path:
     """The folder itself, made where missing.
 
     Raises:
-        RunFolderError: If it cannot be made or written to.
+        RunError: If it cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -47,7 +43,7 @@ def make_folder(path: Path) -> Path:
         probe.unlink()
     except OSError as error:
         msg = f"cannot write to {path}: {error.strerror}; give another folder with --out"
-        raise RunFolderError(msg) from error
+        raise RunError(msg) from error
     return path
 
 
@@ -84,7 +80,7 @@ class RunFolder:
         path: Where to write until ``finish``.
 
     Raises:
-        RunFolderError: If ``out`` cannot be written to, or holds results of other settings.
+        RunError: If ``out`` cannot be written to, or holds results of other settings.
     """
 
     def __init__(
@@ -95,7 +91,7 @@ class RunFolder:
         known = read_settings(out) if taken else None
         changes = {} if known is None else differing(known, settings)
         if taken and (known is None or changes) and not overwrite:
-            raise RunFolderError(_refusal(out, known, changes))
+            raise RunError(_refusal(out, known, changes))
         if taken and (known is None or changes or not resumes):
             self.path = out.resolve().with_name(f".{out.resolve().name}.unfinished")
             known = read_settings(self.path)

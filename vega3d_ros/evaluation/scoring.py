@@ -14,8 +14,8 @@ from vega3d_ros.perception.relations import OPPOSITE, Relation, Viewpoint, relat
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.questions import Truth
     from vega3d_ros.viz.floor_plan import TrueObject
 
 RIGHT_IOU = 0.25

@@ -10,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, cast
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -20,6 +19,7 @@ from vega3d_ros.evaluation.bag_run import (
     run_bag,
     write_record,
 )
+from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 _POLL_S = 0.3
 _RUNTIME_BYTES = 900 << 20  # Python, torch, transformers and buffers of one process, measured
 _TRIES = 2
-
-
-class WorkersError(Vega3dError, RuntimeError):
-    """Workers that cannot be started; the message says what to change."""
 
 
 def load_model(parameters: Parameters) -> PerceiverLike:
@@ -62,7 +58,7 @@ def check_memory(workers: int, parameters: Parameters) -> None:
     A model on a GPU passes through the host's memory while it is loaded.
 
     Raises:
-        WorkersError: If they do not fit; it says how many would.
+        RunError: If they do not fit; it says how many would.
         CapacityError: If there is no such device.
         CheckpointError: If there is no such model.
     """
@@ -89,7 +85,7 @@ def check_memory(workers: int, parameters: Parameters) -> None:
                 f"{workers} workers need about {workers * each / 2**30:.1f} GiB of memory on "
                 f"{place}, {free / 2**30:.1f} GiB are free; use --workers {fit}"
             )
-            raise WorkersError(msg)
+            raise RunError(msg)
 
 
 def run_here(

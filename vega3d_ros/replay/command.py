@@ -18,14 +18,19 @@ from vega3d_ros.evaluation.bag_run import (
     topic_record,
     write_record,
 )
-from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
-from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.question_file import RunError
-from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
-from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.live import (
+    NODE,
+    as_live,
+    differences,
+    live_log,
+    read_recorded_outputs,
+)
+from vega3d_ros.evaluation.sources.offline import OfflineRun
+from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.evaluation.workers import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.interrupts import interruptible
@@ -37,12 +42,11 @@ from vega3d_ros.sensing.bags.reader import Bag, open_bag
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.offline import QuestionSchedule
-    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.run_log import RunLog
     from vega3d_ros.evaluation.schema import Question
-    from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.evaluation.sources.live import RecordedOutputs, RunResult
+    from vega3d_ros.evaluation.sources.offline import QuestionSchedule
+    from vega3d_ros.evaluation.sources.truth import TruthSource
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vega3d_ros.core.threads import AUTOMATIC, wait_passively
-from vega3d_ros.evaluation.question_file import RunError
+from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

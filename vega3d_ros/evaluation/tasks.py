@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.evaluation.benchmarks import baselines
-from vega3d_ros.evaluation.benchmarks.base import (
-    BenchmarkError,
-    Question,
-    Task,
-    read_json,
-    unique,
-)
-from vega3d_ros.evaluation.benchmarks.scannet import ScanNetScenes
-from vega3d_ros.evaluation.benchmarks.vsi_bench import Videos, read_questions
+from vega3d_ros.evaluation import benchmark_baselines as baselines
 from vega3d_ros.evaluation.metrics import (
     multi3drefer,
     scan2cap,
@@ -23,12 +14,16 @@ from vega3d_ros.evaluation.metrics import (
     vsi_bench,
 )
 from vega3d_ros.evaluation.metrics.boxes import overlap, with_heading, without_heading
+from vega3d_ros.evaluation.schema import Question, RunError
+from vega3d_ros.evaluation.sources.benchmark import Task, read_json, unique
+from vega3d_ros.evaluation.sources.scannet import ScanNetScenes
+from vega3d_ros.evaluation.sources.vsi_bench import Videos, read_questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.benchmarks.base import Row, SceneReader
+    from vega3d_ros.evaluation.sources.benchmark import Row, SceneReader
     from vega3d_ros.perception.perceiver import Scene
 
 _PROCESSED = "get processed/ of the data set zd11024/Video-3D-LLM_data on Hugging Face"
@@ -62,7 +57,7 @@ def _video3dllm(
             )
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             msg = f"{path} has other fields than Video-3D-LLM's ({error!r}); {_PROCESSED}"
-            raise BenchmarkError(msg) from error
+            raise RunError(msg) from error
 
     return read
 
@@ -79,7 +74,7 @@ def _question(item: Row, recorded: Row, known: Row) -> Question:
     }
     text = asked.replace("<image>", "").strip()
     return Question(
-        id=str(item["id"]), scene=item["video"], kind=kind, prompt=text, record=record, known=known
+        id=str(item["id"]), source=item["video"], kind=kind, text=text, record=record, known=known
     )
 
 
@@ -107,7 +102,7 @@ def _say(
 ) -> Callable[[Scene, Sequence[Question], SceneReader], list[Row]]:
     def respond(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
         del reader
-        answers = scene.ask_all([question.prompt for question in questions], max_tokens)
+        answers = scene.ask_all([question.text for question in questions], max_tokens)
         return [{name: answer.text} for answer in answers]
 
     return respond
@@ -116,7 +111,7 @@ def _say(
 def _point_at_one(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """The best box, even of an absent object: officially there is always one."""
     rows = []
-    proposals = reader.proposals(questions[0].scene)
+    proposals = reader.proposals(questions[0].source)
     for best in scene.likeliest_all([question.known["description"] for question in questions]):
         turned = with_heading(best.found.box) if best.found else [*_NOWHERE, 0.0]
         box = without_heading(best.found.box) if best.found else _NOWHERE
@@ -145,7 +140,7 @@ def nearest(box: list[float], proposals: Sequence[list[float]]) -> list[float]:
 
 def _point_at_all(scene: Scene, questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     rows = []
-    proposals = reader.proposals(questions[0].scene)
+    proposals = reader.proposals(questions[0].source)
     for found in scene.ground_all([question.known["description"] for question in questions]):
         boxes = [item.box for item in found]
         aligned = [without_heading(box) for box in boxes]
@@ -177,7 +172,7 @@ def _describe(scene: Scene, questions: Sequence[Question], reader: SceneReader) 
 def located(question: Question) -> str:
     """A Scan2Cap prompt with the box's centre in metres where the official one has a token."""
     x, y, z = question.known["box"][:3]
-    return question.prompt.replace("<coord>", f"({x:.2f}, {y:.2f}, {z:.2f})")
+    return question.text.replace("<coord>", f"({x:.2f}, {y:.2f}, {z:.2f})")
 
 
 def _scannet(**fields: Any) -> Task:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.stamps import stamp_ns
-from vega3d_ros.evaluation.question_file import RunError, load_truth
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.questions import load_truth
 from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vega3d_ros.evaluation.question_file import Truth
     from vega3d_ros.evaluation.run_log import SceneRecord
+    from vega3d_ros.evaluation.sources.questions import Truth
     from vega3d_ros.sensing.bags.reader import Bag
 
 DETECTIONS = "vision_msgs/msg/Detection3DArray"

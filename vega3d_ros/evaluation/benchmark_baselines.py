@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vega3d_ros.evaluation.benchmarks.words import Words
 from vega3d_ros.evaluation.metrics.multi3drefer import as_scores
 from vega3d_ros.evaluation.metrics.vsi_bench import NUMBERS
 from vega3d_ros.evaluation.text_prior import most_frequent
+from vega3d_ros.evaluation.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from vega3d_ros.evaluation.benchmarks.base import Question, Row, SceneReader
+    from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.benchmark import Row, SceneReader
 
     Indices = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ _ANYWHERE = [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
 
 def _by_scene(questions: Sequence[Question]) -> Iterator[tuple[Indices, Indices]]:
     """Of each scene, the questions about it and about all other scenes."""
-    scenes = np.array([question.scene for question in questions])
+    scenes = np.array([question.source for question in questions])
     for scene in dict.fromkeys(scenes.tolist()):
         yield np.flatnonzero(scenes == scene), np.flatnonzero(scenes != scene)
 
@@ -65,7 +66,7 @@ def _usual(kind: str, questions: Sequence[Question], chosen: Indices) -> str:
 def blind_choice(questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """The option that elsewhere is right most often, or the median of the most alike questions."""
     del reader
-    words = Words([question.prompt for question in questions])
+    words = Words([question.text for question in questions])
     rows: list[Row] = [{} for _ in questions]
     for own, others in _by_scene(questions):
         alike = _by_kind(questions, others)
@@ -74,7 +75,7 @@ def blind_choice(questions: Sequence[Question], reader: SceneReader) -> list[Row
             asked = questions[i]
             if asked.kind in NUMBERS:
                 group = alike.get(asked.kind, others[:0])
-                near = words.nearest(asked.prompt, _NEIGHBOURS, group)
+                near = words.nearest(asked.text, _NEIGHBOURS, group)
                 rows[i] = {"prediction": _usual(asked.kind, questions, near)}
             else:
                 known = rates.get(asked.kind, {})
@@ -115,11 +116,11 @@ def constant_answer(questions: Sequence[Question], reader: SceneReader) -> list[
 def blind_answer(questions: Sequence[Question], reader: SceneReader) -> list[Row]:
     """The most frequent answer to the most alike questions."""
     del reader
-    words = Words([question.prompt for question in questions])
+    words = Words([question.text for question in questions])
     rows: list[Row] = [{} for _ in questions]
     for own, others in _by_scene(questions):
         for i in own:
-            near = words.nearest(questions[i].prompt, _NEIGHBOURS, others)
+            near = words.nearest(questions[i].text, _NEIGHBOURS, others)
             rows[i] = {"pred_response": most_frequent(_answers(questions, near))}
     return rows
 
@@ -208,7 +209,7 @@ def _blind(questions: Sequence[Question], reader: SceneReader) -> list[list[list
     words = Words([question.known["description"] for question in questions])
     found: list[list[list[float]]] = [[] for _ in questions]
     for own, others in _by_scene(questions):
-        proposals = reader.proposals(questions[own[0]].scene)
+        proposals = reader.proposals(questions[own[0]].source)
         for i in own:
             near = words.nearest(questions[i].known["description"], _NEIGHBOURS, others)
             middle = _median([box for j in near for box in _targets(questions[j])])

@@ -11,7 +11,7 @@ from support.drive_bags import LOOKS_ALONG_X
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.evaluation.run_log import SceneRecord
-from vega3d_ros.evaluation.truth import DETECTIONS, TopicTruth
+from vega3d_ros.evaluation.sources.truth import DETECTIONS, TopicTruth
 
 CAMERA = Camera(width=100, height=80, fx=80.0, fy=80.0, cx=49.5, cy=39.5)
 POSE = SE3(LOOKS_ALONG_X, np.array([1.0, 0.0, 1.0]))

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan, load_truth
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.questions import default_plan, load_plan, load_truth
 
 
 def test_truth_beside_a_bag(drive_bag):

@@ -10,15 +10,15 @@ import pickletools
 
 import numpy as np
 import pytest
-from evaluation.benchmarks import layouts
 from hypothesis import given
 from hypothesis import strategies as st
+from support import benchmark_layouts as layouts
 
-from vega3d_ros.evaluation.benchmarks import plain_pickle
-from vega3d_ros.evaluation.benchmarks.base import BenchmarkError
-from vega3d_ros.evaluation.benchmarks.scannet import FIXED_FRAME, ScanNetScenes, read_infos
-from vega3d_ros.evaluation.benchmarks.tasks import TASKS, located
-from vega3d_ros.evaluation.benchmarks.vsi_bench import Videos
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources import plain_pickle
+from vega3d_ros.evaluation.sources.scannet import FIXED_FRAME, ScanNetScenes, read_infos
+from vega3d_ros.evaluation.sources.vsi_bench import Videos
+from vega3d_ros.evaluation.tasks import TASKS, located
 from vega3d_ros.sensing.video import VideoError
 
 
@@ -173,7 +173,7 @@ def test_frames_where_tracking_was_lost_are_left_out(tmp_path):
 def test_missing_files_are_named_with_where_to_get_them(gone, match, tmp_path):
     data = layouts.video3dllm(tmp_path)
     (data / gone).unlink()
-    with pytest.raises(BenchmarkError, match=match) as caught:
+    with pytest.raises(RunError, match=match) as caught:
         ScanNetScenes(data).clip(layouts.SCENES[0], 5)
     assert "rename" not in str(caught.value)
 
@@ -184,7 +184,7 @@ def test_renamed_annotations_are_recognised(tmp_path):
         right = data / f"processed/{name}_llava_style.json"
         right.rename(right.with_name(f"{known}_llava_style.json"))
         task = TASKS[name.split("_", maxsplit=1)[0]]
-        with pytest.raises(BenchmarkError, match=rf"{known}_llava_style\.json is there: rename"):
+        with pytest.raises(RunError, match=rf"{known}_llava_style\.json is there: rename"):
             task.questions(data)
 
 
@@ -192,26 +192,26 @@ def test_renamed_annotations_are_recognised(tmp_path):
 def test_annotations_of_another_layout_are_refused(text, tmp_path):
     (tmp_path / "processed").mkdir()
     (tmp_path / "processed/scanqa_val_llava_style.json").write_text(text)
-    with pytest.raises(BenchmarkError, match="scanqa_val_llava_style"):
+    with pytest.raises(RunError, match="scanqa_val_llava_style"):
         TASKS["scanqa"].questions(tmp_path)
 
 
 def test_official_prompts(data, vsi):
     prompts = {name: TASKS[name].questions(vsi if name == "vsi-bench" else data) for name in TASKS}
-    assert prompts["scanrefer"][0].prompt == (
+    assert prompts["scanrefer"][0].text == (
         "Identify the object according to the following description.\n"
         "This is a red chair. it is by the door."
     )
     assert prompts["multi3drefer"][1].known["description"] == "This is a long table."
-    assert prompts["scanqa"][0].prompt == "What is at place 0? Answer the question simply."
+    assert prompts["scanqa"][0].text == "What is at place 0? Answer the question simply."
     assert located(prompts["scan2cap"][0]) == (
         "Given an object located at (2.00, 0.00, 0.50) , describe the object in detail."
     )
-    assert prompts["vsi-bench"][0].prompt == (
+    assert prompts["vsi-bench"][0].text == (
         "These are frames of a video.\nHow many chairs are there?\n"
         "Please answer the question using a single word or phrase."
     )
-    assert prompts["vsi-bench"][4].prompt == (
+    assert prompts["vsi-bench"][4].text == (
         "These are frames of a video.\nHow to go on?\nOptions:\nA. back\nB. turn left\nC. wait\n"
         "Answer with the option's letter from the given choices directly."
     )
@@ -227,7 +227,7 @@ def test_a_clip_of_a_video(vsi):
 
 
 def test_videos_that_cannot_be_read_are_named(vsi):
-    with pytest.raises(BenchmarkError, match=r"no_such\.mp4 is missing.*nyu-visionx/VSI-Bench"):
+    with pytest.raises(RunError, match=r"no_such\.mp4 is missing.*nyu-visionx/VSI-Bench"):
         Videos(vsi).clip("scannet/no_such", 4)
     (vsi / "scannet" / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(VideoError, match="no frames that can be decoded"):
@@ -246,11 +246,11 @@ def test_odd_vsi_annotations_are_refused(change, match, tmp_path, vsi):
     rows = [json.loads(line) for line in (vsi / "test.jsonl").read_text().splitlines()]
     rows[0] |= change
     (tmp_path / "test.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    with pytest.raises(BenchmarkError, match=match):
+    with pytest.raises(RunError, match=match):
         TASKS["vsi-bench"].questions(tmp_path)
     rows[0].pop("question")
     (tmp_path / "test.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    with pytest.raises(BenchmarkError, match="question"):
+    with pytest.raises(RunError, match="question"):
         TASKS["vsi-bench"].questions(tmp_path)
 
 

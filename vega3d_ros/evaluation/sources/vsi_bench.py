@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vega3d_ros.evaluation.benchmarks.base import (
-    BenchmarkError,
-    Question,
-    existing,
-    read_json,
-    unique,
-)
 from vega3d_ros.evaluation.metrics.vsi_bench import CHOICES, NUMBERS
+from vega3d_ros.evaluation.schema import Question, RunError
+from vega3d_ros.evaluation.sources.benchmark import existing, read_json, unique
 from vega3d_ros.models.checkpoints.official.wording import LETTER, ONE_WORD, OPENING
 from vega3d_ros.sensing.video import clip_from_video
 
@@ -29,14 +24,14 @@ def read_questions(data: Path) -> list[Question]:
     """The questions of ``test.jsonl``.
 
     Raises:
-        BenchmarkError: If it is missing, damaged, or has other fields.
+        RunError: If it is missing, damaged, or has other fields.
     """
     path = data / "test.jsonl"
     try:
         return unique([_question(doc) for doc in read_json(path, _SOURCE)], path)
     except (KeyError, TypeError) as error:
         msg = f"{path} has other fields than VSI-Bench ({error!r}); {_SOURCE}"
-        raise BenchmarkError(msg) from error
+        raise RunError(msg) from error
 
 
 def _question(doc: dict[str, object]) -> Question:
@@ -45,9 +40,9 @@ def _question(doc: dict[str, object]) -> Question:
     scene = f"{doc['dataset']}/{doc['scene_name']}"
     return Question(
         id=str(doc["id"]),
-        scene=scene,
+        source=scene,
         kind=str(doc["question_type"]),
-        prompt=prompt(doc),
+        text=prompt(doc),
         record=record,
     )
 
@@ -56,7 +51,7 @@ def prompt(doc: dict[str, object]) -> str:
     """The official text of a question.
 
     Raises:
-        BenchmarkError: If its type is unknown.
+        RunError: If its type is unknown.
     """
     question = str(doc["question"])
     if doc["question_type"] in NUMBERS:
@@ -65,10 +60,10 @@ def prompt(doc: dict[str, object]) -> str:
         options = doc["options"]
         if not isinstance(options, list):
             msg = f"question {doc['id']} is a choice and has no options; {_SOURCE}"
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         return "\n".join([OPENING, question, "Options:", *options, LETTER])
     msg = f"question {doc['id']} has the unknown type {doc['question_type']!r}; {_SOURCE}"
-    raise BenchmarkError(msg)
+    raise RunError(msg)
 
 
 class Videos:

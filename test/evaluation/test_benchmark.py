@@ -13,16 +13,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from evaluation.benchmarks import layouts
+from support import benchmark_layouts as layouts
 from support.tiny_models import random_modules, shared_modules
 
 from vega3d_ros.cli import main as cli
-from vega3d_ros.evaluation.benchmarks import runner
-from vega3d_ros.evaluation.benchmarks.base import BenchmarkError
-from vega3d_ros.evaluation.benchmarks.features import StoredPrior, prior_digest
-from vega3d_ros.evaluation.benchmarks.runner import Predictions, Run, Shard
-from vega3d_ros.evaluation.benchmarks.tasks import TASKS, nearest
-from vega3d_ros.evaluation.benchmarks.words import Words
+from vega3d_ros.core.json_io import JsonError
+from vega3d_ros.evaluation import benchmark_run
+from vega3d_ros.evaluation.benchmark_run import Predictions, Run, Shard
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.features import StoredPrior, prior_digest
+from vega3d_ros.evaluation.tasks import TASKS, nearest
+from vega3d_ros.evaluation.words import Words
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 from vega3d_ros.perception.scene import Scene
@@ -241,7 +242,7 @@ def test_refused_questions_are_written_down_and_counted(folders):
     ]
     assert [row["pred_response"] for row in rows] == ["red chair", ""] * 3
     assert [row.get("refused") for row in rows] == [None, "not that one"] * 3
-    figures = task.summarise(runner.joined(task, task.questions(data), rows))
+    figures = task.summarise(benchmark_run.joined(task, task.questions(data), rows))
     assert figures["EM"].value == 0.5
 
 
@@ -251,9 +252,7 @@ def test_a_model_that_refuses_everything_is_found_out_at_once(folders):
     questions = Shard().of(task.questions(folders.of("sqa3d")))
     unable = Touchy()
     unable.ask_all = lambda texts, _: Touchy.ask_all(unable, ["place 1"], 16)
-    with pytest.raises(
-        BenchmarkError, match=r"refused every question about scannet.*not that one"
-    ):
+    with pytest.raises(RunError, match=r"refused every question about scannet.*not that one"):
         next(Run(task, "unable").answers(unable, reader, questions))
 
 
@@ -281,7 +280,7 @@ def test_foreign_predictions_are_refused(folders, tmp_path, capsys):
 
 def test_scoring_needs_no_torch():
     code = (
-        "import sys; from vega3d_ros.evaluation.benchmarks import command\n"
+        "import sys; from vega3d_ros.evaluation import benchmark_command as command\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -310,7 +309,7 @@ def test_shards_hold_every_question_once_and_keep_scenes_together(folders):
 
 def test_a_folder_with_damaged_predictions_is_named(tmp_path):
     (tmp_path / "predictions.jsonl").write_text('x\n{"id": 1}\n')
-    with pytest.raises(BenchmarkError, match=r"predictions\.jsonl, line 1"):
+    with pytest.raises(JsonError, match=r"predictions\.jsonl, line 1"):
         Predictions(tmp_path, Shard(), {}, "id")
 
 
@@ -352,7 +351,7 @@ def test_baselines_never_see_the_truth_of_the_scene_they_are_asked_about(name, f
     """With one scene, there is nothing to learn from."""
     task = TASKS[name]
     questions = task.questions(folders.of(name))
-    alone = [question for question in questions if question.scene == questions[0].scene]
+    alone = [question for question in questions if question.source == questions[0].source]
     empty = SimpleNamespace(proposals=lambda scene: [])
     for guess in task.baselines.values():
         rows = guess(alone, empty)

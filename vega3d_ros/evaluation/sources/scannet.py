@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from vega3d_ros.core.frames import Camera, Clip, Frame, sample_uniformly
 from vega3d_ros.core.geometry import SE3
-from vega3d_ros.evaluation.benchmarks import plain_pickle
-from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing, read_json
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources import plain_pickle
+from vega3d_ros.evaluation.sources.benchmark import existing, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +68,10 @@ class ScanNetScenes:
             intrinsics = np.array(info["depth_cam2img"], np.float64)
         except (KeyError, TypeError, ValueError) as error:
             msg = f"the EmbodiedScan info of {scene} is incomplete ({error!r}); {_INFOS}"
-            raise BenchmarkError(msg) from error
+            raise RunError(msg) from error
         if not images:
             msg = f"the EmbodiedScan info of {scene} lists no images; {_INFOS}"
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         found = []
         for index in sample_uniformly(len(images), frames):
             pose = self._pose(images[index], aligned)
@@ -78,14 +79,14 @@ class ScanNetScenes:
                 found.append(self._frame(scene, index, images[index], intrinsics, pose))
         if not found:
             msg = f"no image of {scene} has a valid pose; {_IMAGES}"
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         return Clip(tuple(found))
 
     def _info(self, scene: str) -> Any:
         while scene not in self._infos:
             if not self._unread:
                 msg = f"{self._data / 'embodiedscan'} says nothing of {scene}; {_INFOS}"
-                raise BenchmarkError(msg)
+                raise RunError(msg)
             split = self._unread.pop()
             self._infos |= read_infos(self._data / "embodiedscan", split)
         return self._infos[scene]
@@ -97,7 +98,7 @@ class ScanNetScenes:
             unaligned = np.loadtxt(path).reshape(4, 4)
         except ValueError as error:
             msg = f"{path} is no 4 x 4 matrix ({error}); {_IMAGES}"
-            raise BenchmarkError(msg) from error
+            raise RunError(msg) from error
         if not np.isfinite(unaligned).all():
             return None
         pose = aligned @ unaligned
@@ -140,7 +141,7 @@ def read_infos(folder: Path, split: str) -> dict[str, Any]:
     """EmbodiedScan's infos of ScanNet scenes by ``sample_idx``, from the pickle or as JSON.
 
     Raises:
-        BenchmarkError: If there is neither, or it cannot be read.
+        RunError: If there is neither, or it cannot be read.
     """
     converted = folder / f"embodiedscan_infos_{split}.json"
     path = folder / f"embodiedscan_infos_{split}.pkl"
@@ -152,7 +153,7 @@ def read_infos(folder: Path, split: str) -> dict[str, Any]:
             document = plain_pickle.load(path)
         except (OSError, plain_pickle.PlainPickleError) as error:
             msg = f"{error}; get it again, or convert it yourself to {converted.name}"
-            raise BenchmarkError(msg) from error
+            raise RunError(msg) from error
     try:
         return {
             item["sample_idx"]: item
@@ -161,12 +162,12 @@ def read_infos(folder: Path, split: str) -> dict[str, Any]:
         }
     except (KeyError, TypeError) as error:
         msg = f"{path} has not the layout of EmbodiedScan infos ({error!r}); {_INFOS}"
-        raise BenchmarkError(msg) from error
+        raise RunError(msg) from error
 
 
 def _picture(path: Path, flags: int) -> NDArray[Any]:
     picture = cv2.imread(str(existing(path, _IMAGES)), flags)
     if picture is None:
         msg = f"{path} is no image; {_IMAGES}"
-        raise BenchmarkError(msg)
+        raise RunError(msg)
     return picture

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.json_io import replacing
-from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, Question
+from vega3d_ros.core.json_io import read_lines
+from vega3d_ros.evaluation.schema import Question, RunError
 from vega3d_ros.evaluation.whole_clip import observe_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.benchmarks.base import Row, SceneReader, Task
+    from vega3d_ros.evaluation.sources.benchmark import Row, SceneReader, Task
     from vega3d_ros.perception.perceiver import Perceiver, Scene
 
 _SETTINGS = "settings.json"
@@ -52,7 +52,7 @@ class Shard:
         """Its questions by scene; the questions of a scene stay together."""
         scenes: dict[str, list[Question]] = {}
         for question in questions:
-            scenes.setdefault(question.scene, []).append(question)
+            scenes.setdefault(question.source, []).append(question)
         mine = list(scenes)[self.number - 1 :: self.count]
         return {scene: scenes[scene] for scene in mine}
 
@@ -79,7 +79,7 @@ class Run:
         """The rows of each scene.
 
         Raises:
-            BenchmarkError: If nothing is answered of the first scene, as by a model that cannot
+            RunError: If nothing is answered of the first scene, as by a model that cannot
                 ground where a benchmark asks for boxes; or if the scene cannot be read.
         """
         for number, (scene, asked) in enumerate(questions.items()):
@@ -91,7 +91,7 @@ class Run:
                 rows += self._rows(seen, asked[start : start + self.batch], reader)
             if number == 0 and len(rows) > 1 and all("refused" in row for row in rows):
                 msg = f"the model refused every question about {scene}: {rows[0]['refused']}"
-                raise BenchmarkError(msg)
+                raise RunError(msg)
             yield rows
 
     def _rows(self, seen: Scene, asked: Sequence[Question], reader: SceneReader) -> list[Row]:
@@ -110,7 +110,7 @@ class Run:
         return {
             **question.record,
             "model_id": self.model,
-            "scene": question.scene,
+            "scene": question.source,
             **prediction,
         }
 
@@ -125,18 +125,15 @@ class Predictions:
         key: Field of the question's id.
 
     Raises:
-        BenchmarkError: If the folder holds predictions with other settings.
+        RunError: If the folder holds predictions with other settings.
     """
 
     def __init__(self, folder: Path, shard: Shard, settings: Mapping[str, Any], key: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._check(folder / _SETTINGS, settings)
         self.path = folder / shard.file
-        rows = read_predictions(self.path) if self.path.exists() else []
-        self.done = {str(row.get(key)) for row in rows}
-        # An incomplete last line is removed.
-        with replacing(self.path) as scratch:
-            scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        self.path.touch()
+        self.done = {str(row.get(key)) for row in read_lines(self.path, mend=True)}
 
     @staticmethod
     def _check(path: Path, settings: Mapping[str, Any]) -> None:
@@ -146,42 +143,12 @@ class Predictions:
                 f"{path.parent} holds predictions with other settings (see {path.name}); "
                 "give another --out, or delete the folder"
             )
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         path.write_text(text, encoding="utf-8")
 
     def add(self, rows: Sequence[Row]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def read_predictions(path: Path) -> list[Row]:
-    """The rows of a prediction file; a last line that was cut short is left out.
-
-    Raises:
-        BenchmarkError: If another line is no JSON object.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise BenchmarkError(msg) from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        row = _object(line)
-        if row is not None:
-            rows.append(row)
-        elif number < len(lines) and line.strip():
-            msg = f"{path}, line {number} is no JSON object; delete the line or the file"
-            raise BenchmarkError(msg)
-    return rows
-
-
-def _object(line: str) -> Row | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def joined(task: Task, questions: Sequence[Question], predictions: Sequence[Row]) -> list[Row]:
@@ -190,7 +157,7 @@ def joined(task: Task, questions: Sequence[Question], predictions: Sequence[Row]
     Truth is taken from the annotations, so that a file of the official code scores alike.
 
     Raises:
-        BenchmarkError: If a prediction has no id or no predicted field, or answers no question.
+        RunError: If a prediction has no id or no predicted field, or answers no question.
     """
     by_id = {question.id: question for question in questions}
     rows = []
@@ -201,14 +168,14 @@ def joined(task: Task, questions: Sequence[Question], predictions: Sequence[Row]
                 f"a prediction has the {task.key} {row.get(task.key)!r}, which no question of "
                 f"{task.name} has; are these predictions of another benchmark or split?"
             )
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         if task.needed not in row:
             msg = f"the prediction {question.id} has no field {task.needed!r}"
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         rows.append(scored_row(question, row))
     return rows
 
 
 def scored_row(question: Question, prediction: Row) -> Row:
     """A prediction with all that scoring needs."""
-    return {**prediction, **question.record, **question.known, "scene": question.scene}
+    return {**prediction, **question.record, **question.known, "scene": question.source}

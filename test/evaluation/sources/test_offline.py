@@ -293,7 +293,7 @@ def test_a_model_that_fails_at_a_question_goes_on(job, tmp_path):
 def test_a_topic_of_objects_serves_as_truth_only_where_it_is_named(job, drive_bag, tmp_path):
     from pathlib import Path
 
-    root = Path(__file__).parents[2] / "msg"
+    root = Path(__file__).parents[3] / "msg"
     texts = {
         f"vega3d_ros/msg/{name}": (root / f"{name}.msg").read_text()
         for name in ("GroundedObject", "GroundedObjectArray")
@@ -350,7 +350,7 @@ def test_offline_needs_no_ros(tmp_path):
 def test_parameters_come_from_the_nodes_own_file(tmp_path):
     from pathlib import Path
 
-    shipped = Path(__file__).parents[2] / "config" / "perception.yaml"
+    shipped = Path(__file__).parents[3] / "config" / "perception.yaml"
     assert load_parameters(shipped) == Parameters()
     assert load_parameters(shipped, min_score=0.5).min_score == 0.5
     for values, word in (({"min_score": 7.0}, "must be in"), ({"clips": 1}, "no parameter clips")):

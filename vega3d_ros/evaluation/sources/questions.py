@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import Box3D
 from vega3d_ros.core.json_io import JsonError, read_object
 from vega3d_ros.evaluation.metrics.simulated import NUMERIC_KINDS, UNKNOWN
-from vega3d_ros.evaluation.schema import Question
+from vega3d_ros.evaluation.schema import Question, RunError
 from vega3d_ros.simulation.dataset import TRUTH_FILE
 from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
@@ -17,10 +16,6 @@ from vega3d_ros.viz.floor_plan import TrueObject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-
-class RunError(Vega3dError, RuntimeError):
-    """A live or offline run that cannot continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

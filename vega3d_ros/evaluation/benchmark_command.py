@@ -11,24 +11,26 @@ from rich.progress import track
 
 from vega3d_ros import __version__
 from vega3d_ros.core.arguments import positive
-from vega3d_ros.evaluation.benchmarks.base import BenchmarkError, existing
-from vega3d_ros.evaluation.benchmarks.runner import (
+from vega3d_ros.core.json_io import read_lines
+from vega3d_ros.evaluation.benchmark_run import (
     Predictions,
     Run,
     Shard,
     joined,
-    read_predictions,
     scored_row,
 )
-from vega3d_ros.evaluation.benchmarks.tasks import TASKS
 from vega3d_ros.evaluation.report import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import make_folder
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.benchmark import existing
+from vega3d_ros.evaluation.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vega3d_ros.evaluation.benchmarks.base import Question, Row, SceneReader, Task
     from vega3d_ros.evaluation.metrics.intervals import Estimate
+    from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.benchmark import Row, SceneReader, Task
 
 _ABOUT = """\
 Asks a model the questions of a published benchmark with the official prompts and frames, writes
@@ -118,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask, write and score.
 
     Raises:
-        BenchmarkError: If data or predictions cannot be used.
+        RunError: If data or predictions cannot be used.
         CheckpointError: If the model cannot be loaded.
     """
     console = Console()
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     settings: Row = {"benchmark": task.name, "package": __version__}
     if args.predictions:
         name = "predictions"
-        predictions = [row for path in args.predictions for row in read_predictions(path)]
+        predictions = [row for path in args.predictions for row in read_lines(path)]
     else:
         name, settings = Path(args.model).name, _ask(args, task, asked, reader, out, console)
         predictions = _gathered(out, task)
@@ -139,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [r for r in joined(task, questions, predictions) if str(r[task.key]) in wanted]
     if not rows:
         msg = "there is no prediction to score"
-        raise BenchmarkError(msg)
+        raise RunError(msg)
     with console.status("scoring"):
         figures = {name: task.summarise(rows)} | _guessed(task, questions, reader, rows)
 
@@ -184,7 +186,7 @@ def _ask(
     """Answer what is not answered yet; returns the settings."""
     import torch  # noqa: PLC0415 - slow to import, and not needed to score
 
-    from vega3d_ros.evaluation.benchmarks.features import StoredPrior, prior_digest  # noqa: PLC0415
+    from vega3d_ros.evaluation.sources.features import StoredPrior, prior_digest  # noqa: PLC0415
     from vega3d_ros.perception.perceiver import Perceiver  # noqa: PLC0415
 
     with console.status(f"loading {args.model}"):
@@ -222,5 +224,5 @@ def _gathered(out: Path, task: Task) -> list[Row]:
     """The rows of all shards, each question once."""
     found: dict[str, Row] = {}
     for path in sorted(out.glob("predictions*.jsonl")):
-        found |= {str(row.get(task.key)): row for row in read_predictions(path)}
+        found |= {str(row.get(task.key)): row for row in read_lines(path)}
     return list(found.values())

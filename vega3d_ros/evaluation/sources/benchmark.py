@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core import json_io
+from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,37 +16,13 @@ if TYPE_CHECKING:
 
     from vega3d_ros.core.frames import Clip
     from vega3d_ros.evaluation.metrics.intervals import Estimate
+    from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.perception.perceiver import Scene
 
     Row = dict[str, Any]
 
 
 _NUMBERED = re.compile(r"(scene)?[\d_]+")
-
-
-class BenchmarkError(Vega3dError, ValueError):
-    """Data, predictions or settings that cannot be used; the message says what to do."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Question:
-    """One thing to answer, to ground or to describe.
-
-    Attributes:
-        id: Unique among the benchmark's questions.
-        scene: What is filmed, such as "scannet/scene0011_00".
-        kind: The official question type.
-        prompt: The official text, without what stands for the frames.
-        record: The fields of its row in the official prediction file, but for the prediction.
-        known: What else scoring and baselines need of the annotation.
-    """
-
-    id: str
-    scene: str
-    kind: str
-    prompt: str
-    record: Row
-    known: Row = field(default_factory=dict)
 
 
 class SceneReader(Protocol):
@@ -56,7 +32,7 @@ class SceneReader(Protocol):
         """At most ``frames`` frames of a scene, sampled as officially.
 
         Raises:
-            BenchmarkError: If files are missing or damaged.
+            RunError: If files are missing or damaged.
         """
 
     def proposals(self, scene: str) -> list[list[float]]:
@@ -110,7 +86,7 @@ def existing(path: Path, source: str) -> Path:
         source: Where to get it, for people.
 
     Raises:
-        BenchmarkError: If it is not there; names what looks like it.
+        RunError: If it is not there; names what looks like it.
     """
     if path.exists():
         return path
@@ -120,36 +96,33 @@ def existing(path: Path, source: str) -> Path:
     close = [] if numbered else difflib.get_close_matches(path.name, beside, n=1)
     hint = f" ({close[0]} is there: rename it if it is this file)" if close else ""
     msg = f"{path} is missing{hint}; {source}"
-    raise BenchmarkError(msg)
+    raise RunError(msg)
 
 
 def read_json(path: Path, source: str) -> Any:
     """A JSON file, or one of JSON lines by its suffix.
 
     Raises:
-        BenchmarkError: If it is missing or damaged.
+        RunError: If it is missing or damaged.
     """
     existing(path, source)
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
-        return json.loads(text)
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read ({error}); {source}"
-        raise BenchmarkError(msg) from error
+        return json_io.read_lines(path) if path.suffix == ".jsonl" else json_io.read_json(path)
+    except json_io.JsonError as error:
+        msg = f"{error}; {source}"
+        raise RunError(msg) from error
 
 
 def unique(questions: list[Question], path: Path) -> list[Question]:
     """The questions, if no two have one id.
 
     Raises:
-        BenchmarkError: If two do.
+        RunError: If two do.
     """
     seen: set[str] = set()
     for question in questions:
         if question.id in seen:
             msg = f"{path} holds two questions with the id {question.id}; get the file again"
-            raise BenchmarkError(msg)
+            raise RunError(msg)
         seen.add(question.id)
     return questions
