@@ -13,7 +13,7 @@ from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.bag_run import make_plan
-from vega3d_ros.evaluation.failure_images import save
+from vega3d_ros.evaluation.report.cases import save
 from vega3d_ros.evaluation.results import score_run
 from vega3d_ros.evaluation.run_folder import RunFolder
 from vega3d_ros.evaluation.schema import RunError
@@ -39,7 +39,15 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.evaluation.sources.live import RunResult
 
-OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
+OUTPUTS = (
+    "frames.png",
+    "map.png",
+    "output_bag",
+    "report.html",
+    "report.md",
+    "report.json",
+    "node.log",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,8 +142,7 @@ class _Demo:
             self._console.print(*section.rich(self._console.width))
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
-        (out / "report.md").write_text(report.markdown(), encoding="utf-8")
-        (out / "report.json").write_text(report.json(), encoding="utf-8")
+        report.write(out)
         if not outputs.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
             raise RunError(msg)

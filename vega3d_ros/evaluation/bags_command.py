@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from vega3d_ros.core.json_io import read_json
-from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -19,10 +18,12 @@ from vega3d_ros.evaluation.bag_run import (
     BagRun,
     is_done,
     read_record,
+    read_run,
     run_settings,
 )
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
+from vega3d_ros.evaluation.report.recordings import BAGS, write_report
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.schema import ResultRows, RunError
 from vega3d_ros.evaluation.workers import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.sections import Section
+    from vega3d_ros.evaluation.report.section import Section
     from vega3d_ros.perception.settings import Parameters
 
 INTERRUPTED = 130
@@ -90,9 +91,8 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         "workers": args.workers,
         "ray": args.ray,
     }
-    _, tables = write_report(
-        run_folder.path, made_with, f"{made_with['model']['name']} on recordings"
-    )
+    title = f"{made_with['model']['name']} on recordings"
+    _, tables = write_report(run_folder.path, *read_run(run_folder.path), made_with, title)
     status = _conclude(jobs, tables, console, out)
     if interrupted or status == INTERRUPTED:
         console.print("interrupted; the same command continues where it stopped")

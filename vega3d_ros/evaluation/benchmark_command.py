@@ -19,7 +19,7 @@ from vega3d_ros.evaluation.benchmark_run import (
     joined,
     scored_row,
 )
-from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.report.pages import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import make_folder
 from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.sources.benchmark import existing

@@ -13,7 +13,7 @@ from vega3d_ros import __version__
 from vega3d_ros.core.json_io import write_json
 from vega3d_ros.evaluation.clip_baselines import Blind, Constant
 from vega3d_ros.evaluation.provenance import model_hash
-from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.report.pages import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
 from vega3d_ros.models.checkpoints.model_paths import downloads

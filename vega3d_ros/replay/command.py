@@ -9,16 +9,17 @@ from rich.console import Console
 
 from vega3d_ros.core.arguments import thread_number
 from vega3d_ros.core.threads import AUTOMATIC
-from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     BagRun,
     finish_run,
     make_plan,
+    read_run,
     topic_record,
     write_record,
 )
 from vega3d_ros.evaluation.provenance import provenance
+from vega3d_ros.evaluation.report.recordings import BAGS, write_report
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.schema import RunError
@@ -128,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     title = f"Replay of {args.bag.resolve().stem}"
-    results, _ = write_report(run_folder.path, _made_with(args), title)
+    results, _ = write_report(run_folder.path, *read_run(run_folder.path), _made_with(args), title)
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
         f"{scenes} scenes, {len(result.replies)} replies; written to "

@@ -1,21 +1,58 @@
-"""Reports: sections of tables as ``report.md`` and ``report.html``, figures as ``report.json``."""
+"""Writes reports: sections as Markdown and as a page of one file, figures as JSON."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
 from vega3d_ros.core.json_io import finite, write_json
-from vega3d_ros.evaluation import html
 from vega3d_ros.evaluation.metrics.intervals import CAPTION, Estimate
-from vega3d_ros.evaluation.sections import Section
+from vega3d_ros.evaluation.report.section import Section, bar
 from vega3d_ros.evaluation.statistics import METRES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     Figures = Mapping[str, Mapping[str, Estimate]]
+
+
+def write_pages(
+    folder: Path, title: str, sections: Sequence[Section], name: str = "report"
+) -> None:
+    """Write ``NAME.md``, and ``NAME.html``, which holds its pictures.
+
+    A section of the page's own title has no heading; Markdown links the wide pictures alone.
+    """
+    for kind in ("md", "html"):
+        text = (
+            _templates()
+            .get_template(f"page.{kind}")
+            .render(title=title, sections=sections, name=name, folder=folder)
+        )
+        (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("vega3d_ros.evaluation.report"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["data_uri"] = _data_uri
+    return found
+
+
+def _data_uri(path: Path) -> str:
+    kind = "jpeg" if path.suffix == ".jpg" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def cell(name: str, estimate: Estimate | None) -> str:
@@ -50,37 +87,21 @@ def figure_table(
         counts = [estimate.count for estimate in estimates if estimate is not None]
         words = (cell(name, estimate) for estimate in estimates)
         rows.append((name.replace("_", " "), *words, str(counts[0] if counts else 0)))
-        drawn = (html.bar(e, html.colour(k)) for k, e in zip(figures, estimates, strict=True) if e)
-        bars.append("" if name.endswith(METRES) else "".join(drawn))
+        drawn = [b for k, e in zip(figures, estimates, strict=True) for b in bar(e, k)]
+        bars.append([] if name.endswith(METRES) else drawn)
     section = Section(title, [*notes, CAPTION.format(units=units)])
     return section.add((first, *(f">{name}" for name in figures), ">n"), rows, bars)
 
 
-def write_pages(
-    folder: Path, title: str, sections: Sequence[Section], more: Iterable[str] = ()
-) -> None:
-    """Write ``report.md``, and ``report.html`` with ``more`` HTML at its end.
-
-    A section of the page's own title has no heading.
-    """
-    lines = [f"# {title}", "", "Bars and pictures are in `report.html`.", ""]
-    for section in sections:
-        lines += section.markdown(headed=section.title != title)
-    (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
-    parts = (part for s in sections for part in s.html(headed=s.title != title))
-    body = [html.key(), *parts, *more]
-    (folder / "report.html").write_text(html.page(title, body), encoding="utf-8")
-
-
 def write_figures(
     folder: Path, section: Section, settings: Mapping[str, Any], figures: Figures
-) -> None:
-    """Write a report of one table of figures: Markdown, a page, and ``report.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
+) -> dict[str, Any]:
+    """Write a report of one table of figures, and ``report.json``, which is returned."""
     write_pages(folder, section.title, [section])
     plain = {
         column: {name: asdict(estimate) for name, estimate in found.items()}
         for column, found in figures.items()
     }
-    document = {"settings": dict(settings), "figures": plain}
-    write_json(folder / "report.json", finite(document))
+    document: dict[str, Any] = finite({"settings": dict(settings), "figures": plain})
+    write_json(folder / "report.json", document)
+    return document

@@ -6,19 +6,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.frames import sample_uniformly
-from vega3d_ros.core.json_io import finite, read_json, write_json
-from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.bag_run import ROWS, read_record
-from vega3d_ros.evaluation.report import cell, figure_table, write_pages
-from vega3d_ros.evaluation.schema import ResultRows
-from vega3d_ros.evaluation.sections import RECORDING, Section
+from vega3d_ros.core.json_io import finite, write_json
+from vega3d_ros.evaluation.report.pages import cell, figure_table, write_pages
+from vega3d_ros.evaluation.report.section import RECORDING, Picture, Section, bar
 from vega3d_ros.evaluation.statistics import Figure, Summary, calibration_error, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from vega3d_ros.evaluation.schema import ResultRows
     from vega3d_ros.evaluation.statistics import Bin
+
+    Records = Mapping[str, Mapping[str, Any]]
 
 BAGS = "bags"
 WORST = 12
@@ -38,16 +38,30 @@ _OBJECTS = (
 
 
 def write_report(
-    folder: Path, made_with: Mapping[str, Any], title: str
+    folder: Path,
+    records: Records,
+    rows: ResultRows,
+    made_with: Mapping[str, Any],
+    title: str,
+    first: Sequence[Section] = (),
+    last: Sequence[Section] = (),
 ) -> tuple[dict[str, Any], list[Section]]:
     """Write the report on all recordings of a run.
+
+    Args:
+        folder: Of the run.
+        records: By name of the recording.
+        rows: Of all recordings.
+        made_with: The provenance.
+        title: Of the report.
+        first: More sections, before those of figures.
+        last: More sections, at the end.
 
     Returns:
         The contents of ``results.json``, and the tables to print.
     """
-    records, rows = read_run(folder)
     summary = summarise(rows)
-    results = {
+    results: dict[str, Any] = {
         **made_with,
         "figures": _plain_summary(summary),
         "recordings": {
@@ -56,35 +70,27 @@ def write_report(
         },
     }
     write_json(folder / "results.json", finite(results))
-    sections = _sections(records, summary, made_with)
-    more = [
-        *_case_figures("Worst cases", folder, worst_cases(records)),
-        *_case_figures("Answers to which no truth is known", folder, unscored_cases(records)),
+    figures = list(_figures(summary))
+    sections = [
+        _head(made_with),
+        _recordings(records),
+        *first,
+        *figures,
+        _latency(records),
+        _steadiness(records),
+        _frames(records),
+        _cases("Worst cases", folder, worst_cases(records)),
+        _cases("Answers to which no truth is known", folder, unscored_cases(records)),
         *_maps(folder, records),
+        *last,
     ]
-    write_pages(folder, title, sections, more)
-    return results, [section for section in sections if section.title in ("Answers", "Objects")]
+    write_pages(folder, title, [s for s in sections if s.notes or s.tables or s.pictures])
+    return results, [section for section in figures if section.title in ("Answers", "Objects")]
 
 
-def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
-    """The records of a run's recordings by name, and all their rows."""
-    records, rows = {}, ResultRows()
-    for path in sorted((folder / BAGS).iterdir()) if (folder / BAGS).is_dir() else ():
-        record = read_record(path)
-        if record is not None:
-            records[path.name] = record
-            rows.extend(ResultRows.read(read_json(path / ROWS)))
-    return records, rows
-
-
-def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def worst_cases(records: Records) -> list[dict[str, Any]]:
     """The worst cases with a picture, as many answers as objects where possible."""
-    cases = [
-        {**case, "folder": name}
-        for name, record in records.items()
-        for case in record.get("cases", ())
-        if case["badness"] > 0 and case["picture"]
-    ]
+    cases = [case for case in _drawn(records) if case["badness"] > 0]
     cases.sort(key=lambda case: -case["badness"])
     halves = [[c for c in cases if c["type"] == kind] for kind in ("answer", "object")]
     chosen = [*halves[0][: WORST // 2], *halves[1][: WORST // 2]]
@@ -93,74 +99,71 @@ def worst_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
     return sorted(chosen, key=lambda case: -case["badness"])
 
 
-def unscored_cases(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def unscored_cases(records: Records) -> list[dict[str, Any]]:
     """At most ``WORST`` answers without a known truth, evenly over all."""
-    cases = [
-        {**case, "folder": name}
-        for name, record in records.items()
-        for case in sorted(record.get("cases", ()), key=lambda case: float(case["at_s"]))
-        if case["score"] is None and case["type"] == "answer" and case["picture"]
-    ]
+    cases = [c for c in _drawn(records) if c["score"] is None and c["type"] == "answer"]
     return [cases[i] for i in sample_uniformly(len(cases), WORST)]
 
 
-def _figures(
-    title: str, figures: Mapping[str, Figure], units: str, notes: Sequence[str], first: str = ""
-) -> Section:
-    """A table of figures of the model beside the baselines."""
-    columns = {
-        kind: {name: getattr(figure, kind) for name, figure in figures.items()}
-        for kind in Figure._fields
-    }
-    return figure_table(title, columns, units, notes, first=first)
+def _drawn(records: Records) -> list[dict[str, Any]]:
+    """The cases with a picture, in the order of time."""
+    return [
+        {**case, "folder": name}
+        for name, record in records.items()
+        for case in sorted(record.get("cases", ()), key=lambda case: float(case["at_s"]))
+        if case["picture"]
+    ]
 
 
-def _sections(
-    records: Mapping[str, Mapping[str, Any]], summary: Summary, made_with: Mapping[str, Any]
-) -> list[Section]:
-    sections = [_head(made_with), _recordings(records)]
-    units = summary.resampled
+def _figures(summary: Summary) -> Iterator[Section]:
+    def table(
+        title: str, figures: Mapping[str, Figure], notes: Sequence[str], first: str = ""
+    ) -> Section:
+        columns = {
+            kind: {name: getattr(figure, kind) for name, figure in figures.items()}
+            for kind in Figure._fields
+        }
+        return figure_table(title, columns, summary.resampled, notes, first=first)
+
     if summary.answers:
-        notes = []
-        if any(figure.constant.count for figure in summary.answers.values()):
-            notes.append(_ANSWERS)
-        if any(f.constant.count and not f.blind.count for f in summary.answers.values()):
-            notes.append(_NO_BLIND)
-        sections.append(_figures("Answers", summary.answers, units, notes, "kind of question"))
+        known = [figure for figure in summary.answers.values() if figure.constant.count]
+        blind = all(figure.blind.count for figure in known)
+        notes = [_ANSWERS] if known else []
+        yield table(
+            "Answers", summary.answers, notes + ([] if blind else [_NO_BLIND]), "kind of question"
+        )
     if summary.objects:
         about = "Objects that a scene shows, each scene anew."
-        sections.append(_figures("Objects", summary.objects, units, [about, _OBJECTS]))
+        yield table("Objects", summary.objects, [about, _OBJECTS])
     for name, figures in summary.by.items():
         about = "Share found with an overlap of at least a quarter (Acc@0.25)."
-        sections.append(_figures(f"Objects by {name}", figures, units, [about], name))
+        yield table(f"Objects by {name}", figures, [about], name)
     for name, bins in summary.calibration.items():
-        sections.append(_calibration(name, bins))
-    sections += [_latency(records), _steadiness(records), _frames(records)]
-    return sections
+        yield _calibration(name, bins)
 
 
 def _head(made_with: Mapping[str, Any]) -> Section:
-    model, hardware = made_with["model"], made_with["hardware"]
-    versions = ", ".join(f"{k} {v}" for k, v in made_with["versions"].items())
+    def listed(values: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in values.items())
+
+    model = made_with["model"]
     rows = [
         ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
         ("made", f"{made_with.get('date', '')} {made_with.get('commit', '')}".strip()),
         ("command", " ".join(map(str, made_with["command"]))),
-        ("hardware", ", ".join(f"{k} {v}" for k, v in hardware.items())),
-        ("versions", versions),
-        ("seeds", ", ".join(f"{k} {v}" for k, v in made_with["seeds"].items())),
+        *((name, listed(made_with[name])) for name in ("hardware", "versions", "seeds")),
     ]
     return Section("Made with", [model["card"]]).add(("", ""), rows)
 
 
-def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
+def _recordings(records: Records) -> Section:
     rows = []
     for name, record in records.items():
         figures = record.get("figures", {})
-        remarks = [record.get("error", ""), record.get("damage", ""), *record.get("notes", ())]
-        remarks += record.get("topics", {}).get("notes", [])
-        remarks += record.get("failures", [])[:3]
         objects = figures.get("objects_per_scene") or {}
+        topics = record.get("topics", {}).get("notes", [])
+        remarks = [record.get("error"), record.get("damage"), *record.get("notes", ()), *topics]
+        remarks += record.get("failures", [])[:3]
         rows.append(
             (
                 name,
@@ -196,38 +199,38 @@ def _calibration(name: str, bins: Sequence[Bin]) -> Section:
         f"Of what is claimed with a confidence, so much is right; the red line is the mean "
         f"confidence, which an honest model's bars reach. Expected calibration error {error:.1f}."
     )
-    bars = [html.bar(b.right, mark=b.confidence) for b in bins]
+    bars = [bar(b.right, mark=b.confidence) for b in bins]
     columns = ("confidence", ">mean, %", ">right, %", ">n")
     return Section(f"Calibration of {name}", [about]).add(columns, rows, bars)
 
 
-def _latency(records: Mapping[str, Mapping[str, Any]]) -> Section:
-    rows = []
-    for name, record in records.items():
-        stages = record.get("figures", {}).get("latency_ms", {})
-        rows += [(name, stage, *map(str, levels.values())) for stage, levels in stages.items()]
-    columns = (
-        RECORDING, "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest",
-    )  # fmt: skip
+def _latency(records: Records) -> Section:
+    rows = [
+        (name, stage, *map(str, levels.values()))
+        for name, record in records.items()
+        for stage, levels in record.get("figures", {}).get("latency_ms", {}).items()
+    ]
+    columns = (RECORDING, "stage", ">count", ">p50", ">p90", ">p95", ">p99", ">slowest")
     return Section("Latency, milliseconds").add(columns, rows)
 
 
-def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
+def _steadiness(records: Records) -> Section:
+    def middle(spread: Mapping[str, float] | None) -> str:
+        return "-" if not spread else f"{spread['median']:.3g}"
+
     rows = []
     for name, record in records.items():
-        figures = record.get("figures", {})
-        stability, gate = figures.get("stability", {}), figures.get("gate")
-        if not figures:
+        if not (figures := record.get("figures", {})):
             continue
+        stability, gate = figures.get("stability", {}), figures.get("gate")
+        spreads = ("scenes_per_id", "position_spread_m", "position_step_m")
         rows.append(
             (
                 name,
                 str(stability["ids"]),
                 str(stability.get("ids_of_one_scene", "-")),
-                _middle(stability.get("scenes_per_id")),
-                _middle(stability.get("position_spread_m")),
-                _middle(stability.get("position_step_m")),
-                _middle(gate and gate["scene_mean"]),
+                *(middle(stability.get(spread)) for spread in spreads),
+                middle(gate and gate["scene_mean"]),
                 "-" if not gate else f"{gate['token_p5']} to {gate['token_p95']}",
             )
         )
@@ -242,55 +245,41 @@ def _steadiness(records: Mapping[str, Mapping[str, Any]]) -> Section:
     return Section("Steadiness and gate", [about]).add(columns, rows)
 
 
-def _middle(spread: Mapping[str, float] | None) -> str:
-    return "-" if not spread else f"{spread['median']:.3g}"
-
-
-def _frames(records: Mapping[str, Mapping[str, Any]]) -> Section:
+def _frames(records: Records) -> Section:
     rows = []
     for name, record in records.items():
         frames = record.get("frames", {})
+        said = frames.get("details", {})
         for status, count in frames.get("by_fate", {}).items():
-            rows.append((name, status, str(count), frames["details"].get(status, "")))
+            rows.append((name, status, str(count), said.get(status, "")))
         for lack, count in frames.get("lacks", {}).items():
-            rows.append(
-                (name, f"used without: {lack}", str(count), frames["details"].get(lack, ""))
-            )
+            rows.append((name, f"used without: {lack}", str(count), said.get(lack, "")))
         unread = frames.get("in_bag", 0) - frames.get("read", 0)
         if unread > 0:
             rows.append((name, "not read", str(unread), record.get("damage", "")))
     return Section("Every frame").add((RECORDING, "what became of it", ">frames", ""), rows)
 
 
-def _case_figures(title: str, folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not cases:
-        return []
-    figures = [case_figure(folder / BAGS / case["folder"], case) for case in cases]
-    return [html.heading(title), f'<div class="cases">{"".join(figures)}</div>']
+def _cases(title: str, folder: Path, cases: Sequence[Mapping[str, Any]]) -> Section:
+    return Section(title, pictures=[[case_picture(folder / BAGS / c["folder"], c)] for c in cases])
 
 
-def case_figure(folder: Path, case: Mapping[str, Any]) -> str:
+def case_picture(folder: Path, case: Mapping[str, Any], heading: str = "") -> Picture:
     """A case with its picture."""
-    words = html.definition(
-        [
-            ("question", case["question"]),
-            ("answer", case["answer"]),
-            ("truth", case["truth"] or "unknown"),
-            ("kind", case["kind"]),
-            ("at", f"{case['at_s']:.1f} s of {case['bag']}"),
-        ]
-    )
-    return f"<figure>{html.picture(folder / case['picture'], case['question'])}{words}</figure>"
-
-
-def _maps(folder: Path, records: Mapping[str, Any]) -> list[str]:
-    maps = [
-        f"<figure>{html.picture(folder / BAGS / name / 'map.png', f'map of {name}')}"
-        f"<figcaption>{name}</figcaption></figure>"
-        for name in records
-        if (folder / BAGS / name / "map.png").is_file()
+    facts = [
+        ("question", case["question"]),
+        ("answer", case["answer"]),
+        ("truth", case["truth"] or "unknown"),
+        ("kind", case["kind"]),
+        ("at", f"{case['at_s']:.1f} s of {case['bag']}"),
     ]
-    return [html.heading("Maps"), *maps] if maps else []
+    return Picture(folder / case["picture"], case["question"], facts, heading)
+
+
+def _maps(folder: Path, records: Records) -> Iterator[Section]:
+    paths = {name: folder / BAGS / name / "map.png" for name in records}
+    maps = [[Picture(path, f"map of {name}")] for name, path in paths.items() if path.is_file()]
+    yield Section("Maps", pictures=maps, wide=True)
 
 
 def _plain_summary(summary: Summary) -> dict[str, Any]:
