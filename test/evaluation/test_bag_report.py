@@ -21,7 +21,7 @@ from support.patience import patience
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
 from vega3d_ros.evaluation.bag_run import read_run
-from vega3d_ros.evaluation.baselines import (
+from vega3d_ros.evaluation.baselines.recordings import (
     blind_answers,
     blind_objects,
     constant_answers,

@@ -19,11 +19,11 @@ from support.tiny_models import random_modules, shared_modules
 from vega3d_ros.cli import main as cli
 from vega3d_ros.core.json_io import JsonError
 from vega3d_ros.evaluation import benchmark_run
+from vega3d_ros.evaluation.baselines.words import Words
 from vega3d_ros.evaluation.benchmark_run import Predictions, Run, Shard
 from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.sources.features import StoredPrior, prior_digest
 from vega3d_ros.evaluation.tasks import TASKS, nearest
-from vega3d_ros.evaluation.words import Words
 from vega3d_ros.models.checkpoints.save import save_modules
 from vega3d_ros.perception.perceiver import Perceiver, PerceiverError
 from vega3d_ros.perception.scene import Scene

@@ -14,10 +14,9 @@ from support.drive_bags import write_drive
 from support.fake_perceiver import load
 
 from vega3d_ros.cli.main import main
-from vega3d_ros.evaluation import workers
+from vega3d_ros.evaluation import run as workers
 from vega3d_ros.evaluation.bag_run import COMPLETE, FAILED, BagRun, read_record
-from vega3d_ros.evaluation.ray_workers import gpus_of_a_task
-from vega3d_ros.evaluation.workers import run_in_workers
+from vega3d_ros.evaluation.run import gpus_of_a_task, run_in_workers
 from vega3d_ros.models.checkpoints import device_memory as capacity
 from vega3d_ros.perception.settings import Parameters, load_parameters
 
@@ -158,7 +157,7 @@ def test_the_program_can_be_imported_by_its_processes():
 @pytest.mark.slow
 def test_two_workers_of_a_local_ray(jobs, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vega3d-ros[ray]'")
-    from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
+    from vega3d_ros.evaluation.run import LOCAL, run_on_ray
 
     # Its processes import the stand-in for the model, and it is to write nothing at home.
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *sys.path]))

@@ -14,7 +14,7 @@ from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.bag_run import make_plan
 from vega3d_ros.evaluation.report.cases import save
-from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.scoring import score_run
 from vega3d_ros.evaluation.run_folder import RunFolder
 from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.sources.live import (

@@ -17,9 +17,9 @@ from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
 from vega3d_ros.evaluation.report.cases import draw_run
 from vega3d_ros.evaluation.report.recordings import BAGS
-from vega3d_ros.evaluation.results import score_run
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
 from vega3d_ros.evaluation.schema import ResultRows, RunError
+from vega3d_ros.evaluation.scoring import score_run
 from vega3d_ros.evaluation.sources.offline import OfflineRun, QuestionSchedule
 from vega3d_ros.evaluation.sources.questions import default_plan, load_plan
 from vega3d_ros.evaluation.sources.truth import find_truth

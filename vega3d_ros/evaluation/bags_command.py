@@ -22,16 +22,17 @@ from vega3d_ros.evaluation.bag_run import (
     run_settings,
 )
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
 from vega3d_ros.evaluation.report.recordings import BAGS, write_report
-from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
-from vega3d_ros.evaluation.schema import ResultRows, RunError
-from vega3d_ros.evaluation.workers import (
+from vega3d_ros.evaluation.run import (
+    LOCAL,
     check_memory,
     load_model,
     run_here,
     run_in_workers,
+    run_on_ray,
 )
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
+from vega3d_ros.evaluation.schema import ResultRows, RunError
 from vega3d_ros.models.checkpoints.auto_model import SIMULATION_MODEL, resolve
 from vega3d_ros.perception.settings import load_parameters
 from vega3d_ros.sensing.bags.reader import BagError, open_bag

@@ -11,18 +11,18 @@ from rich.progress import track
 
 from vega3d_ros import __version__
 from vega3d_ros.core.json_io import write_json
-from vega3d_ros.evaluation.clip_baselines import Blind, Constant
+from vega3d_ros.evaluation.baselines.clips import Blind, Constant
 from vega3d_ros.evaluation.provenance import model_hash
 from vega3d_ros.evaluation.report.pages import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
-from vega3d_ros.models.checkpoints.model_paths import downloads
-from vega3d_ros.simulation.dataset import ClipDataset
+from vega3d_ros.evaluation.sources.clips import open_clips
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.sim_eval import Respondent, Results
+    from vega3d_ros.evaluation.sim_eval import Results
+    from vega3d_ros.evaluation.sources.clips import Respondent
     from vega3d_ros.perception.perceiver import Perceiver
 
 # Baselines need far fewer clips than a model.
@@ -45,10 +45,9 @@ def run(args: argparse.Namespace) -> int:
         RenderError: If clips must be made and rendering is impossible here.
     """
     console = Console()
-    clips = _clips(args.data, args.split, args.clips, args.furniture, console)
-    training_clips = _clips(
-        _with_training(args.data), "train", _TRAINING_MADE, args.furniture, console
-    )
+    clips = open_clips(args.data, args.split, args.clips, args.furniture, console)
+    training_data = args.data if args.data and (args.data / "train").is_dir() else None
+    training_clips = open_clips(training_data, "train", _TRAINING_MADE, args.furniture, console)
     count = min(args.clips, len(clips))
     out: Path = args.out or default_folder(f"evaluation-{args.split}", args.model)
     asked = {
@@ -145,25 +144,3 @@ def _threads() -> int:
     import torch  # noqa: PLC0415
 
     return torch.get_num_threads()
-
-
-def _with_training(data: Path | None) -> Path | None:
-    """The folder itself if it holds training clips too."""
-    return data if data is not None and (data / "train").is_dir() else None
-
-
-def _clips(
-    data: Path | None, split: str, count: int, furniture: str | None, console: Console
-) -> ClipDataset:
-    """Clips of a folder, or of the cache, after making those that it lacks."""
-    if data is not None:
-        return ClipDataset(data, split)
-    from vega3d_ros.simulation.clips import generate  # noqa: PLC0415 - chooses a GL backend
-
-    folder = downloads() / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
-    made = 0
-    with console.status(f"{split} clips in {folder}") as status:
-        for size in generate(folder, split, count, furniture=furniture):
-            made += size
-            status.update(f"{split} clips in {folder}: {made} of {count}")
-    return ClipDataset(folder, split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.evaluation import benchmark_baselines as baselines
+from vega3d_ros.evaluation.baselines import benchmarks as baselines
 from vega3d_ros.evaluation.metrics import (
     multi3drefer,
     scan2cap,

@@ -32,7 +32,7 @@ from vega3d_ros.evaluation.sources.live import (
 )
 from vega3d_ros.evaluation.sources.offline import OfflineRun
 from vega3d_ros.evaluation.sources.truth import find_truth
-from vega3d_ros.evaluation.workers import load_model
+from vega3d_ros.evaluation.run import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command

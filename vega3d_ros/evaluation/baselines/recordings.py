@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vega3d_ros.core.geometry import Box3D, iou_axis_aligned, iou_oriented
+from vega3d_ros.evaluation.baselines.text_prior import TextPrior, typical
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN, answer_score
 from vega3d_ros.evaluation.scoring import MATCH_M
-from vega3d_ros.evaluation.text_prior import TextPrior, typical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,11 +9,11 @@ import numpy as np
 
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.core.token_grid import level_pose
-from vega3d_ros.evaluation.baselines import typical_box
+from vega3d_ros.evaluation.baselines.recordings import typical_box
+from vega3d_ros.evaluation.baselines.text_prior import TextPrior, labels, typical
 from vega3d_ros.evaluation.metrics.boxes import with_heading
 from vega3d_ros.evaluation.metrics.simulated import UNKNOWN
-from vega3d_ros.evaluation.sim_eval import ON_OBJECT, Grounding, Responses
-from vega3d_ros.evaluation.text_prior import TextPrior, labels, typical
+from vega3d_ros.evaluation.sources.clips import ON_OBJECT, Grounding, Responses
 from vega3d_ros.simulation.visibility import SEEN_PIXELS
 from vega3d_ros.training.samples import coverage, truth_boxes
 

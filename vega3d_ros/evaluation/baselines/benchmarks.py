@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vega3d_ros.evaluation.baselines.text_prior import most_frequent
+from vega3d_ros.evaluation.baselines.words import Words
 from vega3d_ros.evaluation.metrics.multi3drefer import as_scores
 from vega3d_ros.evaluation.metrics.vsi_bench import NUMBERS
-from vega3d_ros.evaluation.text_prior import most_frequent
-from vega3d_ros.evaluation.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
