@@ -159,8 +159,23 @@ def test_shards_share_a_folder_and_the_last_scores_all(folders, model, tmp_path,
 def test_predictions_of_another_model_are_not_mixed(folders, model, tmp_path, capsys):
     more = (*model, "--limit", 1)
     assert _benchmark(folders, "scanqa", tmp_path, *more) == 0
+    before = (tmp_path / "report.json").read_text()
     assert _benchmark(folders, "scanqa", tmp_path, *more, "--frames", 3) == cli.USAGE_ERROR
-    assert "other settings" in capsys.readouterr().err
+    assert "other settings (frames: 2, now 3)" in capsys.readouterr().err
+    assert (tmp_path / "report.json").read_text() == before
+    replaced = (*more, "--frames", 3, "--limit", 2, "--overwrite")
+    assert _benchmark(folders, "scanqa", tmp_path, *replaced) == 0
+    assert len(_rows(tmp_path / "predictions.jsonl")) == 2
+
+
+def test_predictions_are_not_scored_over_the_run_that_wrote_them(folders, model, tmp_path, capsys):
+    assert _benchmark(folders, "scanqa", tmp_path, *model, "--limit", 1) == 0
+    file = tmp_path / "predictions.jsonl"
+    for words in ((), ("--overwrite",)):
+        scoring = ("--predictions", file, *words)
+        assert _benchmark(folders, "scanqa", tmp_path, *scoring) == cli.USAGE_ERROR
+        assert "give another folder" in capsys.readouterr().err
+    assert len(_rows(file)) == 1
 
 
 def test_kept_features_change_nothing(folders, model, tmp_path):
@@ -310,7 +325,7 @@ def test_shards_hold_every_question_once_and_keep_scenes_together(folders):
 def test_a_folder_with_damaged_predictions_is_named(tmp_path):
     (tmp_path / "predictions.jsonl").write_text('x\n{"id": 1}\n')
     with pytest.raises(JsonError, match=r"predictions\.jsonl, line 1"):
-        Predictions(tmp_path, Shard(), {}, "id")
+        Predictions(tmp_path, Shard(), "id")
 
 
 def test_boxes_are_also_scored_as_the_nearest_proposal():

@@ -19,8 +19,9 @@ from vega3d_ros.evaluation.benchmark_run import (
     joined,
     scored_row,
 )
+from vega3d_ros.evaluation.provenance import located, provenance
 from vega3d_ros.evaluation.report.pages import figure_table, write_figures
-from vega3d_ros.evaluation.run_folder import make_folder
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.sources.benchmark import existing
 from vega3d_ros.evaluation.tasks import TASKS
@@ -66,7 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score prediction files instead, of this command or of the official code",
     )
     parser.add_argument(
-        "--out", type=Path, help="where results go (default: runs/benchmarks/BENCHMARK)"
+        "--out", type=Path, help="folder for results (default: runs/BENCHMARK-MODEL-DATE)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other settings in that folder, once the new one is done",
     )
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="only the first N questions of the file"
@@ -128,15 +134,27 @@ def run(args: argparse.Namespace) -> int:
     existing(args.data, "give --data the folder of the benchmark's data")
     questions = task.questions(args.data)
     reader = task.reader(args.data)
-    out = make_folder(args.out or Path("runs/benchmarks") / task.name)
     asked = questions[: args.limit]
-    settings: Row = {"benchmark": task.name, "package": __version__}
+    name = Path(args.model).name if args.model else "predictions"
+    out = args.out or default_folder(task.name, name)
+    settings: Row = {"kind": "benchmark", "benchmark": task.name, "package": __version__}
     if args.predictions:
-        name = "predictions"
+        made = provenance(name, None, "")
+        files = [path.resolve() for path in args.predictions]
+        if args.overwrite and {*files} & {*out.resolve().glob("predictions*.jsonl")}:
+            msg = f"{out} holds the predictions themselves; give another folder with --out"
+            raise RunError(msg)
+        settings["predictions"] = [str(file) for file in files]
+        folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
         predictions = [row for path in args.predictions for row in read_lines(path)]
     else:
-        name, settings = Path(args.model).name, _ask(args, task, asked, reader, out, console)
-        predictions = _gathered(out, task)
+        made = provenance(args.model, located(args.model), args.device)
+        settings["model"] = {name: made["model"][name] for name in ("name", "sha256")}
+        settings |= {"frames": args.frames, "dtype": args.dtype}
+        folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
+        # What is kept of scenes belongs to no run: its names say what made it.
+        _ask(args, task, asked, reader, folder.path, args.features or out / "features", console)
+        predictions = _gathered(folder.path, task)
     wanted = {question.id for question in asked}
     rows = [r for r in joined(task, questions, predictions) if str(r[task.key]) in wanted]
     if not rows:
@@ -151,7 +169,8 @@ def run(args: argparse.Namespace) -> int:
     title = f"{name} on {task.name}"
     note = f"{answered} of {len(asked)} questions answered, {refused} of them refused as asked."
     section = figure_table(title, figures, "scenes (CIDEr x 100)", [note], headline=task.headline)
-    write_figures(out, section, settings, figures)
+    write_figures(folder.path, section, settings, figures, made)
+    folder.finish()
     console.print(*section.rich(console.width))
     if answered < len(asked):
         console.print("Not all questions are answered yet: other shards, or an interrupted run.")
@@ -181,9 +200,10 @@ def _ask(
     questions: Sequence[Question],
     reader: SceneReader,
     out: Path,
+    features: Path,
     console: Console,
-) -> Row:
-    """Answer what is not answered yet; returns the settings."""
+) -> None:
+    """Answer what is not answered yet."""
     import torch  # noqa: PLC0415 - slow to import, and not needed to score
 
     from vega3d_ros.evaluation.sources.features import StoredPrior, prior_digest  # noqa: PLC0415
@@ -193,19 +213,10 @@ def _ask(
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[args.dtype]
         perceiver = Perceiver.from_pretrained(args.model, device=args.device, dtype=dtype)
         modules = perceiver.modules
-        digest = prior_digest(modules.prior) if modules.prior is not None else None
-    settings = {
-        "benchmark": task.name,
-        "model": str(args.model),
-        "prior": digest,
-        "frames": args.frames,
-        "dtype": args.dtype,
-        "package": __version__,
-    }
-    if modules.prior is not None and digest and not args.no_features:
-        folder = args.features or out / "features"
-        modules.prior = StoredPrior(modules.prior, digest, folder, dtype)
-    predictions = Predictions(out, args.shard, settings, task.key)
+    if modules.prior is not None and not args.no_features:
+        digest = prior_digest(modules.prior)
+        modules.prior = StoredPrior(modules.prior, digest, features, dtype)
+    predictions = Predictions(out, args.shard, task.key)
     left = {
         scene: [question for question in group if question.id not in predictions.done]
         for scene, group in args.shard.of(questions).items()
@@ -217,7 +228,6 @@ def _ask(
     answers = runner.answers(perceiver, reader, left)
     for rows in track(answers, "scenes", total=len(left), console=console):
         predictions.add(rows)
-    return settings
 
 
 def _gathered(out: Path, task: Task) -> list[Row]:

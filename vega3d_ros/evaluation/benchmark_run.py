@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vega3d_ros.core.json_io import read_lines
 from vega3d_ros.evaluation.schema import Question, RunError
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from vega3d_ros.evaluation.sources.benchmark import Row, SceneReader, Task
     from vega3d_ros.perception.perceiver import Perceiver, Scene
-
-_SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -119,32 +117,18 @@ class Predictions:
     """A prediction file that grows scene by scene and survives interruption.
 
     Args:
-        folder: Made where missing.
+        folder: Of the run.
         shard: Whose file it is.
-        settings: What must be alike for rows to belong together.
         key: Field of the question's id.
 
     Raises:
-        RunError: If the folder holds predictions with other settings.
+        JsonError: If the file is damaged.
     """
 
-    def __init__(self, folder: Path, shard: Shard, settings: Mapping[str, Any], key: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._check(folder / _SETTINGS, settings)
+    def __init__(self, folder: Path, shard: Shard, key: str) -> None:
         self.path = folder / shard.file
         self.path.touch()
         self.done = {str(row.get(key)) for row in read_lines(self.path, mend=True)}
-
-    @staticmethod
-    def _check(path: Path, settings: Mapping[str, Any]) -> None:
-        text = json.dumps(settings, indent=1) + "\n"
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            msg = (
-                f"{path.parent} holds predictions with other settings (see {path.name}); "
-                "give another --out, or delete the folder"
-            )
-            raise RunError(msg)
-        path.write_text(text, encoding="utf-8")
 
     def add(self, rows: Sequence[Row]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

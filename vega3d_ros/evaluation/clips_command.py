@@ -12,7 +12,7 @@ from rich.progress import track
 from vega3d_ros import __version__
 from vega3d_ros.core.json_io import write_json
 from vega3d_ros.evaluation.baselines.clips import Blind, Constant
-from vega3d_ros.evaluation.provenance import model_hash
+from vega3d_ros.evaluation.provenance import identity, located, provenance
 from vega3d_ros.evaluation.report.pages import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
@@ -52,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or default_folder(f"evaluation-{args.split}", args.model)
     asked = {
         "kind": "clips",
-        "model": _identity(args.model),
+        "model": identity(args.model, located(args.model)),
         "split": args.split,
         "clips": count,
         "data": str(args.data or "generated"),
         "furniture": bool(args.furniture),
         "controls": {
-            name: _identity(folder)
+            name: identity(folder, located(folder))
             for name in ("blind", "no_prior", "random_prior")
             if (folder := getattr(args, f"{name}_model"))
         },
@@ -111,7 +111,13 @@ def run(args: argparse.Namespace) -> int:
     title = f"{Path(args.model).name} on {count} {args.split} clips"
     figures = {result.name: summarise(result) for result in results}
     section = figure_table(title, figures, "clips", notes)
-    write_figures(run_folder.path, section, settings, figures)
+    write_figures(
+        run_folder.path,
+        section,
+        settings,
+        figures,
+        provenance(args.model, located(args.model), args.device),
+    )
     rows = {result.name: result.rows.json() for result in results}
     write_json(run_folder.path / "rows.json", rows, indent=None)
     run_folder.finish()
@@ -132,12 +138,6 @@ def _load(model: str, device: str) -> Perceiver:
     # Only the text of an answer is scored, so its objects need not be detected.
     perceiver.queries = ()
     return perceiver
-
-
-def _identity(model: str) -> dict[str, str]:
-    """The model's name, and the hash of its files where it is a folder."""
-    folder = Path(model)
-    return {"name": model, "sha256": model_hash(folder) if folder.is_dir() else ""}
 
 
 def _threads() -> int:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 RUN = "run.json"
 _RESULTS = (
-    "bags", "frames.png", "map.png", "node.log", "output_bag", "report.html", "report.json",
-    "report.md", "results.json", "rows.json",
+    "bags", "frames.png", "map.png", "node.log", "output_bag", "predictions*.jsonl", "report.html",
+    "report.json", "report.md", "results.json", "rows.json",
 )  # fmt: skip
 _SHOWN = 4
 
@@ -87,7 +87,7 @@ class RunFolder:
         self, out: Path, settings: Mapping[str, Any], *, overwrite: bool, resumes: bool
     ) -> None:
         self._out = self.path = make_folder(out)
-        taken = any((out / name).exists() for name in _RESULTS)
+        taken = any(_results(out))
         known = read_settings(out) if taken else None
         changes = {} if known is None else differing(known, settings)
         if taken and (known is None or changes) and not overwrite:
@@ -108,13 +108,17 @@ class RunFolder:
         """Put the run in its place, where it was written beside an earlier one."""
         if self.path == self._out:
             return
-        for name in _RESULTS:
-            _remove(self._out / name)
+        for path in list(_results(self._out)):
+            _remove(path)
         for item in self.path.iterdir():
             _remove(self._out / item.name)
             item.rename(self._out / item.name)
         self.path.rmdir()
         self.path = self._out
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    return (path for pattern in _RESULTS for path in folder.glob(pattern))
 
 
 def _refusal(

@@ -93,15 +93,37 @@ def figure_table(
     return section.add((first, *(f">{name}" for name in figures), ">n"), rows, bars)
 
 
+def made_with(made: Mapping[str, Any]) -> Section:
+    """What is needed to make a result again."""
+
+    def listed(values: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in values.items())
+
+    model = made["model"]
+    rows = [
+        ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
+        ("made", f"{made.get('date', '')} {made.get('commit', '')}".strip()),
+        ("command", " ".join(map(str, made["command"]))),
+        *((name, listed(made[name])) for name in ("hardware", "versions", "seeds")),
+    ]
+    return Section("Made with", [model["card"]]).add(("", ""), rows)
+
+
 def write_figures(
-    folder: Path, section: Section, settings: Mapping[str, Any], figures: Figures
+    folder: Path,
+    section: Section,
+    settings: Mapping[str, Any],
+    figures: Figures,
+    made: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write a report of one table of figures, and ``report.json``, which is returned."""
-    write_pages(folder, section.title, [section])
+    write_pages(folder, section.title, [section, made_with(made)])
     plain = {
         column: {name: asdict(estimate) for name, estimate in found.items()}
         for column, found in figures.items()
     }
-    document: dict[str, Any] = finite({"settings": dict(settings), "figures": plain})
+    document: dict[str, Any] = finite(
+        {"settings": dict(settings), "made_with": dict(made), "figures": plain}
+    )
     write_json(folder / "report.json", document)
     return document

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.frames import sample_uniformly
 from vega3d_ros.core.json_io import finite, write_json
+from vega3d_ros.evaluation.report import pages
 from vega3d_ros.evaluation.report.pages import cell, figure_table, write_pages
 from vega3d_ros.evaluation.report.section import RECORDING, Picture, Section, bar
 from vega3d_ros.evaluation.statistics import Figure, Summary, calibration_error, summarise
@@ -72,7 +73,7 @@ def write_report(
     write_json(folder / "results.json", finite(results))
     figures = list(_figures(summary))
     sections = [
-        _head(made_with),
+        pages.made_with(made_with),
         _recordings(records),
         *first,
         *figures,
@@ -140,20 +141,6 @@ def _figures(summary: Summary) -> Iterator[Section]:
         yield table(f"Objects by {name}", figures, [about], name)
     for name, bins in summary.calibration.items():
         yield _calibration(name, bins)
-
-
-def _head(made_with: Mapping[str, Any]) -> Section:
-    def listed(values: Mapping[str, Any]) -> str:
-        return ", ".join(f"{name} {value}" for name, value in values.items())
-
-    model = made_with["model"]
-    rows = [
-        ("model", f"{model['name']}, sha256 {model['sha256'][:16]}"),
-        ("made", f"{made_with.get('date', '')} {made_with.get('commit', '')}".strip()),
-        ("command", " ".join(map(str, made_with["command"]))),
-        *((name, listed(made_with[name])) for name in ("hardware", "versions", "seeds")),
-    ]
-    return Section("Made with", [model["card"]]).add(("", ""), rows)
 
 
 def _recordings(records: Records) -> Section:
