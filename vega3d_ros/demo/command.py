@@ -6,17 +6,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.console import give, remarks, results
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.bag_run import make_plan
 from vega3d_ros.evaluation.report.cases import save
-from vega3d_ros.evaluation.scoring import score_run
 from vega3d_ros.evaluation.run_folder import RunFolder
 from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.scoring import score_run
 from vega3d_ros.evaluation.sources.live import (
     RecordedOutputs,
     live_log,
@@ -35,6 +34,8 @@ from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, open_bag
 
 if TYPE_CHECKING:
     import argparse
+
+    from rich.console import Console
 
     from vega3d_ros.evaluation.schema import Question
     from vega3d_ros.evaluation.sources.live import RunResult
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         KeyboardInterrupt: After the node is stopped.
     """
     with interruptible():
-        _Demo(args, Console()).run()
+        _Demo(args, remarks()).run()
     return 0
 
 
@@ -138,8 +139,10 @@ class _Demo:
             rows = score_run(path.stem, bag.start_ns, log, _source(truth))
         wall_s = time.monotonic() - self._begin_s
         report = make_report(self._model, result, outputs, rows.answers, truth, wall_s)
+        shown = results()
         for section in report.sections:
-            self._console.print(*section.rich(self._console.width))
+            shown.print(*section.rich(shown.width))
+        give(report.figures)
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
         report.write(out)

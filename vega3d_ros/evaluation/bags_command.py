@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vega3d_ros.core.console import give, progress, remarks, results
 from vega3d_ros.core.json_io import read_json
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from rich.console import Console
+
     from vega3d_ros.evaluation.report.section import Section
     from vega3d_ros.perception.settings import Parameters
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     from vega3d_ros.models.checkpoints.device_memory import pick_device  # noqa: PLC0415 - imports torch
     from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
 
-    console = Console()
+    console = remarks()
     parameters = load_parameters(
         args.params,
         model=args.model or (SIMULATION_MODEL if args.params is None else None),
@@ -93,7 +94,8 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         "ray": args.ray,
     }
     title = f"{made_with['model']['name']} on recordings"
-    _, tables = write_report(run_folder.path, *read_run(run_folder.path), made_with, title)
+    found, tables = write_report(run_folder.path, *read_run(run_folder.path), made_with, title)
+    give(found)
     status = _conclude(jobs, tables, console, out)
     if interrupted or status == INTERRUPTED:
         console.print("interrupted; the same command continues where it stopped")
@@ -170,26 +172,16 @@ def _do(
 ) -> None:
     if not todo:
         return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(), console=console,
-    ) as bars:  # fmt: skip
-        tasks: dict[str, TaskID] = {}
-
-        def progress(name: str, done_s: float, all_s: float) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=all_s)
-            bars.update(tasks[name], completed=done_s, total=all_s)
-
+    with progress(console) as tell:
         workers = min(args.workers, len(todo))
         if workers > 1 and args.ray in (None, LOCAL):
             check_memory(workers, parameters)
         if args.ray:
-            run_on_ray(todo, args.ray, args.workers, progress)
+            run_on_ray(todo, args.ray, args.workers, tell)
         elif workers > 1:
-            run_in_workers(todo, workers, progress)
+            run_in_workers(todo, workers, tell)
         else:
-            run_here(todo, load_model(parameters), progress)
+            run_here(todo, load_model(parameters), tell)
 
 
 def _conclude(
@@ -216,9 +208,8 @@ def _conclude(
             str(len(rows.objects)),
             remark,
         )
-    console.print(table)
-    for section in tables:
-        console.print(*section.rich(console.width))
+    shown = results()
+    shown.print(table, *(part for section in tables for part in section.rich(shown.width)))
     console.print(f"written to {out}: report.html, report.md, results.json", highlight=False)
     if FAILED in statuses:
         return SOME_FAILED

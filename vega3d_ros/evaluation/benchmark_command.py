@@ -6,11 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 from vega3d_ros import __version__
 from vega3d_ros.core.arguments import positive
+from vega3d_ros.core.console import give, remarks, results, track
 from vega3d_ros.core.json_io import read_lines
 from vega3d_ros.evaluation.benchmark_run import (
     Predictions,
@@ -28,6 +26,8 @@ from vega3d_ros.evaluation.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from vega3d_ros.evaluation.metrics.intervals import Estimate
     from vega3d_ros.evaluation.schema import Question
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         RunError: If data or predictions cannot be used.
         CheckpointError: If the model cannot be loaded.
     """
-    console = Console()
+    console = remarks()
     task = TASKS[args.benchmark]
     existing(args.data, "give --data the folder of the benchmark's data")
     questions = task.questions(args.data)
@@ -144,12 +144,12 @@ def run(args: argparse.Namespace) -> int:
         if args.overwrite and {*files} & {*out.resolve().glob("predictions*.jsonl")}:
             msg = f"{out} holds the predictions themselves; give another folder with --out"
             raise RunError(msg)
-        settings["predictions"] = [str(file) for file in files]
+        settings |= {"model": _model(made), "predictions": [str(file) for file in files]}
         folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
         predictions = [row for path in args.predictions for row in read_lines(path)]
     else:
         made = provenance(args.model, located(args.model), args.device)
-        settings["model"] = {name: made["model"][name] for name in ("name", "sha256")}
+        settings["model"] = _model(made)
         settings |= {"frames": args.frames, "dtype": args.dtype}
         folder = RunFolder(out, settings, overwrite=args.overwrite, resumes=True)
         # What is kept of scenes belongs to no run: its names say what made it.
@@ -169,15 +169,21 @@ def run(args: argparse.Namespace) -> int:
     title = f"{name} on {task.name}"
     note = f"{answered} of {len(asked)} questions answered, {refused} of them refused as asked."
     section = figure_table(title, figures, "scenes (CIDEr x 100)", [note], headline=task.headline)
-    write_figures(folder.path, section, settings, figures, made)
+    document = write_figures(folder.path, section, settings, figures, made)
     folder.finish()
-    console.print(*section.rich(console.width))
+    shown = results()
+    shown.print(*section.rich(shown.width))
+    give(document)
     if answered < len(asked):
         console.print("Not all questions are answered yet: other shards, or an interrupted run.")
     if refused:
         console.print(f"{refused} questions were refused; their rows say why in 'refused'.")
     console.print(f"written to {out}: report.html, report.md and report.json")
     return 0
+
+
+def _model(made: Row) -> Row:
+    return {name: made["model"][name] for name in ("name", "sha256")}
 
 
 def _guessed(
@@ -226,7 +232,7 @@ def _ask(
         console.print(f"{len(predictions.done)} questions are answered in {predictions.path}")
     runner = Run(task, Path(args.model).name, args.frames, args.batch)
     answers = runner.answers(perceiver, reader, left)
-    for rows in track(answers, "scenes", total=len(left), console=console):
+    for rows in track(answers, "scenes", len(left)):
         predictions.add(rows)
 
 

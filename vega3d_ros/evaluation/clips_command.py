@@ -6,10 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 from vega3d_ros import __version__
+from vega3d_ros.core.console import give, remarks, results, track
 from vega3d_ros.core.json_io import write_json
 from vega3d_ros.evaluation.baselines.clips import Blind, Constant
 from vega3d_ros.evaluation.provenance import identity, located, provenance
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         DatasetError: If ``--data`` holds no such clips.
         RenderError: If clips must be made and rendering is impossible here.
     """
-    console = Console()
+    console = remarks()
     clips = open_clips(args.data, args.split, args.clips, args.furniture, console)
     training_data = args.data if args.data and (args.data / "train").is_dir() else None
     training_clips = open_clips(training_data, "train", _TRAINING_MADE, args.furniture, console)
@@ -87,10 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
     start = time.monotonic()
     records = (clips[i] for i in range(count))
-    results: list[Results] = []
-    for results in track(  # noqa: B007 - the last value holds everything
-        evaluate(respondents, records), "asking", total=count, console=console
-    ):
+    answers: list[Results] = []
+    for answers in track(evaluate(respondents, records), "asking", count):  # noqa: B007 - the last value holds everything
         pass
     spent_s = time.monotonic() - start
     settings = {
@@ -109,19 +105,21 @@ def run(args: argparse.Namespace) -> int:
         _NOTE.format(clips=count, split=args.split, seconds=spent_s, respondents=len(respondents)),
     ]
     title = f"{Path(args.model).name} on {count} {args.split} clips"
-    figures = {result.name: summarise(result) for result in results}
+    figures = {result.name: summarise(result) for result in answers}
     section = figure_table(title, figures, "clips", notes)
-    write_figures(
+    document = write_figures(
         run_folder.path,
         section,
         settings,
         figures,
         provenance(args.model, located(args.model), args.device),
     )
-    rows = {result.name: result.rows.json() for result in results}
+    rows = {result.name: result.rows.json() for result in answers}
     write_json(run_folder.path / "rows.json", rows, indent=None)
     run_folder.finish()
-    console.print(*section.rich(console.width))
+    shown = results()
+    shown.print(*section.rich(shown.width))
+    give(document)
     console.print(
         f"{spent_s:.0f} s; written to {out}: report.html, report.md, report.json, rows.json",
         highlight=False,

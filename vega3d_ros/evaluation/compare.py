@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 
+from vega3d_ros.core.console import give, remarks, results
 from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation.bag_run import read_run
 from vega3d_ros.evaluation.metrics.intervals import macro_mean
@@ -122,11 +122,12 @@ def run(args: argparse.Namespace) -> int:
         "flips": [flip._asdict() for flip in flips],
     }
     write_json(args.out / "compare.json", finite(document))
-    console = Console()
+    give(document)
+    shown = results()
     for text in about:
-        console.print(text, highlight=False)
-    console.print(*section.rich(console.width))
-    console.print(
+        shown.print(text, highlight=False)
+    shown.print(*section.rich(shown.width))
+    remarks().print(
         f"written to {args.out}: compare.html, compare.md, compare.json", highlight=False
     )
     return 0

@@ -16,7 +16,6 @@ from vega3d_ros import __version__
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_object
 from vega3d_ros.models.checkpoints.model_paths import found_parts
-from vega3d_ros.models.checkpoints.official.layout import card, is_official
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +117,8 @@ def _description(folder: Path) -> dict[str, Any]:
     file = folder / "model.json"
     if file.is_file():
         return read_object(file)
+    from vega3d_ros.models.checkpoints.official.layout import card, is_official  # noqa: PLC0415 - imports torch
+
     return {"card": card(folder), "prior": {"seed": 0}} if is_official(folder) else {}
 
 

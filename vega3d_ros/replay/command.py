@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.console import give, remarks
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
@@ -20,6 +19,7 @@ from vega3d_ros.evaluation.bag_run import (
 )
 from vega3d_ros.evaluation.provenance import provenance
 from vega3d_ros.evaluation.report.recordings import BAGS, write_report
+from vega3d_ros.evaluation.run import load_model
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
 from vega3d_ros.evaluation.schema import RunError
@@ -32,7 +32,6 @@ from vega3d_ros.evaluation.sources.live import (
 )
 from vega3d_ros.evaluation.sources.offline import OfflineRun
 from vega3d_ros.evaluation.sources.truth import find_truth
-from vega3d_ros.evaluation.run import load_model
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
@@ -106,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
         msg = "--rate, --seconds and --loop must be positive, --start not negative"
         raise RunError(msg)
-    console = Console()
+    console = remarks()
     with open_bag(args.bag) as bag, interruptible():
         topics = bag.find_topics(image=args.image, camera_info=args.camera_info, depth=args.depth)
         truth, source = find_truth(bag, args.truth)
@@ -130,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     title = f"Replay of {args.bag.resolve().stem}"
     results, _ = write_report(run_folder.path, *read_run(run_folder.path), _made_with(args), title)
+    give(results)
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
         f"{scenes} scenes, {len(result.replies)} replies; written to "

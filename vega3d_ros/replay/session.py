@@ -73,13 +73,12 @@ def run_live(
     os.environ.update(environment)
     end_s = min(bag.duration_s, playing.start_s + (playing.seconds or bag.duration_s))
     verb = "starting" if command is not None else f"waiting for {node}"
-    display = Display(console, verb, playing.start_s, end_s)
     with ExitStack() as stack:
         interrupts = stack.enter_context(HeldInterrupts())
         process = None
         if command is not None:
             process = stack.enter_context(NodeProcess(command, out / "node.log", environment))
-        stack.enter_context(display.bar)
+        display = stack.enter_context(Display(console, verb, playing.start_s, end_s))
 
         def check() -> None:
             interrupts.check()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vega3d_ros import __version__
+from vega3d_ros.core.console import progress
 from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.models.checkpoints.model_paths import downloads
 from vega3d_ros.simulation.dataset import ClipDataset
@@ -122,8 +123,8 @@ def open_clips(
 
     folder = downloads() / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
     made = 0
-    with console.status(f"{split} clips in {folder}") as status:
+    with progress(console) as tell:
         for size in generate(folder, split, count, furniture=furniture):
             made += size
-            status.update(f"{split} clips in {folder}: {made} of {count}")
+            tell(f"{split} clips in {folder}", made, count)
     return ClipDataset(folder, split)
