@@ -150,7 +150,7 @@ def _recordings(records: Records) -> Section:
         objects = figures.get("objects_per_scene") or {}
         topics = record.get("topics", {}).get("notes", [])
         remarks = [record.get("error"), record.get("damage"), *record.get("notes", ()), *topics]
-        remarks += record.get("failures", [])[:3]
+        remarks += [*record.get("warnings", []), *record.get("failures", [])[:3]]
         rows.append(
             (
                 name,
