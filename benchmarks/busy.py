@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vega3d_ros.core.arguments import natural, thread_number
-from vega3d_ros.evaluation.recorded_outputs import read_recorded_outputs
+from vega3d_ros.evaluation.sources.live import read_recorded_outputs
 
 BOUND_S = 2.0
 GOAL = 1.5

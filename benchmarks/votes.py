@@ -20,7 +20,8 @@ from lifting_rooms import worn
 
 from vega3d_ros.evaluation.metrics.intervals import mean_over_clips
 from vega3d_ros.evaluation.schema import GroundingRow
-from vega3d_ros.evaluation.sim_eval import Grounding, Responses, evaluate
+from vega3d_ros.evaluation.sim_eval import evaluate
+from vega3d_ros.evaluation.sources.clips import Grounding, Responses
 from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.simulation.dataset import ClipDataset, to_clip
 

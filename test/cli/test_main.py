@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 import vega3d_ros
 from vega3d_ros.cli import main as cli
+from vega3d_ros.core.console import choose, give, remarks
 from vega3d_ros.core.errors import Vega3dError
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen():
+    yield
+    choose()
 
 
 @pytest.fixture
@@ -116,3 +126,59 @@ def test_interruption(command, capsys):
     command(run)
     assert cli.main(["fake"]) == cli.INTERRUPTED == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(monkeypatch, command, capsys):
+    def run(args):
+        args.out.mkdir(parents=True)
+
+    command(run)
+    module = sys.modules["vega3d_ros.fake"]
+    module.add_arguments = lambda parser: parser.add_argument("--out", type=Path)
+    for place in ("/etc/passwd", "/etc/passwd/new/folder"):
+        assert cli.main(["fake", "--out", place]) == cli.USAGE_ERROR
+        told = capsys.readouterr().err
+        assert "cannot write to /etc/passwd" in told
+        assert "--out" in told
+        assert told.count("\n") == 1
+
+
+def test_what_is_printed_can_be_chosen_anywhere_on_the_line(command, capsys):
+    def run(args):
+        remarks().print("a remark")
+        give({"number": args.number})
+        return 0
+
+    command(run)
+    for words in (["--json", "--number", "3"], ["--number", "3", "-q", "--json"]):
+        assert cli.main(["fake", *words]) == 0
+        assert json.loads(capsys.readouterr().out) == {"number": 3}
+    assert cli.main(["fake", "--number", "3", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_command_without_results_refuses_json(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["prompt", "a", "b", "--json"])
+    assert exit_.value.code == cli.USAGE_ERROR
+    assert "cannot be given as JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("vega3d eva", {"evaluate"}), ("vega3d evaluate --overw", {"--overwrite"})],
+)
+def test_the_shell_completes_commands_and_options(typed, expected, tmp_path):
+    pytest.importorskip("argcomplete", reason="the extra [completion] is not installed")
+    answer = tmp_path / "answer"
+    code = "from vega3d_ros.cli.main import main; main([])"
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "COMP_LINE": typed,
+        "COMP_POINT": str(len(typed)),
+    }
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **asked}, check=False)
+    assert {word.strip() for word in answer.read_text().splitlines()} == expected

@@ -13,7 +13,7 @@ import torch
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.core import threads
-from vega3d_ros.evaluation import workers
+from vega3d_ros.evaluation import run as workers
 from vega3d_ros.perception import loading
 from vega3d_ros.perception.settings import ParameterError, load_parameters
 from vega3d_ros.replay.node_process import NodeProcess

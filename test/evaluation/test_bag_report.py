@@ -20,13 +20,14 @@ from support.patience import patience
 
 from vega3d_ros.cli.main import main
 from vega3d_ros.evaluation import compare as comparing
-from vega3d_ros.evaluation.baselines import (
+from vega3d_ros.evaluation.bag_run import read_run
+from vega3d_ros.evaluation.baselines.recordings import (
     blind_answers,
     blind_objects,
     constant_answers,
     constant_objects,
 )
-from vega3d_ros.evaluation.report import cell
+from vega3d_ros.evaluation.report.pages import cell
 from vega3d_ros.evaluation.schema import AnswerRow, ClaimRow, ObjectRow, ResultRows
 from vega3d_ros.evaluation.statistics import MEAN, METRES, calibration_error, summarise
 
@@ -154,10 +155,10 @@ def test_an_answer_that_holds_markup_stays_text(folder):
     rows = json.loads((folder / "bags" / "bag" / "record.json").read_text())
     rows["cases"][0].update(question="<script>alert(1)</script>", badness=2.0)
     (folder / "bags" / "bag" / "record.json").write_text(json.dumps(rows))
-    from vega3d_ros.evaluation.bag_report import write_report
+    from vega3d_ros.evaluation.report.recordings import write_report
 
     made = json.loads((folder / "results.json").read_text())
-    write_report(folder, made, "again")
+    write_report(folder, *read_run(folder), made, "again")
     text = (folder / "report.html").read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
@@ -358,11 +359,12 @@ def test_the_report_in_a_browser(folder, tmp_path):
 
 
 def test_names_of_bags_do_not_collide(tmp_path):
-    from vega3d_ros.evaluation.bags_command import EvaluationError, _names
+    from vega3d_ros.evaluation.bags_command import _names
+    from vega3d_ros.evaluation.schema import RunError
 
     assert _names([Path("/x/a.mcap"), Path("/x/b")]) == ["a", "b"]
     assert _names([Path("/x/bag"), Path("/y/bag")]) == ["x-bag", "y-bag"]
-    with pytest.raises(EvaluationError, match="run them separately"):
+    with pytest.raises(RunError, match="run them separately"):
         _names([Path("/x/bag"), Path("/x/bag")])
 
 

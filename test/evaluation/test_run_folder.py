@@ -9,7 +9,8 @@ import pytest
 from support.fake_perceiver import FakePerceiver
 
 from vega3d_ros.cli.main import main
-from vega3d_ros.evaluation.run_folder import RunFolder, RunFolderError, default_folder, differing
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, differing
+from vega3d_ros.evaluation.schema import RunError
 
 
 def opened(out, settings, *, overwrite=False, resumes=True):
@@ -36,7 +37,7 @@ def test_the_same_settings_go_on_in_the_same_folder(done):
 
 
 def test_other_settings_in_one_folder_are_refused_with_what_differs_and_the_choice(done):
-    with pytest.raises(RunFolderError, match=r"min_score: 0\.3, now 0\.9.*--out.*--overwrite"):
+    with pytest.raises(RunError, match=r"min_score: 0\.3, now 0\.9.*--out.*--overwrite"):
         opened(done, {"min_score": 0.9})
     assert (done / "results.json").read_text() == "old"
 
@@ -66,7 +67,7 @@ def test_a_run_that_cannot_be_resumed_is_made_anew_beside_the_old_one(done):
 
 def test_results_of_unknown_settings_are_not_overwritten(tmp_path):
     (tmp_path / "report.md").write_text("a thesis")
-    with pytest.raises(RunFolderError, match="another folder"):
+    with pytest.raises(RunError, match="another folder"):
         opened(tmp_path, {})
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("no result")
@@ -78,7 +79,7 @@ def test_recordings_are_added_to_a_run_but_a_changed_one_is_refused(tmp_path):
     opened(tmp_path, one)
     (tmp_path / "bags").mkdir()
     opened(tmp_path, two)
-    with pytest.raises(RunFolderError, match=r"recordings\.a\.files"):
+    with pytest.raises(RunError, match=r"recordings\.a\.files"):
         opened(tmp_path, {"recordings": {"a": {"files": ["changed"]}}})
 
 

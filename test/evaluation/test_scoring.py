@@ -8,13 +8,13 @@ import pytest
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.evaluation.metrics.simulated import answer_score, is_right
-from vega3d_ros.evaluation.question_file import Truth
 from vega3d_ros.evaluation.schema import Question
 from vega3d_ros.evaluation.scoring import (
     compare_objects,
     relation_is_right,
     true_relation,
 )
+from vega3d_ros.evaluation.sources.questions import Truth
 from vega3d_ros.viz.floor_plan import TrueObject
 
 LOOKS_ALONG_X = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

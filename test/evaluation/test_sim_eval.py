@@ -15,16 +15,10 @@ from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import Answer, SceneObject
 from vega3d_ros.evaluation import command
-from vega3d_ros.evaluation.clip_baselines import Blind, Constant
+from vega3d_ros.evaluation.baselines.clips import Blind, Constant
 from vega3d_ros.evaluation.schema import GroundingRow, Question
-from vega3d_ros.evaluation.sim_eval import (
-    Grounding,
-    Responses,
-    SceneModel,
-    evaluate,
-    queries,
-    summarise,
-)
+from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
+from vega3d_ros.evaluation.sources.clips import Grounding, Responses, queries
 from vega3d_ros.evaluation.statistics import BEST_TOKEN, MEAN, METRES, Units, grounding_figures
 from vega3d_ros.simulation.dataset import ClipRecord, write_shard
 from vega3d_ros.simulation.questions import KINDS, make_questions

@@ -14,10 +14,9 @@ from support.drive_bags import write_drive
 from support.fake_perceiver import load
 
 from vega3d_ros.cli.main import main
-from vega3d_ros.evaluation import workers
+from vega3d_ros.evaluation import run as workers
 from vega3d_ros.evaluation.bag_run import COMPLETE, FAILED, BagRun, read_record
-from vega3d_ros.evaluation.ray_workers import gpus_of_a_task
-from vega3d_ros.evaluation.workers import run_in_workers
+from vega3d_ros.evaluation.run import gpus_of_a_task, run_in_workers
 from vega3d_ros.models.checkpoints import device_memory as capacity
 from vega3d_ros.perception.settings import Parameters, load_parameters
 
@@ -123,7 +122,7 @@ def test_too_many_workers_are_refused_before_they_start(monkeypatch):
     nano = Parameters(device="cpu")
     monkeypatch.setattr(capacity, "available", lambda _: (4 << 30, 8 << 30))
     workers.check_memory(2, nano)
-    with pytest.raises(workers.WorkersError, match=r"of memory on cpu, 4.0 GiB .* --workers 4"):
+    with pytest.raises(workers.RunError, match=r"of memory on cpu, 4.0 GiB .* --workers 4"):
         workers.check_memory(9, nano)
 
 
@@ -135,7 +134,7 @@ def test_the_gpu_must_hold_every_workers_model(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 24 << 30))
     here = Parameters(device="cuda:0", dtype="float32")
     workers.check_memory(4, here)
-    with pytest.raises(workers.WorkersError, match=r"on cuda:0, 3.0 GiB are free; use --workers"):
+    with pytest.raises(workers.RunError, match=r"on cuda:0, 3.0 GiB are free; use --workers"):
         workers.check_memory(8, here)
 
 
@@ -147,7 +146,7 @@ def test_a_task_of_ray_asks_for_the_gpu_it_needs(device, gpus, wanted):
 
 
 def test_a_cluster_without_a_gpu_is_named():
-    with pytest.raises(workers.WorkersError, match="the cluster has no GPU"):
+    with pytest.raises(workers.RunError, match="the cluster has no GPU"):
         gpus_of_a_task("cuda", {"CPU": 8.0})
 
 
@@ -158,7 +157,7 @@ def test_the_program_can_be_imported_by_its_processes():
 @pytest.mark.slow
 def test_two_workers_of_a_local_ray(jobs, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vega3d-ros[ray]'")
-    from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
+    from vega3d_ros.evaluation.run import LOCAL, run_on_ray
 
     # Its processes import the stand-in for the model, and it is to write nothing at home.
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *sys.path]))

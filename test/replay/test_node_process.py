@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.patience import patience, wait_until
 
-from vega3d_ros.evaluation.question_file import RunError
+from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from support.patience import pace, patience, wait_until
 
-from vega3d_ros.evaluation.live_adapter import differences
 from vega3d_ros.evaluation.run_log import RunLog, read_log
+from vega3d_ros.evaluation.sources.live import differences
 from vega3d_ros.sensing.bags.reader import open_bag
 
 pytestmark = pytest.mark.ros

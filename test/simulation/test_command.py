@@ -1,16 +1,12 @@
-import argparse
-
 import pytest
 
-from vega3d_ros.simulation.command import add_arguments, run
+from vega3d_ros.cli.main import main
 from vega3d_ros.simulation.dataset import ClipDataset
 
 
 @pytest.fixture
 def simulate():
-    parser = argparse.ArgumentParser("vega3d simulate")
-    add_arguments(parser)
-    return lambda *words: run(parser.parse_args([str(word) for word in words]))
+    return lambda *words: main(["simulate", *map(str, words)])
 
 
 def test_clips_and_going_on_where_it_stopped(simulate, factory, tmp_path, capsys):
@@ -28,7 +24,7 @@ def test_clips_of_another_seed_are_refused_not_counted(simulate, tmp_path, capsy
     words = ["clips", "--out", tmp_path, "--workers", 1, "--count", 1]
     assert simulate(*words) == 0
     truth = ClipDataset(tmp_path, "train").truths[0]
-    assert simulate(*words, "--seed", 77) == 1
+    assert simulate(*words, "--seed", 77) == 2
     assert "holds clips of seed 0, not 77" in " ".join(capsys.readouterr().err.split())
     assert ClipDataset(tmp_path, "train").truths[0] == truth
 
@@ -45,9 +41,9 @@ def test_a_shard_with_too_few_clips_is_made_whole(simulate, tmp_path, capsys):
 
 
 def test_errors_are_one_line_and_a_status(simulate, tmp_path, capsys):
-    assert simulate("clips", "--out", tmp_path, "--furniture", tmp_path / "none") == 1
+    assert simulate("clips", "--out", tmp_path, "--furniture", tmp_path / "none") == 2
     assert "house.xml is missing" in capsys.readouterr().err
-    assert simulate("bag", "--out", tmp_path / "b", "--seconds", 0) == 1
+    assert simulate("bag", "--out", tmp_path / "b", "--seconds", 0) == 2
     assert "2 to 3600 seconds" in capsys.readouterr().err
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.arguments import positive
+from vega3d_ros.core.console import give, remarks, results
 from vega3d_ros.core.errors import Vega3dError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from vega3d_ros.core.frames import Clip
     from vega3d_ros.core.objects import Answer, SceneObject
@@ -51,12 +54,35 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.suffix not in _PICTURES:
         msg = f"{args.out} must end in one of {', '.join(_PICTURES)}"
         raise AskError(msg)
-    for answer in _ask_node(args.node, args.question) if args.node else _ask_clip(args):
-        print(answer.question)
-        print(f"  {answer.text}  ({answer.source}, {answer.confidence:.0%} sure)")
-        for found in answer.objects:
-            print(f"    {_described(found)}")
+    answers = _ask_node(args.node, args.question) if args.node else _ask_clip(args)
+    shown = results()
+    for answer in answers:
+        lines = [f"  {answer.text}  ({answer.source}, {answer.confidence:.0%} sure)"]
+        lines += [f"    {_described(found)}" for found in answer.objects]
+        _print(shown, "\n".join([answer.question, *lines]))
+    give([_plain(answer) for answer in answers])
     return 0
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    """Its fields; of its objects label, score, frame and box, in metres."""
+    objects = [
+        {
+            "label": found.label,
+            "score": found.score,
+            "frame_id": found.frame_id,
+            "center": found.box.center.tolist(),
+            "size": found.box.size.tolist(),
+            "yaw": found.box.yaw,
+        }
+        for found in answer.objects
+    ]
+    names = ("question", "text", "confidence", "source", "stamp_ns")
+    return {**{name: getattr(answer, name) for name in names}, "objects": objects}
 
 
 def _ask_clip(args: argparse.Namespace) -> list[Answer]:
@@ -65,11 +91,11 @@ def _ask_clip(args: argparse.Namespace) -> list[Answer]:
     clip = _read_clip(args)
     scene = Perceiver.from_pretrained(args.model).observe(clip)
     if not clip.fixed_frame:
-        print("No poses: places are those in the newest picture's camera.")
+        _print(remarks(), "No poses: places are those in the newest picture's camera.")
     answers = scene.ask_all(args.question)
     if args.out is not None:
         _draw(scene, args.out)
-        print(f"Wrote {args.out}")
+        _print(remarks(), f"Wrote {args.out}")
     return answers
 
 
@@ -121,7 +147,7 @@ def _draw(scene: Scene, path: Path) -> None:
 def _ask_node(name: str, questions: Sequence[str]) -> list[Answer]:
     from vega3d_ros.core.objects import Answer  # noqa: PLC0415 - the help needs no NumPy
     from vega3d_ros.core.stamps import nanoseconds  # noqa: PLC0415
-    from vega3d_ros.evaluation.replies import scene_objects  # noqa: PLC0415
+    from vega3d_ros.evaluation.sources.live import scene_objects  # noqa: PLC0415
     from vega3d_ros.replay.client import PerceptionClient  # noqa: PLC0415 - needs ROS
     from vega3d_ros.replay.interrupts import HeldInterrupts  # noqa: PLC0415
     from vega3d_ros.replay.live_run import ros_node  # noqa: PLC0415

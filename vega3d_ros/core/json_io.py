@@ -48,6 +48,50 @@ def read_object(file: Path) -> dict[str, Any]:
     return value
 
 
+def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
+    """The JSON objects that a file holds, one a line; a last line that was cut short is left out.
+
+    Args:
+        file: The file.
+        mend: Make the file end after its last whole line, so that more can be appended.
+
+    Raises:
+        JsonError: If it cannot be read, or another line is no JSON object.
+    """
+    rows: list[dict[str, Any]] = []
+    kept, bad, line = 0, 0, b"\n"
+    try:
+        with file.open("r+b" if mend else "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if bad:
+                    break
+                row = _object(line)
+                if row is None and line.strip():
+                    bad = number
+                    continue
+                kept += len(line)
+                rows += [] if row is None else [row]
+            else:
+                if mend:
+                    lines.truncate(kept)
+                    lines.seek(kept)
+                    lines.write(b"" if bad or line.endswith(b"\n") else b"\n")
+                return rows
+    except OSError as error:
+        msg = f"{file} cannot be read: {error}"
+        raise JsonError(msg) from error
+    msg = f"{file}, line {bad} is no JSON object; delete the line or the file"
+    raise JsonError(msg)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (RecursionError, ValueError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
 def write_json(file: Path, value: Any, indent: int | None = 1) -> None:
     """Write a JSON value so that a reader never sees half of it."""
     with replacing(file) as scratch:

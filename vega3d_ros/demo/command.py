@@ -6,25 +6,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.console import give, remarks, results
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.demo import pictures
 from vega3d_ros.demo.report import make_report, notes_of, surest
 from vega3d_ros.evaluation.bag_run import make_plan
-from vega3d_ros.evaluation.failure_images import save
-from vega3d_ros.evaluation.live_adapter import live_log
-from vega3d_ros.evaluation.question_file import RunError, Truth, load_truth
-from vega3d_ros.evaluation.recorded_outputs import (
+from vega3d_ros.evaluation.report.cases import save
+from vega3d_ros.evaluation.run_folder import RunFolder
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.scoring import score_run
+from vega3d_ros.evaluation.sources.live import (
     RecordedOutputs,
+    live_log,
     read_gate_images,
     read_recorded_outputs,
     read_run_outputs,
 )
-from vega3d_ros.evaluation.results import score_run
-from vega3d_ros.evaluation.run_folder import RunFolder
-from vega3d_ros.evaluation.truth import RecordedTruth
+from vega3d_ros.evaluation.sources.questions import Truth, load_truth
+from vega3d_ros.evaluation.sources.truth import RecordedTruth
 from vega3d_ros.models.checkpoints.auto_model import resolve
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import node_command
@@ -35,10 +35,20 @@ from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, open_bag
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.replies import RunResult
-    from vega3d_ros.evaluation.schema import Question
+    from rich.console import Console
 
-OUTPUTS = ("frames.png", "map.png", "output_bag", "report.md", "report.json", "node.log")
+    from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.live import RunResult
+
+OUTPUTS = (
+    "frames.png",
+    "map.png",
+    "output_bag",
+    "report.html",
+    "report.md",
+    "report.json",
+    "node.log",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         BagError: If the recording cannot be used.
         RunError: If the node is missing, ends early or publishes nothing.
-        RunFolderError: If ``--out`` cannot be written to or holds a run with other settings.
+        RunError: If ``--out`` cannot be written to or holds a run with other settings.
         KeyboardInterrupt: After the node is stopped.
     """
     with interruptible():
-        _Demo(args, Console()).run()
+        _Demo(args, remarks()).run()
     return 0
 
 
@@ -134,12 +144,13 @@ class _Demo:
             rows = score_run(path.stem, bag.start_ns, log, _source(truth))
         wall_s = time.monotonic() - self._begin_s
         report = make_report(self._model, result, outputs, rows.answers, truth, wall_s)
+        shown = results()
         for section in report.sections:
-            self._console.print(*section.rich(self._console.width))
+            shown.print(*section.rich(shown.width))
+        give(report.figures)
         for note in report.notes:
             self._console.print(note, style="yellow", highlight=False)
-        (out / "report.md").write_text(report.markdown(), encoding="utf-8")
-        (out / "report.json").write_text(report.json(), encoding="utf-8")
+        report.write(out)
         if not outputs.scenes:
             msg = f"the node published no scene; see {out / 'node.log'}"
             raise RunError(msg)

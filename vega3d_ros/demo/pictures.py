@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from vega3d_ros.core.frames import Frame
     from vega3d_ros.core.geometry import SE3
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
     from vega3d_ros.evaluation.run_log import SceneRecord
+    from vega3d_ros.evaluation.sources.live import RecordedOutputs
     from vega3d_ros.viz.floor_plan import TrueObject
 
     Image = NDArray[np.uint8]

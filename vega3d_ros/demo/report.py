@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.json_io import finite
+from vega3d_ros.core.json_io import finite, write_json
 from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
+from vega3d_ros.evaluation.report.pages import write_pages
+from vega3d_ros.evaluation.report.section import Picture, Section
 from vega3d_ros.evaluation.schema import RELATION
 from vega3d_ros.evaluation.scoring import Comparison, compare_objects
-from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from vega3d_ros.core.objects import SceneObject
-    from vega3d_ros.evaluation.question_file import Truth
-    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.schema import AnswerRow
+    from vega3d_ros.evaluation.sources.live import RecordedOutputs, RunResult
+    from vega3d_ros.evaluation.sources.questions import Truth
 
 NANO_NOTE = (
     "nano: trained on simulated rooms, a stand-in that shows the method whole, "
@@ -40,15 +40,16 @@ class Report:
     sections: tuple[Section, ...]
     figures: Mapping[str, Any]
 
-    def markdown(self) -> str:
-        notes = "".join(f"> {note}\n>\n" for note in self.notes).removesuffix(">\n")
-        pictures = "![frames with boxes and gate](frames.png)\n\n![map](map.png)\n"
-        tables = (line for section in self.sections for line in section.markdown())
-        return "\n".join(["# vega3d demo\n", notes, *tables, pictures])
-
-    def json(self) -> str:
-        """The text of report.json; unknown values are null."""
-        return json.dumps(finite(self.figures), indent=2) + "\n"
+    def write(self, folder: Path) -> None:
+        """Write ``report.html``, ``report.md`` and ``report.json``, unknown values as null."""
+        shown = (("frames.png", "frames with boxes and gate"), ("map.png", "map"))
+        pictures = [
+            [Picture(folder / name, what)] for name, what in shown if (folder / name).is_file()
+        ]
+        about = Section("vega3d demo", self.notes)
+        sections = [about, *self.sections, Section("Pictures", pictures=pictures, wide=True)]
+        write_pages(folder, about.title, sections)
+        write_json(folder / "report.json", finite(dict(self.figures)))
 
 
 def make_report(

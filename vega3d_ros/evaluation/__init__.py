@@ -1,15 +1,14 @@
 """Evaluation of models, each figure beside its baselines.
 
-Common to all: ``schema`` (questions, predictions, scored rows), ``metrics``, ``statistics``,
-``baselines``, ``report`` with ``sections`` and ``html``, and ``run_folder``, in which runs of
-other settings neither mix nor vanish.
+The way of the data: ``sources`` say what is shown, asked and true; ``schema`` holds questions,
+predictions and scored rows; ``scoring`` and ``metrics`` score, ``statistics`` makes figures with
+intervals beside ``baselines``, ``report`` writes them.
 
-Simulated clips: ``sim_eval`` asks models and ``clip_baselines``. Published benchmarks:
-``benchmarks``. Recordings: ``offline`` runs one through the node's code, ``live_adapter`` brings
-a live run into the same form (``run_log``); ``truth`` and ``results`` score it, ``figures`` needs
-no truth, ``failure_images`` and ``bag_report`` show it. ``bag_run`` does all of this for one
-recording, ``workers`` and ``ray_workers`` for many at once. ``command`` is ``vega3d evaluate``,
-``compare`` is ``vega3d compare``.
+Recordings: ``bag_run`` does all of this for one, ``run`` for many, here, in processes or on Ray;
+``run_log`` is what a run resumes from, ``figures`` needs no truth. Simulated clips: ``sim_eval``.
+Published benchmarks: ``tasks`` and ``benchmark_run``. Runs of other settings neither mix nor
+vanish in a ``run_folder``; ``provenance`` says what made them. ``command``, ``benchmark_command``
+and ``compare`` are commands.
 """
 
 from typing import TYPE_CHECKING
@@ -20,8 +19,8 @@ __all__ = ["OfflineRun", "RunLog", "answer_score"]
 
 if TYPE_CHECKING:
     from vega3d_ros.evaluation.metrics.simulated import answer_score
-    from vega3d_ros.evaluation.offline import OfflineRun
     from vega3d_ros.evaluation.run_log import RunLog
+    from vega3d_ros.evaluation.sources.offline import OfflineRun
 else:
     __getattr__ = lazily(
         __name__,

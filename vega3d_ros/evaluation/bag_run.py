@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
 from vega3d_ros.core.json_io import read_json, read_object, write_json
-from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
-from vega3d_ros.evaluation.offline import FrameCounts, OfflineRun, QuestionSchedule
-from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan
-from vega3d_ros.evaluation.results import score_run
+from vega3d_ros.evaluation.report.cases import draw_run
+from vega3d_ros.evaluation.report.recordings import BAGS
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
-from vega3d_ros.evaluation.schema import ResultRows
-from vega3d_ros.evaluation.truth import find_truth
+from vega3d_ros.evaluation.schema import ResultRows, RunError
+from vega3d_ros.evaluation.scoring import score_run
+from vega3d_ros.evaluation.sources.offline import FrameCounts, OfflineRun, QuestionSchedule
+from vega3d_ros.evaluation.sources.questions import default_plan, load_plan
+from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.models.checkpoints.auto_model import ELSEWHERE_NOTE, SIMULATION_MODEL
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vega3d_ros.evaluation.schema import Question
-    from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.evaluation.sources.truth import TruthSource
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
@@ -127,6 +128,17 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """The record that an earlier job wrote into a folder; None if there is none."""
     path = folder / RECORD
     return read_object(path) if path.is_file() else None
+
+
+def read_run(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
+    """The records of a run's recordings by name, and all their rows."""
+    records, rows = {}, ResultRows()
+    for path in sorted((folder / BAGS).iterdir()) if (folder / BAGS).is_dir() else ():
+        record = read_record(path)
+        if record is not None:
+            records[path.name] = record
+            rows.extend(ResultRows.read(read_json(path / ROWS)))
+    return records, rows
 
 
 def is_done(job: BagRun) -> bool:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.console import give, progress, remarks, results
 from vega3d_ros.core.json_io import read_json
-from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     FAILED,
@@ -20,18 +17,21 @@ from vega3d_ros.evaluation.bag_run import (
     BagRun,
     is_done,
     read_record,
+    read_run,
     run_settings,
 )
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.ray_workers import LOCAL, run_on_ray
-from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
-from vega3d_ros.evaluation.schema import ResultRows
-from vega3d_ros.evaluation.workers import (
+from vega3d_ros.evaluation.report.recordings import BAGS, write_report
+from vega3d_ros.evaluation.run import (
+    LOCAL,
     check_memory,
     load_model,
     run_here,
     run_in_workers,
+    run_on_ray,
 )
+from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
+from vega3d_ros.evaluation.schema import ResultRows, RunError
 from vega3d_ros.models.checkpoints.auto_model import SIMULATION_MODEL, resolve
 from vega3d_ros.perception.settings import load_parameters
 from vega3d_ros.sensing.bags.reader import BagError, open_bag
@@ -41,15 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vega3d_ros.evaluation.sections import Section
+    from rich.console import Console
+
+    from vega3d_ros.evaluation.report.section import Section
     from vega3d_ros.perception.settings import Parameters
 
 INTERRUPTED = 130
 SOME_FAILED = 1
-
-
-class EvaluationError(Vega3dError, ValueError):
-    """An evaluation that cannot start; the message says what to change."""
 
 
 def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
     from vega3d_ros.models.checkpoints.device_memory import pick_device  # noqa: PLC0415 - imports torch
     from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415
 
-    console = Console()
+    console = remarks()
     parameters = load_parameters(
         args.params,
         model=args.model or (SIMULATION_MODEL if args.params is None else None),
@@ -98,9 +96,9 @@ def run(args: argparse.Namespace, bags: Sequence[Path]) -> int:
         "workers": args.workers,
         "ray": args.ray,
     }
-    _, tables = write_report(
-        run_folder.path, made_with, f"{made_with['model']['name']} on recordings"
-    )
+    title = f"{made_with['model']['name']} on recordings"
+    found, tables = write_report(run_folder.path, *read_run(run_folder.path), made_with, title)
+    give(found)
     status = _conclude(jobs, tables, console, out)
     if interrupted or status == INTERRUPTED:
         console.print("interrupted; the same command continues where it stopped")
@@ -147,7 +145,7 @@ def _names(bags: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         msg = f"recordings of one name and folder: {', '.join(twice)}; run them separately"
-        raise EvaluationError(msg)
+        raise RunError(msg)
     return names
 
 
@@ -178,26 +176,16 @@ def _do(
 ) -> None:
     if not todo:
         return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(), console=console,
-    ) as bars:  # fmt: skip
-        tasks: dict[str, TaskID] = {}
-
-        def progress(name: str, done_s: float, all_s: float) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=all_s)
-            bars.update(tasks[name], completed=done_s, total=all_s)
-
+    with progress(console) as tell:
         workers = min(args.workers, len(todo))
         if workers > 1 and args.ray in (None, LOCAL):
             check_memory(workers, parameters)
         if args.ray:
-            run_on_ray(todo, args.ray, args.workers, progress)
+            run_on_ray(todo, args.ray, args.workers, tell)
         elif workers > 1:
-            run_in_workers(todo, workers, progress)
+            run_in_workers(todo, workers, tell)
         else:
-            run_here(todo, load_model(parameters), progress)
+            run_here(todo, load_model(parameters), tell)
 
 
 def _noticed(record: dict[str, Any]) -> list[str]:
@@ -230,9 +218,8 @@ def _conclude(
             str(len(rows.objects)),
             "; ".join(filter(None, remarks)),
         )
-    console.print(table)
-    for section in tables:
-        console.print(*section.rich(console.width))
+    shown = results()
+    shown.print(table, *(part for section in tables for part in section.rich(shown.width)))
     console.print(f"written to {out}: report.html, report.md, results.json", highlight=False)
     if FAILED in statuses:
         return SOME_FAILED

@@ -6,23 +6,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 from vega3d_ros import __version__
+from vega3d_ros.core.console import give, remarks, results, track
 from vega3d_ros.core.json_io import write_json
-from vega3d_ros.evaluation.clip_baselines import Blind, Constant
-from vega3d_ros.evaluation.provenance import model_hash
-from vega3d_ros.evaluation.report import figure_table, write_figures
+from vega3d_ros.evaluation.baselines.clips import Blind, Constant
+from vega3d_ros.evaluation.provenance import identity, located, provenance
+from vega3d_ros.evaluation.report.pages import figure_table, write_figures
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder
 from vega3d_ros.evaluation.sim_eval import SceneModel, evaluate, summarise
-from vega3d_ros.models.checkpoints.model_paths import downloads
-from vega3d_ros.simulation.dataset import ClipDataset
+from vega3d_ros.evaluation.sources.clips import open_clips
 
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.sim_eval import Respondent, Results
+    from vega3d_ros.evaluation.sim_eval import Results
+    from vega3d_ros.evaluation.sources.clips import Respondent
     from vega3d_ros.perception.perceiver import Perceiver
 
 # Baselines need far fewer clips than a model.
@@ -44,22 +42,21 @@ def run(args: argparse.Namespace) -> int:
         DatasetError: If ``--data`` holds no such clips.
         RenderError: If clips must be made and rendering is impossible here.
     """
-    console = Console()
-    clips = _clips(args.data, args.split, args.clips, args.furniture, console)
-    training_clips = _clips(
-        _with_training(args.data), "train", _TRAINING_MADE, args.furniture, console
-    )
+    console = remarks()
+    clips = open_clips(args.data, args.split, args.clips, args.furniture, console)
+    training_data = args.data if args.data and (args.data / "train").is_dir() else None
+    training_clips = open_clips(training_data, "train", _TRAINING_MADE, args.furniture, console)
     count = min(args.clips, len(clips))
     out: Path = args.out or default_folder(f"evaluation-{args.split}", args.model)
     asked = {
         "kind": "clips",
-        "model": _identity(args.model),
+        "model": identity(args.model, located(args.model)),
         "split": args.split,
         "clips": count,
         "data": str(args.data or "generated"),
         "furniture": bool(args.furniture),
         "controls": {
-            name: _identity(folder)
+            name: identity(folder, located(folder))
             for name in ("blind", "no_prior", "random_prior")
             if (folder := getattr(args, f"{name}_model"))
         },
@@ -88,10 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
     start = time.monotonic()
     records = (clips[i] for i in range(count))
-    results: list[Results] = []
-    for results in track(  # noqa: B007 - the last value holds everything
-        evaluate(respondents, records), "asking", total=count, console=console
-    ):
+    answers: list[Results] = []
+    for answers in track(evaluate(respondents, records), "asking", count):  # noqa: B007 - the last value holds everything
         pass
     spent_s = time.monotonic() - start
     settings = {
@@ -110,13 +105,21 @@ def run(args: argparse.Namespace) -> int:
         _NOTE.format(clips=count, split=args.split, seconds=spent_s, respondents=len(respondents)),
     ]
     title = f"{Path(args.model).name} on {count} {args.split} clips"
-    figures = {result.name: summarise(result) for result in results}
+    figures = {result.name: summarise(result) for result in answers}
     section = figure_table(title, figures, "clips", notes)
-    write_figures(run_folder.path, section, settings, figures)
-    rows = {result.name: result.rows.json() for result in results}
+    document = write_figures(
+        run_folder.path,
+        section,
+        settings,
+        figures,
+        provenance(args.model, located(args.model), args.device),
+    )
+    rows = {result.name: result.rows.json() for result in answers}
     write_json(run_folder.path / "rows.json", rows, indent=None)
     run_folder.finish()
-    console.print(*section.rich(console.width))
+    shown = results()
+    shown.print(*section.rich(shown.width))
+    give(document)
     console.print(
         f"{spent_s:.0f} s; written to {out}: report.html, report.md, report.json, rows.json",
         highlight=False,
@@ -135,35 +138,7 @@ def _load(model: str, device: str) -> Perceiver:
     return perceiver
 
 
-def _identity(model: str) -> dict[str, str]:
-    """The model's name, and the hash of its files where it is a folder."""
-    folder = Path(model)
-    return {"name": model, "sha256": model_hash(folder) if folder.is_dir() else ""}
-
-
 def _threads() -> int:
     import torch  # noqa: PLC0415
 
     return torch.get_num_threads()
-
-
-def _with_training(data: Path | None) -> Path | None:
-    """The folder itself if it holds training clips too."""
-    return data if data is not None and (data / "train").is_dir() else None
-
-
-def _clips(
-    data: Path | None, split: str, count: int, furniture: str | None, console: Console
-) -> ClipDataset:
-    """Clips of a folder, or of the cache, after making those that it lacks."""
-    if data is not None:
-        return ClipDataset(data, split)
-    from vega3d_ros.simulation.clips import generate  # noqa: PLC0415 - chooses a GL backend
-
-    folder = downloads() / f"clips-{__version__}-{'furniture' if furniture else 'primitives'}"
-    made = 0
-    with console.status(f"{split} clips in {folder}") as status:
-        for size in generate(folder, split, count, furniture=furniture):
-            made += size
-            status.update(f"{split} clips in {folder}: {made} of {count}")
-    return ClipDataset(folder, split)

@@ -6,16 +6,12 @@ import argparse
 from pathlib import Path
 
 from vega3d_ros.core.arguments import thread_number
-from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.evaluation.schema import RunError
 
 EPILOG = """\
 vega3d evaluate BAG... --model M      recordings, through the node's code
 vega3d evaluate M --split heldout     simulated clips, beside baselines
 """
-
-
-class ArgumentError(Vega3dError, ValueError):
-    """Arguments that contradict each other; the message says which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and write the report.
 
     Raises:
-        ArgumentError: If the arguments do not go together.
+        RunError: If the arguments do not go together.
         CheckpointError: If a model cannot be loaded.
     """
     if args.split is not None or args.data is not None:
@@ -123,18 +119,18 @@ def run(args: argparse.Namespace) -> int:
 
         if len(args.subjects) != 1:
             msg = f"--split asks one model about clips, not {', '.join(args.subjects)}"
-            raise ArgumentError(msg)
+            raise RunError(msg)
         args.model, args.split = args.subjects[0], args.split or "heldout"
         args.device = args.device or "cpu"
         return clips_command.run(args)
     if args.workers < 1:
         msg = "--workers must be at least 1"
-        raise ArgumentError(msg)
+        raise RunError(msg)
     bags = [Path(subject) for subject in args.subjects]
     missing = [str(bag) for bag in bags if not bag.exists()]
     if missing:
         msg = f"there is no {', '.join(missing)}; to ask a model about clips, add --split heldout"
-        raise ArgumentError(msg)
+        raise RunError(msg)
     from vega3d_ros.evaluation import bags_command  # noqa: PLC0415 - --help must answer at once
 
     return bags_command.run(args, bags)

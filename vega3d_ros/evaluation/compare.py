@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 
-from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.console import give, remarks, results
 from vega3d_ros.core.json_io import finite, write_json
-from vega3d_ros.evaluation import html
-from vega3d_ros.evaluation.bag_report import BAGS, case_figure, read_run
-from vega3d_ros.evaluation.failure_images import draw_again, object_case
+from vega3d_ros.evaluation.bag_run import read_run
 from vega3d_ros.evaluation.metrics.intervals import macro_mean
 from vega3d_ros.evaluation.metrics.simulated import RIGHT, is_right
+from vega3d_ros.evaluation.report.cases import draw_again, object_case
+from vega3d_ros.evaluation.report.pages import write_pages
+from vega3d_ros.evaluation.report.recordings import BAGS, case_picture
+from vega3d_ros.evaluation.report.section import Picture, Section
 from vega3d_ros.evaluation.run_folder import differing, make_folder, read_settings
+from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.evaluation.scoring import RIGHT_IOU
-from vega3d_ros.evaluation.sections import Section
 from vega3d_ros.evaluation.statistics import Units
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ _FLIP = (
     f"anything else exactly), an object by an overlap of {RIGHT_IOU}."
 )
 _UNSAID = ("files", "bag")  # the recordings, of which only those in common count
-
-
-class CompareError(Vega3dError, ValueError):
-    """Runs that cannot be compared; the message says why."""
 
 
 class Change(NamedTuple):
@@ -91,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
     """Compare, and write ``compare.html``, ``compare.md`` and ``compare.json``.
 
     Raises:
-        CompareError: If a folder is no run, or the two have nothing in common.
+        RunError: If a folder is no run, or the two have nothing in common.
     """
     (records_a, rows_a), (records_b, rows_b) = (_read(path) for path in (args.run_a, args.run_b))
     changes, flips = compare(rows_a, rows_b)
     if not changes:
         msg = f"{args.run_a} and {args.run_b} have no scored case of one recording in common"
-        raise CompareError(msg)
+        raise RunError(msg)
     make_folder(args.out)
     names = (f"A: {args.run_a}", f"B: {args.run_b}")
     unlike = settings_that_differ(args.run_a, args.run_b)
@@ -107,16 +104,13 @@ def run(args: argparse.Namespace) -> int:
     title = "What got better, and what worse"
     flipped = f"{len(better)} cases flipped to right, {len(worse)} to wrong, from A to B. "
     about = [*names, *unlike, flipped + _FLIP]
-    body = [html.note(text) for text in about] + section.html()
-    for heading, chosen in (("Flipped to wrong", worse), ("Flipped to right", better)):
-        sides = [
-            _Side("A", args.run_a, records_a, rows_a, args.out),
-            _Side("B", args.run_b, records_b, rows_b, args.out),
-        ]
-        body += _flip_figures(heading, chosen, sides)
-    (args.out / "compare.html").write_text(html.page(title, body), encoding="utf-8")
-    lines = [f"# {title}", "", *(f"{text}\n" for text in about), *section.markdown()]
-    (args.out / "compare.md").write_text("\n".join(lines), encoding="utf-8")
+    sides = [
+        _Side("A", args.run_a, records_a, rows_a, args.out),
+        _Side("B", args.run_b, records_b, rows_b, args.out),
+    ]
+    drawn = [_flip_pictures(*flip, sides) for flip in (("wrong", worse), ("right", better))]
+    sections = [Section(title, about), section, *(s for s in drawn if s.pictures)]
+    write_pages(args.out, title, sections, "compare")
     document = {
         "runs": [str(args.run_a), str(args.run_b)],
         "unlike": unlike,
@@ -128,11 +122,12 @@ def run(args: argparse.Namespace) -> int:
         "flips": [flip._asdict() for flip in flips],
     }
     write_json(args.out / "compare.json", finite(document))
-    console = Console()
+    give(document)
+    shown = results()
     for text in about:
-        console.print(text, highlight=False)
-    console.print(*section.rich(console.width))
-    console.print(
+        shown.print(text, highlight=False)
+    shown.print(*section.rich(shown.width))
+    remarks().print(
         f"written to {args.out}: compare.html, compare.md, compare.json", highlight=False
     )
     return 0
@@ -243,7 +238,7 @@ def _object_flips(pairs: Sequence[tuple[ObjectRow, ObjectRow]]) -> list[Flip]:
 def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], ResultRows]:
     if not (folder / BAGS).is_dir():
         msg = f"{folder} is no run of `vega3d evaluate BAG...` or `vega3d replay`"
-        raise CompareError(msg)
+        raise RunError(msg)
     return read_run(folder)
 
 
@@ -293,15 +288,15 @@ class _Side:
         self._objects = {(row.source, row.case): row for row in rows.objects}
         self._out = out / "cases"
 
-    def figures(self, flips: Sequence[Flip]) -> dict[Flip, str]:
-        """HTML figures of the flips that have a picture."""
-        found: dict[Flip, str] = {}
+    def pictures(self, flips: Sequence[Flip]) -> dict[Flip, Picture]:
+        """Of the flips that have one."""
+        found: dict[Flip, Picture] = {}
         missing: dict[str, list[Flip]] = defaultdict(list)
         for flip in flips:
             cases = self._records[flip.bag].get("cases", ())
             case = next((c for c in cases if c["case"] == flip.case and c["picture"]), None)
             if case is not None:
-                found[flip] = case_figure(self._folder / BAGS / flip.bag, case)
+                found[flip] = case_picture(self._folder / BAGS / flip.bag, case, self.name)
             elif (flip.bag, flip.case) in self._objects:
                 missing[flip.bag].append(flip)
         for bag, chosen in missing.items():
@@ -309,22 +304,17 @@ class _Side:
             place = self._out / self.name / bag
             drawn = draw_again(self._folder / BAGS / bag, self._records[bag], wanted, place)
             for flip in chosen:
-                case = object_case(self._objects[bag, flip.case])
                 if flip.case in drawn:
-                    found[flip] = case_figure(place, {**case, "picture": drawn[flip.case].name})
+                    case = object_case(self._objects[bag, flip.case])
+                    case["picture"] = drawn[flip.case].name
+                    found[flip] = case_picture(place, case, self.name)
         return found
 
 
-def _flip_figures(heading: str, flips: Sequence[Flip], sides: Sequence[_Side]) -> list[str]:
-    """Both runs' pictures of the flipped cases."""
+def _flip_pictures(what: str, flips: Sequence[Flip], sides: Sequence[_Side]) -> Section:
+    """Both runs' pictures of the cases that flipped."""
     shown = flips[:_SHOWN]
-    figures = [(side.name, side.figures(shown)) for side in sides]
-    pairs = [
-        "".join(html.note(name) + found[flip] for name, found in figures if flip in found)
-        for flip in shown
-    ]
-    drawn = "".join(f"<div>{pair}</div>" for pair in pairs if pair)
-    if not drawn:
-        return []
+    found = [side.pictures(shown) for side in sides]
+    groups = [[side[flip] for side in found if flip in side] for flip in shown]
     more = f" ({len(shown)} of {len(flips)})" if len(shown) < len(flips) else ""
-    return [html.heading(heading + more), f'<div class="cases">{drawn}</div>']
+    return Section(f"Flipped to {what}{more}", pictures=[group for group in groups if group])

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vega3d_ros import __version__
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_object
 from vega3d_ros.models.checkpoints.model_paths import found_parts
-from vega3d_ros.models.checkpoints.official.layout import card, is_official
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,6 @@ def _files(place: Path) -> list[Path]:
 def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
     """All that is needed to reproduce a result; no ``folder``: another process has the model."""
     settings = {} if folder is None else _description(folder)
-    parts = {} if folder is None else found_parts(settings, folder)
-    beside = [part for part in parts.values() if part is not None]
-    detector = parts.get("detector")
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -71,16 +68,35 @@ def provenance(model: str, folder: Path | None, device: str) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: _version(name) for name in _PACKAGES},
         },
-        "model": {
-            "name": model,
-            "sha256": "" if folder is None else model_hash(folder, beside),
-            "detector": "" if detector is None else detector.name,
-            "card": str(settings.get("card", "")),
-        },
+        "model": {**identity(model, folder), "card": str(settings.get("card", ""))},
         "command": sys.argv,
         "hardware": _hardware(device),
         "seeds": {"noise": _seed(settings), "resampling": 0},
     }
+
+
+def identity(model: str, folder: Path | None) -> dict[str, str]:
+    """A model's name, the hash of its files and the name of its detector; empty where unknown."""
+    if folder is None:
+        return {"name": model, "sha256": "", "detector": ""}
+    parts = found_parts(_description(folder), folder)
+    beside = [part for part in parts.values() if part is not None]
+    detector = parts.get("detector")
+    return {
+        "name": model,
+        "sha256": model_hash(folder, beside),
+        "detector": "" if detector is None else detector.name,
+    }
+
+
+def located(model: str) -> Path | None:
+    """A model's folder; None where there is none, which loading the model reports."""
+    from vega3d_ros.models.checkpoints.load import locate  # noqa: PLC0415 - imports torch
+
+    try:
+        return locate(model)
+    except Vega3dError:
+        return None
 
 
 def _commit() -> str:
@@ -101,6 +117,8 @@ def _description(folder: Path) -> dict[str, Any]:
     file = folder / "model.json"
     if file.is_file():
         return read_object(file)
+    from vega3d_ros.models.checkpoints.official.layout import card, is_official  # noqa: PLC0415 - imports torch
+
     return {"card": card(folder), "prior": {"seed": 0}} if is_official(folder) else {}
 
 

@@ -11,22 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import read_object, write_json
+from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 RUN = "run.json"
 _RESULTS = (
-    "bags", "frames.png", "map.png", "node.log", "output_bag", "report.html", "report.json",
-    "report.md", "results.json", "rows.json",
+    "bags", "frames.png", "map.png", "node.log", "output_bag", "predictions*.jsonl", "report.html",
+    "report.json", "report.md", "results.json", "rows.json",
 )  # fmt: skip
 _SHOWN = 4
-
-
-class RunFolderError(Vega3dError, ValueError):
-    """A folder that cannot take a run; the message says why and what to do."""
 
 
 def default_folder(kind: str, model: str) -> Path:
@@ -38,7 +34,7 @@ def make_folder(path: Path) -> Path:
     """The folder itself, made where missing.
 
     Raises:
-        RunFolderError: If it cannot be made or written to.
+        RunError: If it cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -47,7 +43,7 @@ def make_folder(path: Path) -> Path:
         probe.unlink()
     except OSError as error:
         msg = f"cannot write to {path}: {error.strerror}; give another folder with --out"
-        raise RunFolderError(msg) from error
+        raise RunError(msg) from error
     return path
 
 
@@ -84,18 +80,18 @@ class RunFolder:
         path: Where to write until ``finish``.
 
     Raises:
-        RunFolderError: If ``out`` cannot be written to, or holds results of other settings.
+        RunError: If ``out`` cannot be written to, or holds results of other settings.
     """
 
     def __init__(
         self, out: Path, settings: Mapping[str, Any], *, overwrite: bool, resumes: bool
     ) -> None:
         self._out = self.path = make_folder(out)
-        taken = any((out / name).exists() for name in _RESULTS)
+        taken = any(_results(out))
         known = read_settings(out) if taken else None
         changes = {} if known is None else differing(known, settings)
         if taken and (known is None or changes) and not overwrite:
-            raise RunFolderError(_refusal(out, known, changes))
+            raise RunError(_refusal(out, known, changes))
         if taken and (known is None or changes or not resumes):
             self.path = out.resolve().with_name(f".{out.resolve().name}.unfinished")
             known = read_settings(self.path)
@@ -112,13 +108,17 @@ class RunFolder:
         """Put the run in its place, where it was written beside an earlier one."""
         if self.path == self._out:
             return
-        for name in _RESULTS:
-            _remove(self._out / name)
+        for path in list(_results(self._out)):
+            _remove(path)
         for item in self.path.iterdir():
             _remove(self._out / item.name)
             item.rename(self._out / item.name)
         self.path.rmdir()
         self.path = self._out
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    return (path for pattern in _RESULTS for path in folder.glob(pattern))
 
 
 def _refusal(

@@ -13,6 +13,7 @@ import numpy as np
 
 from vega3d_ros.core.frames import Camera
 from vega3d_ros.core.geometry import SE3, Box3D
+from vega3d_ros.core.json_io import read_lines
 from vega3d_ros.core.objects import SceneObject
 from vega3d_ros.evaluation.schema import Prediction, Question
 
@@ -94,7 +95,8 @@ class LogWriter:
         self._write({"scene": _scene_json(record)})
 
     def reply(self, reply: Prediction) -> None:
-        self._write({"reply": asdict(reply)})
+        question = {name: value for name, value in asdict(reply.question).items() if value}
+        self._write({"reply": asdict(reply) | {"question": question}})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -104,22 +106,12 @@ class LogWriter:
 def read_log(path: Path) -> RunLog:
     """Read a log. An incomplete last line is removed from the file, so that a run can resume."""
     log = RunLog()
-    if not path.is_file():
-        return log
-    whole = 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            ((kind, value),) = json.loads(line).items()
-            if kind == "scene":
-                log.scenes.append(_scene(value))
-            else:
-                log.replies.append(_reply(value))
-    if whole < path.stat().st_size:
-        with path.open("r+b") as file:
-            file.truncate(whole)
+    for row in read_lines(path, mend=True) if path.is_file() else ():
+        ((kind, value),) = row.items()
+        if kind == "scene":
+            log.scenes.append(_scene(value))
+        else:
+            log.replies.append(_reply(value))
     return log
 
 

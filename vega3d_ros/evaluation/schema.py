@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 RELATION = "relation"
 
 
-class SchemaError(Vega3dError, ValueError):
-    """Rows that cannot be read; the message says what to do."""
+class RunError(Vega3dError, RuntimeError):
+    """An evaluation that cannot begin or go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question, or the relation of two things seen from the camera.
+    """A question, a thing to ground or to describe, or the relation of two things.
 
     Attributes:
-        text: In words.
+        text: In words, as it is asked; of a benchmark the official text.
         ask_at_s: When to ask it, seconds after the first message of the recording.
         kind: Kind in the truth record; empty if unknown.
         answer: The true answer; None where unknown, and for a relation.
@@ -31,6 +31,10 @@ class Question:
         object: Description of its object.
         subject_id: The true subject; empty where unknown.
         object_id: The true object; empty where unknown.
+        id: Unique among the questions of a benchmark; empty for any other question.
+        source: What a benchmark filmed, such as "scannet/scene0011_00".
+        record: Fields of its row in the benchmark's official prediction file, but the prediction.
+        known: What else scoring and baselines need of the benchmark's annotation.
     """
 
     text: str
@@ -41,6 +45,10 @@ class Question:
     object: str = ""
     subject_id: str = ""
     object_id: str = ""
+    id: str = ""
+    source: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    known: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def relation(
@@ -257,7 +265,7 @@ class ResultRows:
         """The rows behind ``json``.
 
         Raises:
-            SchemaError: If they were written by a version with other fields.
+            RunError: If they were written by a version with other fields.
         """
         try:
             return cls(
@@ -268,4 +276,4 @@ class ResultRows:
             )
         except (KeyError, TypeError) as error:
             msg = f"rows of another version of this package ({error}); evaluate again"
-            raise SchemaError(msg) from error
+            raise RunError(msg) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vega3d_ros.evaluation.baselines import (
+from vega3d_ros.evaluation.baselines.recordings import (
     blind_answers,
     blind_objects,
     constant_answers,

@@ -5,28 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.console import give, remarks
 from vega3d_ros.core.threads import AUTOMATIC
-from vega3d_ros.evaluation.bag_report import BAGS, write_report
 from vega3d_ros.evaluation.bag_run import (
     COMPLETE,
     BagRun,
     finish_run,
     make_plan,
+    read_run,
     topic_record,
     write_record,
 )
-from vega3d_ros.evaluation.live_adapter import as_live, differences, live_log
-from vega3d_ros.evaluation.offline import OfflineRun
 from vega3d_ros.evaluation.provenance import provenance
-from vega3d_ros.evaluation.question_file import RunError
-from vega3d_ros.evaluation.recorded_outputs import NODE, read_recorded_outputs
+from vega3d_ros.evaluation.report.recordings import BAGS, write_report
+from vega3d_ros.evaluation.run import load_model
 from vega3d_ros.evaluation.run_folder import RunFolder, default_folder, make_folder
 from vega3d_ros.evaluation.run_log import LOG, LogWriter
-from vega3d_ros.evaluation.truth import find_truth
-from vega3d_ros.evaluation.workers import load_model
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.live import (
+    NODE,
+    as_live,
+    differences,
+    live_log,
+    read_recorded_outputs,
+)
+from vega3d_ros.evaluation.sources.offline import OfflineRun
+from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.interrupts import interruptible
 from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
@@ -37,12 +42,11 @@ from vega3d_ros.sensing.bags.reader import Bag, open_bag
 if TYPE_CHECKING:
     import argparse
 
-    from vega3d_ros.evaluation.offline import QuestionSchedule
-    from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.run_log import RunLog
     from vega3d_ros.evaluation.schema import Question
-    from vega3d_ros.evaluation.truth import TruthSource
+    from vega3d_ros.evaluation.sources.live import RecordedOutputs, RunResult
+    from vega3d_ros.evaluation.sources.offline import QuestionSchedule
+    from vega3d_ros.evaluation.sources.truth import TruthSource
     from vega3d_ros.sensing.bags.reader import CameraTopics
 
 
@@ -106,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rate <= 0 or args.start < 0 or args.loop < 1 or (args.seconds or 1) <= 0:
         msg = "--rate, --seconds and --loop must be positive, --start not negative"
         raise RunError(msg)
-    console = Console()
+    console = remarks()
     with open_bag(args.bag) as bag, interruptible():
         topics = bag.find_topics(
             image=args.image, camera_info=args.camera_info, depth=args.depth, tf=args.tf
@@ -131,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
         differ = _check(args, bag, topics, as_live(log), log, folder) if args.check else []
     write_record(_job(args, folder), {**record, "truth": source, "status": COMPLETE})
     title = f"Replay of {args.bag.resolve().stem}"
-    results, _ = write_report(run_folder.path, _made_with(args), title)
+    results, _ = write_report(run_folder.path, *read_run(run_folder.path), _made_with(args), title)
+    give(results)
     scenes = results["recordings"][folder.name]["figures"]["scenes"]
     console.print(
         f"{scenes} scenes, {len(result.replies)} replies; written to "

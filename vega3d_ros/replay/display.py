@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn
+from vega3d_ros.core.console import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.schema import Prediction
 
 
-class Display:
-    """Shows on a console how far a live run is, and every reply.
+class Display(ExitStack):
+    """Shows on a console how far a live run is, and every reply, while the context lasts.
 
     Args:
         console: Where to.
@@ -23,33 +24,23 @@ class Display:
     """
 
     def __init__(self, console: Console, waiting_for: str, begin_s: float, end_s: float) -> None:
-        self._waiting_for, self._begin_s, self._end_s = waiting_for, begin_s, end_s
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[seconds]}"),
-            console=console,
-            transient=True,
-        )
-        self._task = self.bar.add_task(waiting_for, total=None, seconds="")
+        super().__init__()
+        self._console, self._waiting_for = console, waiting_for
+        self._begin_s, self._end_s = begin_s, end_s
+        self._tell = self.enter_context(progress(console))
 
     def waiting(self, state: str) -> None:
         """Show the node's state while it is not ready."""
-        self.bar.update(self._task, description=f"{self._waiting_for}: {state}")
+        self._tell(self._waiting_for, 0.0, 1.0, state)
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def played(self, seconds: float) -> None:
         """Show the second of the recording that was played last."""
-        self.bar.update(
-            self._task,
-            description="playing",
-            total=self._end_s - self._begin_s,
-            completed=seconds - self._begin_s,
-            seconds=f"{seconds:.1f} of {self._end_s:.1f} s",
-        )
+        done, length = seconds - self._begin_s, self._end_s - self._begin_s
+        self._tell("playing", done, length, f"{seconds:.1f} of {self._end_s:.1f} s")
 
     def replied(self, reply: Prediction) -> None:
         """Print a reply."""

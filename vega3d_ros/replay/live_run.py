@@ -13,10 +13,8 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from vega3d_ros.core.stamps import nanoseconds
-from vega3d_ros.evaluation.question_file import RunError
-from vega3d_ros.evaluation.recorded_outputs import DIAGNOSTICS, NODE
-from vega3d_ros.evaluation.replies import RunResult, scene_objects
-from vega3d_ros.evaluation.schema import Prediction, Question
+from vega3d_ros.evaluation.schema import Prediction, Question, RunError
+from vega3d_ros.evaluation.sources.live import DIAGNOSTICS, NODE, RunResult, scene_objects
 from vega3d_ros.replay.client import NOT_FOUND, ClientError, PerceptionClient
 from vega3d_ros.replay.player import Player
 from vega3d_ros.replay.recorder import Recorder

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vega3d_ros.core.threads import AUTOMATIC, wait_passively
-from vega3d_ros.evaluation.question_file import RunError
+from vega3d_ros.evaluation.schema import RunError
 from vega3d_ros.sensing.tf_topics import MOVING, STATIC, is_static
 
 if TYPE_CHECKING:

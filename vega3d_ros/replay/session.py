@@ -9,8 +9,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from vega3d_ros.evaluation.question_file import RunError
-from vega3d_ros.evaluation.recorded_outputs import NODE
+from vega3d_ros.evaluation.schema import RunError
+from vega3d_ros.evaluation.sources.live import NODE
 from vega3d_ros.replay.display import Display
 from vega3d_ros.replay.interrupts import HeldInterrupts
 from vega3d_ros.replay.node_process import (
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vega3d_ros.evaluation.replies import RunResult
     from vega3d_ros.evaluation.schema import Question
+    from vega3d_ros.evaluation.sources.live import RunResult
     from vega3d_ros.replay.playing import Playing
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
@@ -73,13 +73,12 @@ def run_live(
     os.environ.update(environment)
     end_s = min(bag.duration_s, playing.start_s + (playing.seconds or bag.duration_s))
     verb = "starting" if command is not None else f"waiting for {node}"
-    display = Display(console, verb, playing.start_s, end_s)
     with ExitStack() as stack:
         interrupts = stack.enter_context(HeldInterrupts())
         process = None
         if command is not None:
             process = stack.enter_context(NodeProcess(command, out / "node.log", environment))
-        stack.enter_context(display.bar)
+        display = stack.enter_context(Display(console, verb, playing.start_s, end_s))
 
         def check() -> None:
             interrupts.check()

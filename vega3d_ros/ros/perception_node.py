@@ -23,6 +23,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from vega3d_ros.core.console import hide_foreign_bars
 from vega3d_ros.core.threads import wait_passively
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.object_map import ObjectMap
@@ -363,6 +364,7 @@ def main(args: Sequence[str] | None = None, perceiver_factory: Factory = load_pe
         The exit code, where the node could not start or ROS was shut down.
     """
     wait_passively()  # the worker imports PyTorch
+    hide_foreign_bars()
     stopping = stop_on_signals()
     # rclpy's own handlers end the context during a callback; these let the callback finish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

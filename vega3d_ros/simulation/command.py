@@ -7,17 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from vega3d_ros.core.arguments import natural, positive
-from vega3d_ros.sensing.bags.reader import BagError
-from vega3d_ros.simulation.camera_path import CameraPathError
+from vega3d_ros.core.console import progress
 from vega3d_ros.simulation.clips import generate
-from vega3d_ros.simulation.dataset import TRUTH_FILE, DatasetError
-from vega3d_ros.simulation.furniture import FurnitureError, read_furniture
+from vega3d_ros.simulation.dataset import TRUTH_FILE
+from vega3d_ros.simulation.furniture import read_furniture
 from vega3d_ros.simulation.recording import (
-    RecordingError,
     RecordingOptions,
     record,
 )
@@ -87,42 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run a parsed command; returns the exit status."""
-    console = Console(stderr=True)
-    from vega3d_ros.simulation.renderer import RenderError  # noqa: PLC0415
-
-    try:
-        if args.simulate == "clips":
-            return _clips(args, console)
-        return _bag(args, console)
-    except (
-        BagError,
-        DatasetError,
-        FurnitureError,
-        RecordingError,
-        RenderError,
-        CameraPathError,
-    ) as error:
-        console.print(f"vega3d simulate: {error}", style="red", markup=False)
-        return 1
+    return _clips(args) if args.simulate == "clips" else _bag(args)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-def _clips(args: argparse.Namespace, console: Console) -> int:
+def _clips(args: argparse.Namespace) -> int:
     furniture = str(args.furniture) if args.furniture else None
     if furniture:
         read_furniture(furniture)  # an error is reported here, not in every worker
     there = 0
-    with _progress(console) as progress:
-        task = progress.add_task(f"{args.split} clips", total=args.count)
+    with progress() as tell:
         for finished in generate(
             args.out,
             args.split,
@@ -132,21 +100,20 @@ def _clips(args: argparse.Namespace, console: Console) -> int:
             workers=args.workers,
         ):
             there += finished
-            progress.advance(task, finished)
+            tell(f"{args.split} clips", there, args.count)
     sys.stdout.write(f"{there} clips in {args.out / args.split}\n")
     return 0
 
 
-def _bag(args: argparse.Namespace, console: Console) -> int:
+def _bag(args: argparse.Namespace) -> int:
     options = RecordingOptions(args.seconds, args.rate, args.compressed, args.width, args.height)
     furniture = read_furniture(args.furniture) if args.furniture else None
     total = int(options.seconds * options.rate_hz)
-    with _progress(console) as progress:
-        task = progress.add_task("images", total=total)
+    with progress() as tell:
         for share in record(
             args.out, seed=args.seed, split=args.split, furniture=furniture, options=options
         ):
-            progress.update(task, completed=round(share * total))
+            tell("images", share, 1.0)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     sys.stdout.write(f"{args.out}: {total} images, {size / 1e6:.1f} MB, truth in {TRUTH_FILE}\n")
     return 0

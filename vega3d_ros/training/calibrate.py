@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import track
 
+from vega3d_ros.core.console import track
 from vega3d_ros.perception.perceiver import Perceiver
 from vega3d_ros.simulation.visibility import visible_objects
 
@@ -33,7 +33,8 @@ def calibrate(modules: Modules, clips: ClipDataset, which: Iterable[int]) -> Non
     perceiver.listing_threshold = 0.0  # everything that could be listed
     asked: list[tuple[float, bool]] = []
     listed: list[tuple[float, bool]] = []
-    for i in track(list(which), description="calibrate"):
+    chosen = list(which)
+    for i in track(chosen, "calibrate", len(chosen)):
         scene, truth = perceiver.observe(clips.frames(i)), clips.truths[i]
         queries = truth["referring"]
         matches = scene.likeliest_all([query["text"] for query in queries])

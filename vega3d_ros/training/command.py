@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from vega3d_ros.core.console import remarks
 
 if TYPE_CHECKING:
     import argparse
@@ -140,7 +140,7 @@ def _fusion(args: argparse.Namespace) -> None:
         prior=args.prior,
         **_shared(args),
     )
-    Console().print(f"written to {folder}")
+    remarks().print(f"written to {folder}")
 
 
 def _answers(args: argparse.Namespace) -> None:
@@ -149,7 +149,7 @@ def _answers(args: argparse.Namespace) -> None:
 
     settings = _settings(FusionTraining, args)
     folder = run_answer_stage(settings, model=args.model, **_shared(args))
-    Console().print(f"written to {folder}")
+    remarks().print(f"written to {folder}")
 
 
 def _shared(args: argparse.Namespace) -> dict[str, Any]:

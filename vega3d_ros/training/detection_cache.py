@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.progress import track
 
+from vega3d_ros.core.console import track
 from vega3d_ros.core.frames import Clip
 from vega3d_ros.core.json_io import replacing
 from vega3d_ros.models.fusion.clip_tokens import ClipTokens
@@ -96,7 +96,7 @@ def detect_objects(
     hidden = np.random.default_rng(seed).random((len(tokens), 2)) < sampling.hidden
     rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]] = []
     visual_tokens = 0
-    for i in track(range(len(tokens)), description="detect"):
+    for i in track(range(len(tokens)), "detect", len(tokens)):
         semantic, generative = tokens.batch([i], str(modules.language.model.device))
         clip = _without(clips.frames(i), *hidden[i])
         fused = modules.fusion(semantic, generative).tokens

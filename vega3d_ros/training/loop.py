@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vega3d_ros.core.console import progress
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.json_io import replacing
 
@@ -127,8 +127,7 @@ def optimise(
     first = run.restore() if resume and run.file.exists() else 0
     saved = started = time.monotonic()
     means: dict[str, float] = {}
-    with _progress() as progress, (out / "log.jsonl").open("a") as log:
-        task = progress.add_task(name, total=schedule.steps, completed=first, loss="-")
+    with progress() as tell, (out / "log.jsonl").open("a") as log:
         step = first
         try:
             for step in range(first, schedule.steps):
@@ -137,7 +136,7 @@ def optimise(
                 for key, value in losses.items():
                     now = value.item()
                     means[key] = 0.95 * means.get(key, now) + 0.05 * now
-                progress.update(task, completed=step + 1, loss=f"{means['loss']:.3f}")
+                tell(name, step + 1, schedule.steps, f"loss {means['loss']:.3f}")
                 if step % 20 == 0:
                     row = {"step": step, "seconds": round(time.monotonic() - started, 1), **means}
                     log.write(json.dumps(row) + "\n")
@@ -149,13 +148,3 @@ def optimise(
             run.save(step)
             raise
     run.save(schedule.steps)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )

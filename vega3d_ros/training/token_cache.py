@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from rich.progress import track
 
+from vega3d_ros.core.console import track
 from vega3d_ros.training.precision import mixed_precision
 from vega3d_ros.training.samples import image_tensor
 
@@ -71,7 +71,7 @@ def store_tokens(
     out = np.load(file, mmap_mode="r+") if done else None
     if out is not None and len(out) < count:
         done, out = 0, None
-    for i in track(range(done, count), description=f"tokens {file.stem}"):
+    for i in track(range(done, count), f"tokens {file.stem}", count - done):
         clip = clips[i]
         images = image_tensor(clip.rgb, device)
         with torch.no_grad(), mixed_precision(device):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResidualBlock
-from rich.progress import track
 from torch import nn
 
+from vega3d_ros.core.console import track
 from vega3d_ros.core.json_io import write_json
 from vega3d_ros.models.priors.images import fit_images
 from vega3d_ros.models.priors.wan.config import (
@@ -266,7 +266,7 @@ def frame_latents(
     """Posterior means [N, z, h, w] of frames, float32 on the CPU."""
     batches = [numbers[i : i + _ENCODE_BATCH] for i in range(0, len(numbers), _ENCODE_BATCH)]
     latents = []
-    for batch in track(batches, "latents", disable=len(batches) < 2):
+    for batch in track(batches, "latents", len(batches)) if len(batches) > 1 else batches:
         images = frames.load(batch).to(config.device, memory_format=torch.channels_last)
         with mixed_precision(config.device):
             latents.append(codec.moments(images)[0].float().cpu().contiguous())

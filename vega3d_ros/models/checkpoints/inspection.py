@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from vega3d_ros.core.console import give, results, track
 from vega3d_ros.models.checkpoints.detector_files import needed_by
 from vega3d_ros.models.checkpoints.device_memory import (
     DeviceError,
@@ -115,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
     report = inspect_folder(folder)
     if report.loadable:
         add_memory(report, folder, args.device, args.dtype, args.frames)
-    console = Console()
+    give(asdict(report))
+    console = results()
     table = Table(title=report.kind, show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -276,7 +276,7 @@ def _looks_fresh(layout: Layout) -> bool:
     biases = layout.tensors(TOWER, {f"{name}.bias" for name in linear}.__contains__)
     if any(bool(bias.any()) for bias in biases.values()):
         return False
-    for name in track(linear, "reading the prior's weights", transient=True):
+    for name in track(linear, "reading the prior's weights", len(linear)):
         found: dict[str, Tensor] = layout.tensors(TOWER, f"{name}.weight".__eq__)
         spread = float(found[f"{name}.weight"].float().std())
         if not _FRESH_STD[0] < spread < _FRESH_STD[1]:

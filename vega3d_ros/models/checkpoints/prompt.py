@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from vega3d_ros.core.console import remarks
 from vega3d_ros.models.checkpoints.official.layout import OfficialError
 from vega3d_ros.models.priors.wan.files import save_prompt
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """
     embedding = embed_prompt(args.encoder, args.text, device=args.device)
     save_prompt(embedding, args.out)
-    Console().print(f"{len(embedding)} tokens of {args.text!r} are in {args.out}")
+    remarks().print(f"{len(embedding)} tokens of {args.text!r} are in {args.out}")
     return 0
 
 
