@@ -86,10 +86,31 @@ def test_questions_are_asked_about_the_newest_scene(job, drive_bag):
     run_bag(job, FakePerceiver(), silent)
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
+    assert [reply.asked_at_s for reply in log.replies] == pytest.approx([1.0, 1.3, 1.5])
+    assert [scene.at_ns for scene in log.scenes] == [scene.stamp_ns for scene in log.scenes]
     for reply in log.replies:
         moment = drive_bag.start_ns + reply.asked_at_s * 1e9
         newest = max(scene.stamp_ns for scene in log.scenes if scene.at_ns <= moment)
         assert reply.stamp_ns == newest
+
+
+def test_the_first_frame_waits_for_depth_that_is_recorded_behind_it(job, drive_bag, tmp_path):
+    """Drivers publish depth after the image, which takes longer to compute."""
+
+    def change(_bag, raw):
+        late = 20_000_000 if raw.topic == "/cam/depth" else 0
+        messages.append((raw.stamp_ns + late, raw.topic, raw.data))
+        return ()
+
+    messages = []
+    rewritten(drive_bag.path, tmp_path / "read", change)
+    with open_bag(drive_bag.path) as bag, BagWriter(tmp_path / "late") as writer:
+        for topic, kind in bag.topics.items():
+            writer.add_topic(topic, kind)
+        for stamp, topic, data in sorted(messages, key=lambda message: message[0]):
+            writer.write(topic, stamp, data)
+    record = run_bag(replace(job, bag=tmp_path / "late"), FakePerceiver(), silent)
+    assert record["frames"]["lacks"] == {}
 
 
 def test_answers_and_objects_are_scored_against_the_truth(job):

@@ -96,6 +96,21 @@ def test_depth_that_comes_later_is_waited_for_and_paired_by_stamp():
     assert frame.depth_m is not None
 
 
+@pytest.mark.parametrize("nearest", [0, 1, 2])
+def test_of_several_depth_images_the_nearest_in_time_is_taken(nearest):
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info())
+    apart = [-15 * MS, 10 * MS, 19 * MS]
+    apart[nearest] = -5 * MS + nearest * 5 * MS
+    for number, offset in enumerate(apart):
+        msg = depth(START + offset)
+        msg.data = np.full(24, 1.0 + number, np.float32).tobytes()
+        assembler.add_depth(msg, 0)
+    assembler.add_image(image(START), 0)
+    (frame,) = frames(assembler, 0)
+    assert (frame.depth_m == 1.0 + nearest).all()
+
+
 def test_the_first_image_waits_for_depth_that_somebody_publishes():
     """Else whether it has depth would hang on which of two messages is a millisecond earlier."""
     assembler = FrameAssembler(wait_ns=300 * MS)

@@ -26,10 +26,9 @@ def test_scores_are_cosines_over_temperature_with_not_here_last():
 
 
 def test_presence_weighs_each_token_against_not_here_alone():
-    scores = torch.tensor([[5.0, 5.0, -5.0, 0.0]])
-    assert_close_to_magnitude(
-        presence(scores), torch.sigmoid(torch.tensor([[5.0, 5.0, -5.0]])), "elementwise"
-    )
+    scores = torch.tensor([[5.0, 5.0, -5.0, 2.0], [5.0, 4.0, 0.0, 6.0]])
+    margins = torch.tensor([[3.0, 3.0, -7.0], [-1.0, -2.0, -6.0]])
+    assert_close_to_magnitude(presence(scores), torch.sigmoid(margins), "elementwise")
 
 
 def test_ground_loss_falls_when_the_right_tokens_win():
