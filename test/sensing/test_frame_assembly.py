@@ -423,14 +423,26 @@ def test_time_that_is_set_back():
     assembler = FrameAssembler()
     assembler.add_camera_info(info())
     assembler.add_image(image(START), 0)
-    assert not assembler.jumps_back(image(START - 100 * MS))  # only out of order
-    assembler.add_image(image(START - 100 * MS), 0)
-    assert assembler.drops == {"late": 1}
+    for late_ms in (100, 0):  # out of order only, or given twice
+        assert not assembler.jumps_back(image(START - late_ms * MS))
+        assembler.add_image(image(START - late_ms * MS), 0)
+    assert assembler.drops == {"late": 2}
     assert assembler.jumps_back(image(START - S))
     assembler.clear()
     assert not assembler.jumps_back(image(START - S))
     assembler.add_image(image(START - S), 0)
     assert [f.stamp_ns for f in frames(assembler, 0)] == [START - S]
+
+
+def test_depth_of_before_time_was_set_back_is_not_paired_with_what_comes():
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START), 0)
+    assembler.clear()
+    assembler.add_image(image(START), 0)
+    assert frames(assembler, 0) == []  # it waits for its own
+    (frame,) = frames(assembler, S)
+    assert frame.depth_m is None
 
 
 def test_the_waiting_room_is_bounded_and_drops_the_oldest():

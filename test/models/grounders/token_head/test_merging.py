@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -95,6 +97,14 @@ def test_uncertainty_follows_a_turn_that_is_no_symmetry_of_its_axes():
     for part in (slice(0, 3), slice(3, 6)):
         expected = turn.rotation @ spread[part, part] @ turn.rotation.T
         assert np.allclose(turned[part, part], expected)
+
+
+def test_uncertainty_lies_along_the_ray_of_a_camera_that_looks_anywhere():
+    looking = SE3(Rotation.from_euler("z", 0.5).as_matrix(), np.array([1.0, 2.0, 0.0]))
+    one = replace(candidate([4, 0, 0], std=0.5), working_from_level=looking)
+    ray = np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    assert np.allclose(one.covariance @ ray, (0.5**2 + 1e-4) * ray)
+    assert np.allclose(one.box.center, looking.translation + 4 * ray)
 
 
 def test_more_frames_narrow_the_estimate_more_tokens_do_not():
