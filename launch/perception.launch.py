@@ -33,6 +33,10 @@ ARGUMENTS = {
         "depth_camera_info",
         "topic of the depth image's own CameraInfo; left out: beside the depth image",
     ),
+    "tf": (
+        "/tf",
+        "topic of the transforms, and with _static; /robot1/tf for one of several robots",
+    ),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb; empty: none"),
     "model": ("", "shipped model, model folder or downloaded model; empty: as in the files"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1; empty: as in the files"),
@@ -67,8 +71,12 @@ def _node(context: LaunchContext) -> list[Node]:
         parameters=[*files, values],
         ros_arguments=["--log-level", given["log_level"]] if given["log_level"] else [],
         remappings=[
-            (name, LaunchConfiguration(name))
-            for name in ("image", "camera_info", "depth", "depth_camera_info")
+            *(
+                (name, LaunchConfiguration(name))
+                for name in ("image", "camera_info", "depth", "depth_camera_info")
+            ),
+            ("/tf", LaunchConfiguration("tf")),
+            ("/tf_static", [LaunchConfiguration("tf"), "_static"]),
         ],
         respawn=LaunchConfiguration("respawn").perform(context).lower() == "true",
         respawn_delay=RESPAWN_DELAY_S,

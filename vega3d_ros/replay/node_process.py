@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vega3d_ros.core.threads import AUTOMATIC, wait_passively
 from vega3d_ros.evaluation.question_file import RunError
+from vega3d_ros.sensing.tf_topics import MOVING, STATIC, is_static
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,6 +146,9 @@ def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> 
     ):
         if topic:
             command += ["-r", f"{name}:={topic}"]
+    for topic in topics.tf:
+        standard = f"/{STATIC if is_static(topic) else MOVING}"
+        command += ["-r", f"{standard}:={topic}"] if topic != standard else []
     parameters = {
         "model": model,
         "autostart": "true",
