@@ -3,6 +3,8 @@
 # make test-robust   the numeric tests as other processors would compute them, with one thread and with two, then they
 #              and the node tests with every core busy; a table tells which rows passed (half an hour on two cores).
 #              ARGS="--only avx2 -- -k fusion" chooses rows and tests.
+# make mutants one-line changes that make results wrong, each made to a copy of the tree: prints those that no test notices
+#              (ARGS="--only viz" chooses some)
 # make same    the outputs against those stored in test/data/same (minutes; needs a quiet machine)
 # make docs    the documentation as web pages, into site/ (Material for MkDocs; API pages from the docstrings)
 # make build   the environment and the interfaces, as demo and test do by themselves
@@ -16,7 +18,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test test-robust lint same docs build clean
+.PHONY: demo test test-robust mutants lint same docs build clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -62,6 +64,11 @@ test: lint $(VENV)/.ray
 # Threads and vector units are set by the rows of its matrix.
 test-robust: build
 	python test/robust.py $(ARGS)
+
+mutants: export OMP_NUM_THREADS := 1
+mutants: export MKL_NUM_THREADS := 1
+mutants: build
+	python test/mutants/run.py $(ARGS)
 
 lint: build
 	ruff check .

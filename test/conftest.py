@@ -8,7 +8,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from support.drive_bags import START_NS, TRUTH, write_drive
 
 # For this process and those it starts: nothing is downloaded, and messages check the types of
@@ -19,6 +19,11 @@ os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 # too.
 settings.register_profile(
     "vega3d", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "first_failure",  # of `make mutants`: that a test fails is enough
+    settings.get_profile("vega3d"),
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("vega3d")
 

@@ -85,6 +85,32 @@ def test_features_flag_what_is_unknown():
     assert (without_pose[:, 10] == 1).all()
 
 
+headings = st.tuples(st.floats(-3, 3), st.floats(-0.9, 0.9), st.floats(-0.5, 0.5))
+
+
+@given(headings, headings)
+def test_features_are_the_points_and_directions_of_turned_cameras(turn, reference_turn):
+    frame = make_frame(0)
+    pose, newest = (
+        SE3(Rotation.from_euler("ZYX", angles).as_matrix() @ BODY_FROM_OPTICAL, place)
+        for angles, place in ((turn, [1.0, 2.0, 1.2]), (reference_turn, [-0.5, 1.0, 0.9]))
+    )
+    geometry = token_geometry(replace(frame, pose=pose), *GRID)
+    own, reference = level(pose)[1], level(newest)[1]
+    value = features(geometry, reference, GRID)
+    rays = geometry.rays.reshape(-1, 3)
+    seen = rays * geometry.surface_m[..., 1].reshape(-1, 1)
+    in_map = pose.apply(seen)
+    assert np.allclose(value[:, 4:7] * 3, own.inverse().apply(in_map), atol=1e-4)
+    assert np.allclose(value[:, 19:22] * 3, reference.inverse().apply(in_map), atol=1e-4)
+    ahead = rays / np.linalg.norm(rays, axis=1, keepdims=True) @ pose.rotation.T
+    assert np.allclose(value[:, 0:3], ahead @ own.rotation, atol=1e-5)
+    assert np.allclose(value[:, 16:19], ahead @ reference.rotation, atol=1e-5)
+    assert np.allclose(value[:, 13:16] * 3, reference.inverse().apply(pose.translation), atol=1e-4)
+    turned = own.yaw - reference.yaw
+    assert np.allclose(value[:, 22:24], [np.cos(turned), np.sin(turned)], atol=1e-5)
+
+
 def test_clip_features_place_tokens_in_the_newest_camera():
     old, new = make_frame(0), make_frame(2)
     reference = level(new.pose)[1]

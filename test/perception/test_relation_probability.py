@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from scipy.special import ndtr
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
@@ -86,6 +89,27 @@ def test_uncertainty_takes_away_from_what_is_sure():
     assert chances[0] == 1.0
     assert chances == sorted(chances, reverse=True)
     assert chances[-1] > 0.5
+
+
+def test_uncertainty_is_turned_into_the_axes_of_the_viewer():
+    """Only what is unsure across the view makes left and right unsure, wherever one stands."""
+    for yaw in (0.0, 0.5, 2.0):
+        turn = SE3(Rotation.from_euler("z", yaw).as_matrix(), np.zeros(3))
+        camera = Viewpoint.camera("map", turn @ SE3(OPTICAL, np.array([0.0, 0, 1])))
+        chances = []
+        for spread in ([1.0, 1e-3, 1e-3], [1e-3, 1.0, 1e-3]):
+            covariance = np.zeros((6, 6))
+            covariance[:3, :3] = turn.rotation @ np.diag(np.square(spread)) @ turn.rotation.T
+            a, b = (
+                replace(
+                    placed(Box3D.upright((3, y, 0.5), (0.4, 0.4, 0.4)).transformed(turn)),
+                    covariance=covariance,
+                )
+                for y in (0.6, -0.6)
+            )
+            chances.append(relation_probability("left of", a, b, camera))
+        assert chances[0] > 0.999
+        assert chances[1] == pytest.approx(ndtr((1.2 - np.sin(np.pi / 8) * 1.2) / np.sqrt(2)))
 
 
 def test_below_is_clear_in_height_and_under_may_be_within_the_box():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -225,6 +227,13 @@ def test_confidence_follows_the_covariance_and_the_scores():
     assert 0.5 < confidence(5.0) < 0.6
     assert confidence(0.2) > confidence(0.4)
     assert confidence(0.01, score=0.3) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("sigma_a", "sigma_b"), [(0.4, 0.01), (0.01, 0.4), (0.3, 0.3)])
+def test_confidence_rests_on_the_covariance_of_both(sigma_a, sigma_b):
+    a, b = thing("a", (3, 0.25, 0), sigma=sigma_a), thing("b", (3, -0.25, 0), sigma=sigma_b)
+    expected = NormalDist().cdf(0.5 / np.hypot(sigma_a, sigma_b))
+    assert relate(a, b, FROM_ORIGIN).confidence == pytest.approx(expected, rel=1e-6)
 
 
 def test_viewpoints_by_name():

@@ -112,13 +112,15 @@ def test_what_consumers_would_refuse_is_not_sent(fields, word):
 
 
 def test_reframe_turns_box_and_covariance_alike():
-    turn = SE3(Rotation.from_euler("z", 90, degrees=True).as_matrix(), [10.0, 0.0, 0.0])
+    turn = SE3(Rotation.from_euler("z", 30, degrees=True).as_matrix(), [10.0, 0.0, 0.0])
     item = reframe(thing(), "odom", turn)
     assert item.frame_id == "odom"
-    np.testing.assert_allclose(item.box.center, [8.0, 1.0, 3.0], atol=1e-9)
-    np.testing.assert_allclose(
-        np.diag(item.covariance), [0.2, 0.1, 0.3, 0.02, 0.01, 0.03], atol=1e-12
-    )
+    c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    np.testing.assert_allclose(item.box.center, [10 + c - 2 * s, s + 2 * c, 3.0], atol=1e-9)
+    crossed = c * s * (0.1 - 0.2)  # the longer y axis now leans towards -x
+    place = [[0.1 * c * c + 0.2 * s * s, crossed, 0], [crossed, 0.1 * s * s + 0.2 * c * c, 0]]
+    np.testing.assert_allclose(item.covariance[:2, :3], place, atol=1e-12)
+    np.testing.assert_allclose(item.covariance[3:5, 3:], np.array(place) / 10, atol=1e-12)
     back = reframe(item, "map", turn.inverse())
     np.testing.assert_allclose(back.box.corners, thing().box.corners, atol=1e-9)
     np.testing.assert_allclose(back.covariance, thing().covariance, atol=1e-12)

@@ -24,17 +24,17 @@ SETTINGS = ClipSettings(
 DRIVES = st.lists(st.tuples(st.floats(-0.4, 0.4), st.booleans()), min_size=1, max_size=30)
 
 
-def image(stamp):
+def image(stamp, width=1):
     return SimpleNamespace(
         header=SimpleNamespace(
             stamp=SimpleNamespace(sec=stamp // S, nanosec=stamp % S), frame_id="camera"
         ),
         height=1,
-        width=1,
+        width=width,
         encoding="rgb8",
         is_bigendian=0,
-        step=3,
-        data=bytes(3),
+        step=3 * width,
+        data=bytes(3 * width),
     )
 
 
@@ -59,6 +59,17 @@ def drive(steps):
     stamps = [S + i * S // 10 for i in range(len(steps))]
     free = {stamp for stamp, (_, is_free) in zip(stamps, steps, strict=True) if is_free}
     return dict(zip(stamps, places.tolist(), strict=True)), free
+
+
+def test_a_clip_has_images_of_one_size():
+    told = []
+    builder = ClipBuilder(SETTINGS, lambda *_: SE3.identity(), print, told.append)
+    sizes = []
+    for number, width in enumerate((1, 1, 2, 2)):
+        builder.add_image(image(S + number * 3 * S, width), 0)
+        sizes += [[f.image.shape[1] for f in clip.frames] for clip, _ in builder.advance(1)]
+    assert sizes == [[1], [1, 1], [2], [2, 2]]
+    assert told == ["results are now in 'map', without 3D objects"]
 
 
 @given(DRIVES)

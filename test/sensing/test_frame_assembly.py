@@ -96,6 +96,21 @@ def test_depth_that_comes_later_is_waited_for_and_paired_by_stamp():
     assert frame.depth_m is not None
 
 
+@pytest.mark.parametrize("nearest", [0, 1, 2])
+def test_of_several_depth_images_the_nearest_in_time_is_taken(nearest):
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info())
+    apart = [-15 * MS, 10 * MS, 19 * MS]
+    apart[nearest] = -5 * MS + nearest * 5 * MS
+    for number, offset in enumerate(apart):
+        msg = depth(START + offset)
+        msg.data = np.full(24, 1.0 + number, np.float32).tobytes()
+        assembler.add_depth(msg, 0)
+    assembler.add_image(image(START), 0)
+    (frame,) = frames(assembler, 0)
+    assert (frame.depth_m == 1.0 + nearest).all()
+
+
 def test_the_first_image_waits_for_depth_that_somebody_publishes():
     """Else whether it has depth would hang on which of two messages is a millisecond earlier."""
     assembler = FrameAssembler(wait_ns=300 * MS)
@@ -408,14 +423,26 @@ def test_time_that_is_set_back():
     assembler = FrameAssembler()
     assembler.add_camera_info(info())
     assembler.add_image(image(START), 0)
-    assert not assembler.jumps_back(image(START - 100 * MS))  # only out of order
-    assembler.add_image(image(START - 100 * MS), 0)
-    assert assembler.drops == {"late": 1}
+    for late_ms in (100, 0):  # out of order only, or given twice
+        assert not assembler.jumps_back(image(START - late_ms * MS))
+        assembler.add_image(image(START - late_ms * MS), 0)
+    assert assembler.drops == {"late": 2}
     assert assembler.jumps_back(image(START - S))
     assembler.clear()
     assert not assembler.jumps_back(image(START - S))
     assembler.add_image(image(START - S), 0)
     assert [f.stamp_ns for f in frames(assembler, 0)] == [START - S]
+
+
+def test_depth_of_before_time_was_set_back_is_not_paired_with_what_comes():
+    assembler = FrameAssembler()
+    assembler.add_camera_info(info())
+    assembler.add_depth(depth(START), 0)
+    assembler.clear()
+    assembler.add_image(image(START), 0)
+    assert frames(assembler, 0) == []  # it waits for its own
+    (frame,) = frames(assembler, S)
+    assert frame.depth_m is None
 
 
 def test_the_waiting_room_is_bounded_and_drops_the_oldest():

@@ -117,11 +117,13 @@ def test_no_depth_is_invented(depth, place, angle):
         assert np.abs(values[:, None] - z).min(axis=1).max() <= 1e-5 * max(1.0, values.max())
 
 
-def test_of_two_surfaces_on_one_ray_the_nearer_is_kept():
+@pytest.mark.parametrize("side", [1, -1])  # mirrored, the wall comes before the post
+def test_of_two_surfaces_on_one_ray_the_nearer_is_kept(side):
     own = camera(40, 4)
     depth = np.full((4, 40), 4.0, np.float32)
     depth[:, 20:24] = 1.0  # a post
-    seen = reproject(depth, own, own, SE3(np.eye(3), np.array([-0.1, 0.0, 0.0])))
+    moved = SE3(np.eye(3), np.array([-0.1 * side, 0.0, 0.0]))
+    seen = reproject(depth[:, ::side], own, own, moved)[:, ::side]
     np.testing.assert_allclose(seen[:, 12:16], 1.0)  # it moved by 8 pixels, the wall by 2
     assert np.isnan(seen[:, 18:22]).all()  # what it hid from the depth camera
     np.testing.assert_allclose(seen[:, 22:38], 4.0)

@@ -99,6 +99,16 @@ def test_multi3drefer_f1_by_trying_every_pairing(predicted, true):
         assert got in [2 * count / (len(predicted) + len(true)) for count in hits]
 
 
+def test_multi3drefer_pairs_by_the_sum_of_overlaps_and_not_by_hits():
+    """Pairing each with the other's would hit twice at a quarter; the greatest sum hits once."""
+
+    def along_x(center):
+        return [center, 0.0, 0.0, 1.0, 1.0, 1.0]
+
+    predicted, true = [along_x(0.55), along_x(0.0)], [along_x(0.5), along_x(1.05)]
+    assert multi3drefer.f1(predicted, true) == (0.5, 0.5)
+
+
 def _shared(a, b):
     """Overlap of two axis-aligned boxes, one axis after the other."""
     inner = whole_a = whole_b = 1.0

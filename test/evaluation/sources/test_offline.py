@@ -86,10 +86,36 @@ def test_questions_are_asked_about_the_newest_scene(job, drive_bag):
     run_bag(job, FakePerceiver(), silent)
     log = read_log(job.folder / "log.jsonl")
     assert [reply.index for reply in log.replies] == [0, 1, 2]
+    assert [reply.asked_at_s for reply in log.replies] == pytest.approx([1.0, 1.3, 1.5])
+    assert [scene.at_ns for scene in log.scenes] == [scene.stamp_ns for scene in log.scenes]
     for reply in log.replies:
         moment = drive_bag.start_ns + reply.asked_at_s * 1e9
         newest = max(scene.stamp_ns for scene in log.scenes if scene.at_ns <= moment)
         assert reply.stamp_ns == newest
+
+
+class WithDepth(FakePerceiver):
+    """Notes of each scene whether its oldest frame has depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.had_depth = []
+
+    def observe(self, clip):
+        self.had_depth.append(clip.frames[0].depth_m is not None)
+        return super().observe(clip)
+
+
+def test_the_first_frame_waits_for_depth_that_is_recorded_behind_it(job, drive_bag, tmp_path):
+    """Drivers publish depth after the image, which takes longer to compute."""
+
+    def change(_bag, raw):
+        yield raw.topic, raw.stamp_ns + 20_000_000 * (raw.topic == "/cam/depth"), raw.data
+
+    bag = rewritten(drive_bag.path, tmp_path / "late", change)
+    perceiver = WithDepth()
+    run_bag(replace(job, bag=bag), perceiver, silent)
+    assert perceiver.had_depth == [True] * 8
 
 
 def test_answers_and_objects_are_scored_against_the_truth(job):

@@ -28,9 +28,10 @@ STORE = get_typestore(Stores.ROS2_JAZZY)
 
 
 def copy_bag(
-    source, target, plugin=StoragePlugin.MCAP, mode=CompressionMode.NONE, rename=None, keep=None
-):
-    """The same messages, stored in another way, under other names, or only some topics."""
+    source, target, plugin=StoragePlugin.MCAP, mode=CompressionMode.NONE, rename=None, keep=None,
+    late_ns=None,
+):  # fmt: skip
+    """The same messages in another storage, under other names, later, or only some topics."""
     writer = Writer(target, version=9, storage_plugin=plugin)
     writer.set_compression(mode, CompressionFormat.ZSTD)
     with Reader(source) as reader, writer:
@@ -43,7 +44,8 @@ def copy_bag(
         }
         for connection, stamp, data in reader.messages():
             if connection.id in connections:
-                writer.write(connections[connection.id], stamp, data)
+                late = (late_ns or {}).get(connection.topic, 0)
+                writer.write(connections[connection.id], stamp + late, data)
     return target
 
 
@@ -81,6 +83,13 @@ def test_frames_carry_calibration_depth_and_pose_of_their_own_stamp(drive_bag):
         assert frame.camera.fx == pytest.approx(64 / 1.2)
         assert frame.depth_m[5, 5] == pytest.approx(2.0 + 0.001 * i)
         assert np.isnan(frame.depth_m[0, 0])
+
+
+def test_the_first_frame_waits_for_depth_that_is_recorded_behind_it(drive_bag, tmp_path):
+    late = copy_bag(drive_bag.path, tmp_path / "late", late_ns={"/cam/depth": 20_000_000})
+    with open_bag(late) as bag:
+        first = next(read_frames(bag, bag.find_topics()))
+    assert first.depth_m is not None
 
 
 def test_topics_are_found_by_type_and_frame(drive_bag):

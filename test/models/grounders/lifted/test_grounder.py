@@ -196,6 +196,11 @@ def test_without_tf_the_newest_view_is_used_in_the_cameras_frame(pitch):
     in_map = one.box.transformed(pose)
     assert in_map.rotation[2, 2] == pytest.approx(1.0, abs=2e-3)  # upright, though not told so
     assert np.linalg.norm(in_map.center - SOFA[1].center) < 0.35
+    # Told in the camera's frame too: along the axes of the box, and of its heading about "up".
+    axes = one.box.rotation
+    for part in (slice(0, 3), slice(3, 6)):
+        turned = axes.T @ one.covariance[part, part] @ axes
+        np.testing.assert_allclose(turned, np.diag(np.diag(turned)), atol=1e-9)
     assert one.scene_object(scene.clip).frame_id == "camera"
 
 

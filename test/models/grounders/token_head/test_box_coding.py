@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from support.closeness import assert_close_to_magnitude
-from support.tiny_models import make_frame
+from support.tiny_models import LOOKS_ALONG_X, make_frame
 
-from vega3d_ros.core.geometry import Box3D, iou_oriented
+from vega3d_ros.core.geometry import SE3, Box3D, iou_oriented
 from vega3d_ros.core.token_grid import token_geometry
 from vega3d_ros.models.grounders.token_head.box_coding import (
     HEADINGS,
@@ -57,6 +60,34 @@ def test_decode_inverts_encode(box, row, column, depth):
     assert_close_to_magnitude(np.sort(proposal.box.size[:2]), np.sort(box.size[:2]), "elementwise")
     # The peak between two heading bins is read to a few degrees.
     assert iou_oriented(proposal.box, box) > 0.75
+
+
+def test_a_longer_lens_makes_a_thing_look_nearer_by_as_much():
+    """What fills the same pixels looks the same, and is told by the same numbers."""
+    short = make_frame(0, depth=False)
+    long = replace(short, camera=replace(short.camera, fx=140.0, fy=140.0))
+    near, far = (
+        encode(token_geometry(frame, ROWS, COLUMNS), 2, 3, Box3D.upright([x, 0.1, 0], [1, 1, 1]))
+        for frame, x in ((short, 2.0), (long, 4.0))
+    )
+    assert near.values[2] == pytest.approx(far.values[2])
+    reference = replace(short, camera=replace(short.camera, fx=0.9 * 80))
+    at_reference = encode(
+        token_geometry(reference, ROWS, COLUMNS), 2, 3, Box3D.upright([2, 0, 0], [1, 1, 1])
+    )
+    assert at_reference.values[2] == pytest.approx(np.log(2), rel=1e-5)
+
+
+@given(tilt=st.floats(-0.6, 0.6), roll=st.floats(-0.4, 0.4), column=st.integers(0, COLUMNS - 1))
+def test_headings_are_told_against_the_ray_of_the_token(tilt, roll, column):
+    """A box that turns with the ray looks the same, also to a camera that looks down."""
+    turned = Rotation.from_euler("yx", [tilt, roll]).as_matrix() @ LOOKS_ALONG_X
+    frame = replace(make_frame(0, depth=False), pose=SE3(turned, np.array([0.0, 0.0, 1.0])))
+    geometry = token_geometry(frame, ROWS, COLUMNS)
+    ray = geometry.level_from_optical @ geometry.rays[2, column]
+    along = Box3D.upright(3 * ray, [1, 0.4, 1], np.arctan2(ray[1], ray[0]) + 0.3)
+    targets = encode(geometry, 2, column, along)
+    assert targets.heading * np.pi == pytest.approx(0.3, abs=1e-5)
 
 
 def test_the_same_heading_half_a_turn_on_is_the_same_box():

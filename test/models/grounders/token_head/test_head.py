@@ -1,6 +1,7 @@
 import pytest
 import torch
 from support.closeness import assert_close_to_magnitude
+from torch.nn import functional
 
 from vega3d_ros.core.token_grid import FEATURES
 from vega3d_ros.models.grounders.token_head.box_coding import HEADINGS, OUTPUTS, REGRESSED
@@ -26,10 +27,9 @@ def test_scores_are_cosines_over_temperature_with_not_here_last():
 
 
 def test_presence_weighs_each_token_against_not_here_alone():
-    scores = torch.tensor([[5.0, 5.0, -5.0, 0.0]])
-    assert_close_to_magnitude(
-        presence(scores), torch.sigmoid(torch.tensor([[5.0, 5.0, -5.0]])), "elementwise"
-    )
+    scores = torch.tensor([[5.0, 5.0, -5.0, 2.0], [5.0, 4.0, 0.0, 6.0]])
+    margins = torch.tensor([[3.0, 3.0, -7.0], [-1.0, -2.0, -6.0]])
+    assert_close_to_magnitude(presence(scores), torch.sigmoid(margins), "elementwise")
 
 
 def test_ground_loss_falls_when_the_right_tokens_win():
@@ -40,6 +40,13 @@ def test_ground_loss_falls_when_the_right_tokens_win():
         assert good[part] < 0.01 < bad[part]
     assert good["hit"] == 1
     assert bad["hit"] == 0
+
+
+def test_of_the_tokens_that_show_nothing_meant_the_hardest_counts_beside_their_mean():
+    losses = ground_loss(torch.tensor([[2.0, -1.0, 1.0, 0.0]]), torch.tensor([[0.5, 0.0, 0.0]]))
+    right, easy, hard = functional.softplus(torch.tensor([-2.0, -1.0, 1.0]))
+    expected = right + (easy + hard) / 2 + 0.2 * hard
+    assert_close_to_magnitude(losses["presence"], expected, "elementwise")
 
 
 def test_a_glimpse_is_neither_right_nor_wrong():

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.models.grounders.base import UNKNOWN_ROTATION_VARIANCE
@@ -85,6 +88,23 @@ def test_uncertainty_lies_along_the_view_and_turns_with_the_output_frame():
     assert np.allclose(turned.box.center, [1, 6, 3])
     assert turned.covariance[1, 1] == pytest.approx(far.covariance[0, 0])
     assert np.linalg.eigvalsh(turned.covariance).min() > 0
+
+
+def test_uncertainty_follows_a_turn_that_is_no_symmetry_of_its_axes():
+    turn = SE3.from_quaternion(Rotation.from_euler("ZYX", [0.5, 0.3, -0.2]).as_quat(), [0, 0, 0])
+    spread = merged([candidate([4, 1, 0], std=0.5)])[0].covariance
+    turned = merged([candidate([4, 1, 0], std=0.5)], output=turn)[0].covariance
+    for part in (slice(0, 3), slice(3, 6)):
+        expected = turn.rotation @ spread[part, part] @ turn.rotation.T
+        assert np.allclose(turned[part, part], expected)
+
+
+def test_uncertainty_lies_along_the_ray_of_a_camera_that_looks_anywhere():
+    looking = SE3(Rotation.from_euler("z", 0.5).as_matrix(), np.array([1.0, 2.0, 0.0]))
+    one = replace(candidate([4, 0, 0], std=0.5), working_from_level=looking)
+    ray = np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    assert np.allclose(one.covariance @ ray, (0.5**2 + 1e-4) * ray)
+    assert np.allclose(one.box.center, looking.translation + 4 * ray)
 
 
 def test_more_frames_narrow_the_estimate_more_tokens_do_not():

@@ -18,6 +18,7 @@ from support.closeness import assert_close_to_magnitude
 from vega3d_ros.models.fusion.gates import GenerativeMerger, build_fusion, resample_grid
 from vega3d_ros.models.priors.base import PriorError
 from vega3d_ros.models.priors.wan.config import WanPriorConfig
+from vega3d_ros.models.priors.wan.noise import frame_noise
 from vega3d_ros.models.priors.wan.official_layout import (
     transformer_from_official,
     vae_from_official,
@@ -178,6 +179,16 @@ def test_clip_with_temporal_reduction(images: torch.Tensor) -> None:
         prior.encode(images, range(5), noise=torch.zeros(5, 16, 2, 4))
     noise = torch.zeros(2, 16, 2, 4)
     assert prior.encode(images, range(5), noise=noise).shape == (5, 1, 2, 24)
+
+
+@pytest.mark.parametrize(("temporal", "last"), [(False, [7, 8, 9, 10, 11]), (True, [7, 11])])
+def test_each_latent_of_a_clip_has_the_noise_of_the_last_frame_it_stands_for(
+    images: torch.Tensor, temporal: bool, last: list[int]
+) -> None:
+    prior = WanPrior(*small_modules(temporal=temporal), replace(SMALL, mode="clip"))
+    noise = frame_noise((16, 2, 4), SMALL.seed, last)
+    expected = prior.encode(images, range(7, 12), noise=noise)
+    assert torch.equal(prior.encode(images, range(7, 12)), expected)
 
 
 def test_only_what_features_need_is_saved_and_read(
