@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -117,8 +117,8 @@ def existing(path: Path, source: str) -> Path:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     # A numbered file is one of a series: its neighbour is not the same file by another name.
     numbered = _NUMBERED.fullmatch(path.stem)
-    close = [] if numbered else difflib.get_close_matches(path.name, beside, n=1)
-    hint = f" ({close[0]} is there: rename it if it is this file)" if close else ""
+    close = "" if numbered else nearest(path.name, beside)
+    hint = f" ({close} is there: rename it if it is this file)" if close else ""
     msg = f"{path} is missing{hint}; {source}"
     raise BenchmarkError(msg)
 
