@@ -134,17 +134,24 @@ def large_image_environment(share: Path) -> dict[str, str]:
     return environment
 
 
+def launch_arguments(topics: CameraTopics) -> list[str]:
+    """What a launch file gives a node for the topics of a recording, as ``name:=value``."""
+    given = {
+        "image": topics.image,
+        "camera_info": topics.camera_info,
+        "depth": topics.depth,
+        "depth_camera_info": topics.depth_camera_info,
+        "fixed_frame": topics.fixed_frame or "none",
+    }
+    return [f"{name}:={value}" for name, value in given.items() if value]
+
+
 def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> list[str]:
     """The command line of the perception node for the topics of a recording."""
     command = [sys.executable, "-m", "vega3d_ros.ros.perception_node", "--ros-args"]
-    for name, topic in (
-        ("image", topics.image),
-        ("camera_info", topics.camera_info),
-        ("depth", topics.depth),
-        ("depth_camera_info", topics.depth_camera_info),
-    ):
-        if topic:
-            command += ["-r", f"{name}:={topic}"]
+    for remapping in launch_arguments(topics):
+        if not remapping.startswith("fixed_frame"):
+            command += ["-r", remapping]
     parameters = {
         "model": model,
         "autostart": "true",
