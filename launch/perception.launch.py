@@ -32,7 +32,7 @@ PARAMETERS = {
     "autostart": bool,
     "use_sim_time": bool,
 }
-TOPICS = ("image", "camera_info", "depth", "depth_camera_info")
+TOPICS = ("image", "camera_info", "depth", "depth_camera_info", "detections")
 CHOICES = {
     "autostart": ("true", "false"),
     "use_sim_time": ("true", "false"),
@@ -53,8 +53,11 @@ ARGUMENTS = {
         "",
         "topic of the depth image's own CameraInfo; left out: beside the depth image",
     ),
-    "tf": ("", "topic instead of /tf, for example tf with a namespace, of several robots"),
-    "tf_static": ("", "topic instead of /tf_static"),
+    "detections": ("", "topic of another node's 2D detections, for detector:=topic"),
+    "tf": (
+        "",
+        "topic of the transforms, and with _static; /robot1/tf for one of several robots",
+    ),
     "params_file": ("", "parameters of yours; a preset wins over it, other arguments over both"),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb"),
     "model": ("", "auto, shipped model, model folder or downloaded model"),
@@ -146,7 +149,9 @@ def _node(context: LaunchContext) -> list:
     """The node, with the parameters that were given."""
     ExecutableInPackage("perception_node", "vega3d_ros").perform(context)  # raises if it lacks
     level = _given(context, "log_level").lower()
-    remapped = [(name, name) for name in TOPICS] + [("/tf", "tf"), ("/tf_static", "tf_static")]
+    remapped = [(name, _given(context, name)) for name in TOPICS]
+    if transforms := _given(context, "tf"):
+        remapped += [("/tf", transforms), ("/tf_static", f"{transforms}_static")]
     node = LifecycleNode(
         package="vega3d_ros",
         executable="perception_node",
@@ -154,9 +159,7 @@ def _node(context: LaunchContext) -> list:
         namespace=_given(context, "namespace"),
         parameters=[*_parameter_files(context), _values(context)],
         ros_arguments=["--log-level", level] if level else [],
-        remappings=[
-            (topic, _given(context, name)) for topic, name in remapped if _given(context, name)
-        ],
+        remappings=[(name, topic) for name, topic in remapped if topic],
         respawn=_given(context, "respawn").lower() == "true",
         respawn_delay=RESPAWN_DELAY_S,
         on_exit=_end_where_refused,

@@ -173,6 +173,7 @@ def test_damage_loses_only_the_damaged_part(job, drive_bag, tmp_path):
     broken = record["frames"]["unreadable_messages"]["/cam/image_raw"]
     assert 0 < broken < 30
     assert record["frames"]["by_fate"]["unreadable message"] == broken
+    assert f"messages lost: {broken} of /cam/image_raw" in record["damage"]
     assert sum(record["frames"]["by_fate"].values()) == 30
     assert record["figures"]["scenes"] > 2
 
@@ -208,6 +209,35 @@ def test_what_nothing_can_be_had_from_is_one_clear_failure(job, tmp_path):
     (tmp_path / "noise.mcap").write_bytes(b"noise" * 99)
     noise = run_bag(replace(job, bag=tmp_path / "noise.mcap"), FakePerceiver(), silent)
     assert "damaged" in noise["error"]
+
+
+def test_run_without_a_scene_is_not_complete(job, drive_bag, tmp_path):
+    def change(bag, raw):
+        data = raw.data
+        if raw.topic == "/cam/image_raw":
+            image = bag.decode(raw)
+            image.encoding = "rgb99"
+            data = STORE.serialize_cdr(image, IMAGE)
+        yield raw.topic, raw.stamp_ns, data
+
+    bag = rewritten(drive_bag.path, tmp_path / "unknown", change)
+    named = replace(job, bag=bag, image="/cam/image_raw")
+    record = run_bag(named, FakePerceiver(), silent)
+    assert record["status"] == FAILED
+    assert "no scene came of 30 images on /cam/image_raw" in record["error"]
+    assert "rgb99" in record["error"]
+    assert not is_done(named)
+
+
+def test_mistake_of_the_package_costs_its_own_recording_alone(job):
+    class Broken(FakePerceiver):
+        def reset(self):
+            raise KeyError("a bug")
+
+    record = run_bag(job, Broken(), silent)
+    assert record["status"] == FAILED
+    assert "KeyError: 'a bug'" in record["error"]
+    assert "a bug" in (job.folder / "traceback.txt").read_text()
 
 
 def test_a_bag_without_images_says_what_it_has(job, drive_bag, tmp_path):
@@ -359,3 +389,19 @@ def test_parameters_come_from_the_nodes_own_file(tmp_path):
     (tmp_path / "bad.yaml").write_text("- 1")
     with pytest.raises(ValueError, match="holds no parameters"):
         load_parameters(tmp_path / "bad.yaml")
+
+
+def test_depth_that_is_stamped_off_is_a_remark_with_the_offset(job, drive_bag, tmp_path):
+    def change(bag, raw):
+        data = raw.data
+        if raw.topic == "/cam/depth":
+            depth = bag.decode(raw)
+            depth.header.stamp.nanosec = (depth.header.stamp.nanosec + 30_000_000) % 10**9
+            data = STORE.serialize_cdr(depth, IMAGE)
+        yield raw.topic, raw.stamp_ns, data
+
+    bag = rewritten(drive_bag.path, tmp_path / "off", change)
+    record = run_bag(replace(job, bag=bag), FakePerceiver(), silent)
+    (text,) = record["warnings"]
+    assert "it is stamped 30 ms later" in text
+    assert "set pair_tolerance_s to 0.04" in text

@@ -13,9 +13,11 @@ from vega3d_ros.evaluation.question_file import RunError
 from vega3d_ros.replay.node_process import (
     NodeProcess,
     large_image_environment,
+    node_command,
     private_environment,
     share_folder,
 )
+from vega3d_ros.sensing.camera_topics import CameraTopics
 
 OBEYS = """
 import signal
@@ -105,3 +107,12 @@ def test_the_demo_keeps_to_itself_unless_told_otherwise():
     assert own["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     told = {"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
     assert private_environment(told) == told
+
+
+def test_a_node_listens_to_the_transforms_of_its_robot():
+    own = CameraTopics(image="/robot1/image", tf=("/robot1/tf", "/robot1/tf_static"))
+    command = node_command("nano", own)
+    assert "/tf:=/robot1/tf" in command
+    assert "/tf_static:=/robot1/tf_static" in command
+    plain = node_command("nano", CameraTopics(image="/image", tf=("/tf", "/tf_static")))
+    assert not any(word.startswith("/tf") for word in plain)

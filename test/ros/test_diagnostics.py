@@ -25,6 +25,7 @@ IMAGE = InputFacts(
     reliability="best_effort",
     age_s=0.1,
 )
+DEPTH = InputFacts(topic="/cam/depth", publishers=1, age_s=0.1)
 FINE = Facts(
     active=True,
     active_s=60.0,
@@ -66,6 +67,11 @@ def test_all_is_well():
         ("input", {"image": replace(IMAGE, age_s=None)}, WARN, ["for 60 s"]),
         ("input", {"image": replace(IMAGE, lost=3)}, WARN, ["3 images lost"]),
         ("input", {"has_camera": False}, WARN, ["/cam/camera_info", "no 3D objects"]),
+        ("input", {"unpaired_depth": "30 ms later"}, WARN, ["30 ms later"]),
+        ("input", {"depth": DEPTH}, OK, ["images arrive"]),
+        ("input", {"depth": replace(DEPTH, age_s=None)}, WARN, ["/cam/depth", "for 60 s"]),
+        ("input", {"depth": replace(DEPTH, mismatch="it is TYPE")}, WARN, ["it is TYPE"]),
+        ("transforms", {"late_transforms": "0.45 s"}, WARN, ["0.45 s"]),
         ("input", {"details": {"no stamp": "the stamp is zero"}}, ERROR, ["zero"]),
         ("input", {"details": {"unreadable image": "yuv"}}, ERROR, ["yuv"]),
         ("input", {"details": {"late": "stamps stand still"}}, WARN, ["stamps stand still"]),

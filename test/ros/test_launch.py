@@ -147,9 +147,9 @@ def test_an_empty_fixed_frame_can_be_asked_for(launched, word):
 
 
 def test_topics_and_transforms_of_several_robots_are_remapped(launched):
-    node = node_of(launched.start(image="/cam/color", tf="tf", tf_static="tf_static"))
+    node = node_of(launched.start(image="/cam/color", tf="/robot1/tf"))
     assert node["remappings"] == [
-        ("image", "/cam/color"), ("/tf", "tf"), ("/tf_static", "tf_static"),
+        ("image", "/cam/color"), ("/tf", "/robot1/tf"), ("/tf_static", "/robot1/tf_static"),
     ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from vega3d_ros.sensing.transform_buffer import (
     CACHE_NS,
     TransformBuffer,
     TransformError,
-    insert_transforms,
     to_se3,
 )
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 S = 1_000_000_000
 
@@ -165,17 +165,17 @@ def message(parent="map", child="base", quaternion=(0, 0, 0, 1), x=0.0, stamp_s=
     ],
 )
 def test_what_is_no_transform_is_refused_and_leaves_the_tree_as_it_was(wrong):
-    buffer = TransformBuffer()
-    assert insert_transforms(buffer, message(x=1.0), static=False) == []
-    (refusal,) = insert_transforms(buffer, message(**wrong), static=False)
+    buffer = GatedTransforms(TransformBuffer())
+    assert buffer.insert(message(x=1.0), 0, static=False) == []
+    (refusal,) = buffer.insert(message(**wrong), 0, static=False)
     assert "refused" in refusal
     close(buffer.lookup("map", "base", 0), shift(1))
 
 
 def test_a_message_from_the_past_begins_anew():
-    buffer = TransformBuffer()
-    insert_transforms(buffer, message(stamp_s=100), static=False)
-    insert_transforms(buffer, message(parent="/map", stamp_s=1, x=2.0), static=False)
+    buffer = GatedTransforms(TransformBuffer())
+    buffer.insert(message(stamp_s=100), 0, static=False)
+    buffer.insert(message(parent="/map", stamp_s=1, x=2.0), 0, static=False)
     close(buffer.lookup("map", "base", S), shift(2))
     with pytest.raises(TransformError):
         buffer.lookup("map", "base", 100 * S)

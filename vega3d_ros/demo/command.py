@@ -72,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info topic; left out: found")
     parser.add_argument("--depth", default="", help="its depth topic; left out: found")
+    parser.add_argument(
+        "--tf",
+        default="",
+        help="topic or namespace of its transforms (/robot1/tf, /robot1); left out: found",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,7 +109,7 @@ class _Demo:
         truth = load_truth(path)
         with open_bag(path) as bag:
             topics = bag.find_topics(
-                image=args.image, camera_info=args.camera_info, depth=args.depth
+                image=args.image, camera_info=args.camera_info, depth=args.depth, tf=args.tf
             )
             plan = self._plan(truth, bag.duration_s)
             self._introduce(path, bag, topics, truth)
@@ -163,7 +168,7 @@ class _Demo:
         say(f"  camera_info {topics.camera_info or 'none'}", highlight=False)
         say(f"  depth       {topics.depth or 'none'}", highlight=False)
         say(f"  transforms  {', '.join(topics.tf) or 'none'}", highlight=False)
-        for note in topics.notes:
+        for note in (*bag.notes, *bag.damage, *topics.notes):
             say(f"  {note}", highlight=False)
         for note in notes_of(self._model, truth):
             say(note, style="yellow", highlight=False)

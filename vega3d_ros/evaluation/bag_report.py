@@ -159,7 +159,7 @@ def _recordings(records: Mapping[str, Mapping[str, Any]]) -> Section:
         figures = record.get("figures", {})
         remarks = [record.get("error", ""), record.get("damage", ""), *record.get("notes", ())]
         remarks += record.get("topics", {}).get("notes", [])
-        remarks += record.get("failures", [])[:3]
+        remarks += [*record.get("warnings", []), *record.get("failures", [])[:3]]
         objects = figures.get("objects_per_scene") or {}
         rows.append(
             (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from vega3d_ros.core.json_io import read_json, read_object, write_json
 from vega3d_ros.evaluation.failure_images import draw_run
 from vega3d_ros.evaluation.figures import run_figures
 from vega3d_ros.evaluation.object_list import OBJECTS, write_objects
-from vega3d_ros.evaluation.offline import OfflineRun, QuestionSchedule
+from vega3d_ros.evaluation.offline import FrameCounts, OfflineRun, QuestionSchedule
 from vega3d_ros.evaluation.question_file import RunError, default_plan, load_plan
 from vega3d_ros.evaluation.results import score_run
 from vega3d_ros.evaluation.run_log import LOG, LogWriter, RunLog, read_log
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
+TRACEBACK = "traceback.txt"
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 
 
@@ -56,6 +58,7 @@ class BagRun:
         image: Topic; empty: found by type.
         camera_info: Topic; empty: found by type.
         depth: Topic; empty: found by type.
+        tf: Topic or namespace of the transforms; empty: found by name.
         truth: ``source`` of ``find_truth``.
         questions: The user's question file; None: the questions of the truth, or a few common
             ones.
@@ -70,9 +73,20 @@ class BagRun:
     image: str = ""
     camera_info: str = ""
     depth: str = ""
+    tf: str = ""
     truth: str = "auto"
     questions: Path | None = None
     fixed_frame: str | None = None
+
+    def topics(self, bag: Bag) -> CameraTopics:
+        """The topics of the camera.
+
+        Raises:
+            BagError: As ``Bag.find_topics``.
+        """
+        return bag.find_topics(
+            image=self.image, camera_info=self.camera_info, depth=self.depth, tf=self.tf
+        )
 
     def settings(self) -> dict[str, Any]:
         """All that decides the results; a job with other settings is not resumed."""
@@ -120,7 +134,7 @@ def is_done(job: BagRun) -> bool:
 def run_bag(
     job: BagRun, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
-    """Do a job. Errors of the recording go into the record and are not raised.
+    """Do a job. Errors go into the record and are not raised.
 
     ``on_progress`` is called with the seconds done and in all; it may raise ``Interrupted``.
 
@@ -132,9 +146,15 @@ def run_bag(
     try:
         with open_bag(job.bag) as bag:
             record["notes"] = list(bag.notes)
-            record |= _run(job, bag, perceiver, on_progress)
+            try:
+                record |= _run(job, bag, perceiver, on_progress)
+            finally:
+                record["damage"] = "; ".join(filter(None, [*bag.damage, record.get("damage", "")]))
     except (BagError, RunError) as error:
         record["error"] = str(error)
+    except Exception as error:  # noqa: BLE001 - it must not cost the other recordings of a run
+        (job.folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
+        record["error"] = f"{type(error).__name__}: {error} (see {job.folder / TRACEBACK})"
     return write_record(job, record)
 
 
@@ -151,7 +171,7 @@ def write_record(job: BagRun, record: dict[str, Any]) -> dict[str, Any]:
 def _run(
     job: BagRun, bag: Bag, perceiver: PerceiverLike, on_progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
-    topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
+    topics = job.topics(bag)
     truth, source = find_truth(bag, job.truth)
     plan = make_plan(job.questions, truth, bag.duration_s)
     fixed_frame = topics.fixed_frame if job.fixed_frame is None else job.fixed_frame
@@ -176,6 +196,9 @@ def _run(
         except (KeyboardInterrupt, Interrupted):
             status = PARTIAL
     counts = offline.counts
+    failed = {}
+    if status == COMPLETE and not offline.log.scenes:
+        status, failed = FAILED, {"error": _no_scene(counts, topics.image)}
     _write_frame_statuses(job.folder / FRAMES, counts.frame_statuses)
     simulated = truth is not None and truth.record is not None
     misled = job.parameters.model == SIMULATION_MODEL and not simulated
@@ -194,11 +217,24 @@ def _run(
             "time_set_back": counts.resets,
         },
         "damage": counts.damage,
+        "warnings": counts.warnings,
         "failures": counts.failures,
+        **failed,
         "resumed_scenes": min(len(done.scenes), len(offline.log.scenes)),
         **finish_run(job.folder, job.name, bag, topics, offline.log, truth, counts.read_s,
                        counts.wall_s, counts.mapped_objects, fixed_frame),
     }  # fmt: skip
+
+
+def _no_scene(counts: FrameCounts, image: str) -> str:
+    """Why a run that ended has nothing to show."""
+    became = ", ".join(f"{number} {status}" for status, number in counts.by_status().items())
+    said = [counts.details[one] for one in counts.by_status() if one in counts.details]
+    reasons = "; ".join([*said, *counts.failures[:1]])
+    return (
+        f"no scene came of {counts.images} images on {image}"
+        f"{f' ({became})' if became else ''}{f': {reasons}' if reasons else ''}"
+    )
 
 
 def finish_run(

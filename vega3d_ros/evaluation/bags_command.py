@@ -124,6 +124,7 @@ def _jobs(
             image=args.image,
             camera_info=args.camera_info,
             depth=args.depth,
+            tf=args.tf,
             truth=args.truth,
             questions=args.questions,
             fixed_frame=fixed_frame,
@@ -153,7 +154,7 @@ def _introduce(job: BagRun, console: Console) -> None:
     say(f"[bold]{job.name}[/]: {job.bag}")
     try:
         with open_bag(job.bag) as bag:
-            topics = bag.find_topics(image=job.image, camera_info=job.camera_info, depth=job.depth)
+            topics = job.topics(bag)
             say(f"  {bag.duration_s:.1f} s, {bag.counts[topics.image]} images")
             for name, topic in (
                 ("image", f"{topics.image} ({bag.topics[topics.image]})"),
@@ -163,7 +164,7 @@ def _introduce(job: BagRun, console: Console) -> None:
                 ("results in", topics.fixed_frame or topics.frame_id),
             ):
                 say(f"  {name:<12}{topic or 'none'}")
-            for note in (*bag.notes, *topics.notes):
+            for note in (*bag.notes, *bag.damage, *topics.notes):
                 say(f"  {note}")
     except BagError as error:
         say(f"  [red]{error}[/]")
@@ -211,7 +212,8 @@ def _conclude(
             if record["status"] in (COMPLETE, PARTIAL)
             else ResultRows()
         )
-        remark = record.get("error") or record.get("damage") or ""
+        said = [record.get("error"), record.get("damage"), *record.get("warnings", ())]
+        remark = "; ".join(filter(None, said))
         table.add_row(
             job.name,
             record["status"],

@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bags.add_argument("--image", default="", help="image topic; left out: found by type")
     bags.add_argument("--camera-info", default="", help="its camera_info; left out: found")
     bags.add_argument("--depth", default="", help="its depth; left out: found")
+    bags.add_argument(
+        "--tf",
+        default="",
+        help="topic or namespace of its transforms (/robot1/tf, /robot1); left out: found",
+    )
     bags.add_argument("--fixed-frame", help="frame of the results; left out: the root of TF")
     bags.add_argument(
         "--truth",

@@ -103,7 +103,10 @@ def draw_again(
     try:
         with open_bag(record["bag"]) as bag:
             topics = bag.find_topics(
-                image=known["image"], camera_info=known["camera_info"], depth=known["depth"]
+                image=known["image"],
+                camera_info=known["camera_info"],
+                depth=known["depth"],
+                tf=next(iter(known["tf"]), ""),
             )
             truth, _ = find_truth(bag, "none" if source_name.startswith("none") else source_name)
             scenes = {scene.stamp_ns: scene for scene in read_log(folder / LOG).scenes}

@@ -17,7 +17,9 @@ from vega3d_ros.evaluation.schema import Prediction
 from vega3d_ros.perception.object_map import ObjectMap
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
-from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
+from vega3d_ros.sensing.tf_topics import is_static
+from vega3d_ros.sensing.transform_buffer import TransformBuffer
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -44,6 +46,7 @@ class FrameCounts:
         frame_statuses: Stamp of each image, and whether it was used or why it was dropped.
         lacks: Used frames without depth, pose or calibration, by what they lack.
         details: The last error message, by reason.
+        warnings: What most images lacked, with what was measured and the remedy.
         unreadable: Messages that could not be decoded, and invalid transforms, by topic.
         resets: How often time jumped back.
         failures: Clips and questions at which the model failed, with the error.
@@ -57,6 +60,7 @@ class FrameCounts:
     frame_statuses: list[tuple[int, str]] = field(default_factory=list)
     lacks: dict[str, int] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
     resets: int = 0
     failures: list[str] = field(default_factory=list)
@@ -137,7 +141,8 @@ class OfflineRun:
         self._start_ns = bag.start_ns + round(start_s * 1e9)
         self._on_progress = on_progress
         self._memory = ObjectMap(parameters.fixed_frame or "map", parameters.max_objects)
-        self._transforms = TransformBuffer()
+        self._transforms = GatedTransforms(TransformBuffer())
+        self._now_ns = bag.start_ns
         self._clips = ClipBuilder(
             parameters.clip_settings,
             self._transforms.lookup,
@@ -155,15 +160,14 @@ class OfflineRun:
         """Read the whole recording; damage ends the run early and is counted."""
         begin_s = time.monotonic()
         self._perceiver.reset()
-        now_ns = self._bag.start_ns
         try:
             for message in self._readable():
-                now_ns = max(now_ns, message.stamp_ns)
+                now_ns = self._now_ns = max(self._now_ns, message.stamp_ns)
                 self._add(message, now_ns)
                 self._advance(now_ns)
                 self.counts.read_s = (now_ns - self._bag.start_ns) * 1e-9
                 self._on_progress(self.counts.read_s)
-            self._advance(now_ns + _END_NS)
+            self._advance(self._now_ns + _END_NS)
             for index, item, _ in self._pending:
                 self._ask(index, item, self.counts.read_s)
             self._pending.clear()
@@ -171,6 +175,8 @@ class OfflineRun:
             assembler = self._clips.assembler
             self.counts.lacks = dict(assembler.lacks)
             self.counts.details |= assembler.details
+            measured = assembler.depth_offsets.warning(), assembler.pose_delays.warning()
+            self.counts.warnings = list(filter(None, measured))
             self.counts.wall_s = time.monotonic() - begin_s
             frame = self._clip.output_frame if self._clip is not None else ""
             self.counts.mapped_objects = tuple(
@@ -180,7 +186,7 @@ class OfflineRun:
     def _readable(self) -> Iterator[RawMessage]:
         try:
             for message in self._bag.raw_messages(self._topics.names):
-                if message.stamp_ns >= self._start_ns or message.topic.endswith("/tf_static"):
+                if message.stamp_ns >= self._start_ns or is_static(message.topic):
                     yield message
         except BagError as error:
             self.counts.damage = str(error)
@@ -205,8 +211,8 @@ class OfflineRun:
         elif message.topic == self._topics.depth_camera_info:
             self._clips.assembler.registration.add_camera_info(decoded)
         else:
-            static = message.topic.endswith("/tf_static")
-            for refusal in insert_transforms(self._transforms, decoded, static=static):
+            static = is_static(message.topic)
+            for refusal in self._transforms.insert(decoded, now_ns, static=static):
                 self.counts.unreadable[message.topic] += 1
                 self.counts.details[UNDECODABLE] = refusal
 
@@ -318,7 +324,7 @@ class OfflineRun:
         """Forget all scenes when time jumps back, as the node does."""
         self.counts.resets += 1
         self._clips.forget()
-        self._transforms.clear()
+        self._transforms.rewind(self._now_ns)
         self._perceiver.reset()
         self._memory.clear()
         self._clip = self._scene = None

@@ -98,8 +98,7 @@ def read_recorded_outputs(path: Path, node: str = NODE) -> RecordedOutputs:
     with open_bag(path) as bag:
         objects, gates = f"{node}/objects", f"{node}/gate_image"
         topics = [name for name in (objects, gates, DIAGNOSTICS) if name in bag.topics]
-        for raw in bag.raw_messages(topics):
-            message = bag.decode(raw)
+        for raw, message in bag.decoded(topics):
             if raw.topic == objects:
                 header = message.header
                 outputs.sequence.append(int(message.sequence))
@@ -130,8 +129,7 @@ def read_gate_images(
     pictures: dict[int, NDArray[np.uint8]] = {}
     with open_bag(path) as bag:
         if (topic := f"{node}/gate_image") in bag.topics:
-            for raw in bag.raw_messages([topic]):
-                message = bag.decode(raw)
+            for _, message in bag.decoded([topic]):
                 if (stamp := nanoseconds(message.header.stamp)) in stamps:
                     pictures[stamp] = image_to_rgb(message)
     return pictures

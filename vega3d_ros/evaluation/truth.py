@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.stamps import stamp_ns
 from vega3d_ros.evaluation.question_file import RunError, load_truth
+from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.simulation.visibility import IMAGE_PIXELS, SEEN_PIXELS
 from vega3d_ros.viz.floor_plan import TrueObject
 
@@ -85,8 +87,9 @@ class TopicTruth:
         self._messages: dict[int, tuple[str, dict[str, TrueObject]]] = {}
         read = _detections if bag.topics[topic] == DETECTIONS else _grounded
         for raw in bag.raw_messages([topic]):
-            message = bag.decode(raw)
-            self._messages[stamp_ns(message)] = (message.header.frame_id, read(message))
+            with suppress(BagError):  # counted by the bag
+                message = bag.decode(raw)
+                self._messages[stamp_ns(message)] = (message.header.frame_id, read(message))
         self._stamps = sorted(self._messages)
 
     def at(self, scene: SceneRecord) -> Mapping[str, GroundTruthObject] | None:

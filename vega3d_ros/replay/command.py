@@ -89,6 +89,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
     parser.add_argument("--camera-info", default="", help="its camera_info; left out: found")
     parser.add_argument("--depth", default="", help="its depth; left out: found")
+    parser.add_argument(
+        "--tf",
+        default="",
+        help="topic or namespace of its transforms (/robot1/tf, /robot1); left out: found",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,13 +111,15 @@ def run(args: argparse.Namespace) -> int:
         raise RunError(msg)
     console = Console()
     with open_bag(args.bag) as bag, interruptible():
-        topics = bag.find_topics(image=args.image, camera_info=args.camera_info, depth=args.depth)
+        topics = bag.find_topics(
+            image=args.image, camera_info=args.camera_info, depth=args.depth, tf=args.tf
+        )
         if args.topics:
             print(*launch_arguments(topics), sep="\n")  # noqa: T201 - what was asked for
             return 0
         truth, source = find_truth(bag, args.truth)
         plan = _plan(args, bag, truth)
-        for note in (*bag.notes, *topics.notes):
+        for note in (*bag.notes, *bag.damage, *topics.notes):
             console.print(f"  {note}", highlight=False)
         out = args.out or default_folder("replay", args.model or args.node.strip("/"))
         run_folder = RunFolder(out, _settings(args, bag), overwrite=args.overwrite, resumes=False)
@@ -199,6 +206,7 @@ def _record(
     sent = result.published.get(topics.image, 0)
     return {
         "notes": list(bag.notes),
+        "damage": "; ".join(bag.damage),
         "topics": topic_record(bag, topics),
         "frames": {
             "in_bag": sent,

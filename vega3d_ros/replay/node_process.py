@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vega3d_ros.core.threads import AUTOMATIC, wait_passively
 from vega3d_ros.evaluation.question_file import RunError
+from vega3d_ros.sensing.tf_topics import MOVING, STATIC, is_static
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,22 +137,27 @@ def large_image_environment(share: Path) -> dict[str, str]:
 
 def launch_arguments(topics: CameraTopics) -> list[str]:
     """What a launch file gives a node for the topics of a recording, as ``name:=value``."""
-    given = {
-        "image": topics.image,
-        "camera_info": topics.camera_info,
-        "depth": topics.depth,
-        "depth_camera_info": topics.depth_camera_info,
-        "fixed_frame": topics.fixed_frame or "none",
-    }
-    return [f"{name}:={value}" for name, value in given.items() if value]
+    moving = next((topic for topic in topics.tf if not is_static(topic)), "")
+    return [
+        *_remappings(topics),
+        *([f"tf:={moving}"] if moving else []),
+        f"fixed_frame:={topics.fixed_frame or 'none'}",
+    ]
+
+
+def _remappings(topics: CameraTopics) -> list[str]:
+    inputs = ("image", "camera_info", "depth", "depth_camera_info")
+    return [f"{name}:={topic}" for name in inputs if (topic := getattr(topics, name))]
 
 
 def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> list[str]:
     """The command line of the perception node for the topics of a recording."""
     command = [sys.executable, "-m", "vega3d_ros.ros.perception_node", "--ros-args"]
-    for remapping in launch_arguments(topics):
-        if not remapping.startswith("fixed_frame"):
-            command += ["-r", remapping]
+    for remapping in _remappings(topics):
+        command += ["-r", remapping]
+    for topic in topics.tf:
+        standard = f"/{STATIC if is_static(topic) else MOVING}"
+        command += ["-r", f"{standard}:={topic}"] if topic != standard else []
     parameters = {
         "model": model,
         "autostart": "true",

@@ -14,6 +14,7 @@ from rosgraph_msgs.msg import Clock
 from vega3d_ros.core.stamps import time_fields
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.ros.qos import qos
+from vega3d_ros.sensing.tf_topics import MOVING, is_static
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from vega3d_ros.sensing.bags.reader import Bag, CameraTopics, RawMessage
 
 _CLOCK_PERIOD_S = 0.02
-_LATCHED = "/tf_static"
 
 
 class Player:
@@ -101,7 +101,7 @@ class Player:
             due_s = (message.stamp_ns - self._bag.start_ns) * 1e-9
             if due_s < playing.start_s:
                 # Static transforms are valid after a late start too.
-                if message.topic.endswith(_LATCHED):
+                if is_static(message.topic):
                     self._send(message)
                 continue
             if (end_s is not None and due_s > end_s) or not self._wait_until(due_s, stop):
@@ -154,5 +154,5 @@ def message_class(type_name: str) -> type[Any]:
 
 
 def _qos(topic: str) -> QoSProfile:
-    depth = 100 if topic.endswith(("/tf", _LATCHED)) else 10
-    return qos(depth, latched=topic.endswith(_LATCHED))
+    tf = topic.endswith(f"/{MOVING}") or is_static(topic)
+    return qos(100 if tf else 10, latched=is_static(topic))

@@ -89,6 +89,8 @@ class CameraInput:
             "drops": dict(assembler.drops),
             "lacks": dict(assembler.lacks),
             "details": dict(assembler.details),
+            "unpaired_depth": assembler.depth_offsets.warning(),
+            "late_transforms": assembler.pose_delays.warning(),
             "has_transforms": self.transforms is not None,
             "posed": None if kind is None else bool(kind[2]),
             "has_camera": None if kind is None else bool(kind[3]),

@@ -161,6 +161,8 @@ class Facts:
     drops: Mapping[str, int] = field(default_factory=dict)
     lacks: Mapping[str, int] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
+    unpaired_depth: str = ""  # warnings of ``sensing.lags``
+    late_transforms: str = ""
     status: Status = Status.STOPPED
     failure: str = ""
     clip_failure: str = ""  # why the newest clip was not understood
@@ -239,13 +241,31 @@ def _diagnose_images(facts: Facts) -> tuple[int, str]:
         if reason in facts.details:
             return WARN, facts.details[reason]
     if facts.has_camera is False:
-        topic = "camera_info" if facts.camera_info is None else facts.camera_info.topic
-        text = facts.details.get("unusable camera_info", f"no camera_info on {topic}")
+        info = facts.camera_info
+        text = f"no camera_info on {'camera_info' if info is None else info.topic}"
+        if info is not None and info.mismatch:
+            text = f"{info.topic}: {info.mismatch}"
+        text = facts.details.get("unusable camera_info", text)
         return WARN, f"{text}: answers only, no 3D objects"
+    if text := _problem_of_depth(facts):
+        return WARN, text
+    return OK, "images arrive"
+
+
+def _problem_of_depth(facts: Facts) -> str:
+    """Why images have no depth though somebody publishes it."""
     for reason in ("unregistered depth", "unreadable depth"):
         if reason in facts.details:
-            return WARN, facts.details[reason]
-    return OK, "images arrive"
+            return facts.details[reason]
+    if facts.unpaired_depth:
+        return facts.unpaired_depth
+    if facts.depth is not None and facts.depth.mismatch:
+        return f"{facts.depth.topic}: {facts.depth.mismatch}"
+    if facts.depth is not None and facts.depth.publishers:
+        age_s = facts.active_s if facts.depth.age_s is None else facts.depth.age_s
+        if age_s > facts.silence_s:
+            return f"{facts.depth.topic} has a publisher, but no depth came for {age_s:.0f} s"
+    return ""
 
 
 def _transforms(facts: Facts) -> Diagnosis:
@@ -260,6 +280,8 @@ def _transforms(facts: Facts) -> Diagnosis:
         level, message = WARN, f"{detail}; results are in the camera's optical frame"
     elif not facts.active:
         message = "inactive"
+    elif facts.late_transforms:
+        level, message = WARN, facts.late_transforms
     values = {"fixed_frame": facts.fixed_frame}
     return Diagnosis("transforms", level, message, values, _camera(facts))
 

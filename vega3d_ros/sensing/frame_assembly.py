@@ -19,6 +19,7 @@ from vega3d_ros.sensing.depth_registration import (
     camera_info_beside,
 )
 from vega3d_ros.sensing.image_decoding import camera_from_info, frame_of, image_to_rgb
+from vega3d_ros.sensing.lags import DepthOffsets, PoseDelays
 from vega3d_ros.sensing.raw_images import ImageError
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS, TransformError
 
@@ -68,6 +69,8 @@ class FrameAssembler:
         drops: Number of dropped images by reason.
         lacks: Number of frames without depth, camera or pose by reason.
         details: What is wrong at present, by reason.
+        depth_offsets: How far depth is stamped from the images.
+        pose_delays: How late poses come.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class FrameAssembler:
         self.lacks: Counter[str] = Counter()
         self.details: dict[str, str] = {}
         self.registration = DepthRegistration(lookup)
+        self.depth_offsets = DepthOffsets(tolerance_ns)
+        self.pose_delays = PoseDelays(wait_ns)
         self._lookup = lookup
         self._tolerance_ns = tolerance_ns
         self._wait_ns = wait_ns
@@ -122,6 +127,7 @@ class FrameAssembler:
                 self._on_drop(image.stamp_ns, "forgotten while it waited")
         self._images.clear()
         self._depths.clear()
+        self.pose_delays.clear()
         self._newest_ns = None
 
     def add_camera_info(self, msg: Any) -> None:
@@ -166,6 +172,7 @@ class FrameAssembler:
             now_ns: Steady clock.
             wanted: Called with an image's stamp before it is decoded; False skips the image.
         """
+        self._measure_delays(now_ns)
         while self._images:
             image = self._images[0]
             if wanted is not None and not wanted(image.stamp_ns):
@@ -179,6 +186,7 @@ class FrameAssembler:
                 try:
                     pose = self._lookup(self.fixed_frame, frame_of(image.msg), image.stamp_ns)
                     self._pose_ns = now_ns
+                    self.pose_delays.found()
                     self._solved("no transform")
                 except TransformError as error:
                     if may_wait and (error.may_come or self._poses_may_begin(now_ns)):
@@ -186,6 +194,9 @@ class FrameAssembler:
                     if self._pose_ns is not None and now_ns - self._pose_ns < POSE_LOST_NS:
                         # One frame fewer is better than a clip in which some poses are missing.
                         self._drop(image.stamp_ns, "no transform", str(error))
+                        self.pose_delays.missed(
+                            image.stamp_ns, frame_of(image.msg), image.arrival_ns
+                        )
                         self._images.popleft()
                         continue
                     self.details["no transform"] = str(error)
@@ -194,6 +205,11 @@ class FrameAssembler:
             frame = self._frame(image, pose)
             if frame is not None:
                 yield Assembled(frame, image.arrival_ns)
+
+    def _measure_delays(self, now_ns: int) -> None:
+        lookup = self._lookup
+        if lookup is not None:
+            self.pose_delays.probe(lambda name, at: lookup(self.fixed_frame, name, at), now_ns)
 
     def _awaits_info(self, now_ns: int) -> bool:
         return self._info is None and self._just_began(now_ns)
@@ -223,10 +239,13 @@ class FrameAssembler:
 
     def _match(self, stamp: int) -> Any:
         """The depth image nearest to a stamp, within the tolerance."""
-        nearest = min(self._depths, key=lambda depth: abs(depth[0] - stamp), default=None)
+        nearest = self._nearest_depth(stamp)
         if nearest is None or abs(nearest[0] - stamp) > self._tolerance_ns:
             return None
         return nearest[1]
+
+    def _nearest_depth(self, stamp: int) -> tuple[int, Any] | None:
+        return min(self._depths, key=lambda depth: abs(depth[0] - stamp), default=None)
 
     def _drop(self, stamp: int, reason: str, detail: str) -> None:
         self.drops[reason] += 1
@@ -280,6 +299,8 @@ class FrameAssembler:
         if self._depth_arrival_ns is None:
             return None
         msg = self._match(image.stamp_ns)
+        if (nearest := self._nearest_depth(image.stamp_ns)) is not None:
+            self.depth_offsets.add(nearest[0] - image.stamp_ns)
         if msg is None:
             tolerance_ms = self._tolerance_ns * 1e-6
             self._lack(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COMPRESSED_DEPTH_HEADER = 12  # bytes before the PNG: int32 format, float32 depth quantization A, B
 _PNG = b"\x89PNG"
+_VIDEO = re.compile(r"h\.?26[45]|hevc|avc1?|av1|vp[89]|mpeg[24]|ffmpeg|theora", re.IGNORECASE)
+_VIDEO_STARTS = (b"\0\0\0\1", b"\0\0\1", b"OggS")  # H.264 and H.265 as a stream of bytes; Theora
 
 
 class CompressedImageLike(Protocol):
@@ -60,6 +62,26 @@ def image_to_rgb(msg: ImageLike | CompressedImageLike) -> NDArray[np.uint8]:
     if not _is_raw(msg):
         return _decode_color(cast("CompressedImageLike", msg))
     return raw_to_rgb(msg)
+
+
+def video_format(msg: ImageLike | CompressedImageLike) -> str:
+    """The name of the video format of a CompressedImage; empty for a picture of its own."""
+    if _is_raw(msg):
+        return ""
+    msg = cast("CompressedImageLike", msg)
+    if found := _VIDEO.search(msg.format):
+        return found[0].lower()
+    starts = bytes(_buffer(msg.data)[:4]).startswith(_VIDEO_STARTS)
+    return f"the data of format {msg.format!r}" if starts else ""
+
+
+def depth_values(msg: ImageLike | CompressedImageLike) -> NDArray[Any]:
+    """The values of a depth image [H, W] as they are stored; of a compressed one metres.
+
+    Raises:
+        ImageError: As ``depth_to_metres``.
+    """
+    return raw_depth(msg) if _is_raw(msg) else depth_to_metres(msg)
 
 
 def depth_to_metres(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]:
@@ -171,6 +193,9 @@ def _decode_color(msg: CompressedImageLike) -> NDArray[np.uint8]:
         text = (
             f"a {msg.format!r} image holds depth, not colour; remap the topics `image` and `depth`"
         )
+        raise ImageError(text)
+    if kind := video_format(msg):
+        text = f"{kind} is video, not a picture; publish JPEG, PNG or raw images"
         raise ImageError(text)
     # Orientation tags must not rotate the image: the calibration is for the stored pixels.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

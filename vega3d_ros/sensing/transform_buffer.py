@@ -157,21 +157,6 @@ def to_se3(transform: Any) -> SE3:
     return SE3.from_fields(transform.translation, transform.rotation)
 
 
-def insert_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> list[str]:
-    """Insert the transforms of a tf2_msgs/TFMessage; a buffer is cleared where time jumps back.
-
-    Returns:
-        Why transforms were refused, one sentence each; tf2 refuses the same ones.
-    """
-    transforms, refusals = read_transforms(message)
-    for parent, child, stamp_ns, sample in transforms:
-        newest = buffer.newest_ns(child)
-        if not static and newest is not None and stamp_ns < newest - JUMP_BACK_NS:
-            buffer.clear()  # its samples are from the future
-        buffer.insert(parent, child, stamp_ns, sample, static=static)
-    return refusals
-
-
 def read_transforms(message: Any) -> tuple[list[tuple[str, str, int, SE3]], list[str]]:
     """The transforms of a tf2_msgs/TFMessage: parent, child, stamp in ns, and parent from child.
 

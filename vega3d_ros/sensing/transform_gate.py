@@ -1,4 +1,4 @@
-"""Keeps a live transform buffer in one run of time, also where time is set back.
+"""Keeps a transform buffer in one run of time, also where time is set back.
 
 When a bag loops or a simulator resets, messages of the old run still wait in queues, and would be
 taken for the newest ones. They are ignored here, before any buffer sees them.
@@ -34,7 +34,7 @@ class TransformStore(Protocol):
 class GatedTransforms:
     """A transform store behind a gate that ignores what is left of time before a jump back.
 
-    Times called ``now_ns`` are those of a steady clock. Not thread safe.
+    Times called ``now_ns`` are those of a steady clock, or of recording. Not thread safe.
     """
 
     def __init__(self, store: TransformStore) -> None:

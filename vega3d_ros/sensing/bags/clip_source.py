@@ -23,6 +23,7 @@ def clip_from_bag(
     image: str = "",
     camera_info: str = "",
     depth: str = "",
+    tf: str = "",
 ) -> Clip:
     """At most ``length`` keyframes at even steps, with calibration, depth and poses where known.
 
@@ -36,13 +37,14 @@ def clip_from_bag(
         image: Topic of the images; empty to choose, as the next two.
         camera_info: Topic of their calibration.
         depth: Topic of depth.
+        tf: Topic or namespace of transforms.
 
     Raises:
         BagError: If the recording cannot be read, or holds no usable image.
     """
     buffer = ClipBuffer(length, max(length, _MOST_KEYFRAMES))
     with open_bag(path) as bag:
-        topics = bag.find_topics(image=image, camera_info=camera_info, depth=depth)
+        topics = bag.find_topics(image=image, camera_info=camera_info, depth=depth, tf=tf)
         for frame in read_frames(bag, topics):
             if end_s is not None and frame.stamp_ns > bag.start_ns + end_s * 1e9:
                 break

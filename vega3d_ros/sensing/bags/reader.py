@@ -7,88 +7,59 @@ and raises errors with a remedy.
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import takewhile
+import tempfile
+from contextlib import contextmanager, suppress
+from errno import ENOSPC
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
-from vega3d_ros.sensing.bags.formats import listing, open_source
-from vega3d_ros.sensing.depth_registration import camera_info_beside
+from vega3d_ros.sensing.bags.damage import Damage
+from vega3d_ros.sensing.bags.formats import (
+    METADATA,
+    RawMessage,
+    is_split,
+    listing,
+    open_source,
+    storage_files,
+)
+from vega3d_ros.sensing.camera_topics import CameraTopicChooser, CameraTopics, TopicError
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
-from vega3d_ros.sensing.image_decoding import depth_to_metres, frame_of
-from vega3d_ros.sensing.raw_images import ImageError
-from vega3d_ros.sensing.transform_buffer import TransformBuffer, insert_transforms
+from vega3d_ros.sensing.image_decoding import frame_of
+from vega3d_ros.sensing.tf_topics import is_static
+from vega3d_ros.sensing.topic_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TF_MESSAGE
+from vega3d_ros.sensing.transform_buffer import TransformBuffer
+from vega3d_ros.sensing.transform_gate import GatedTransforms
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
 
     from vega3d_ros.core.frames import Frame
 
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+__all__ = [
+    "CAMERA_INFO",
+    "COMPRESSED_IMAGE",
+    "IMAGE",
+    "TF_MESSAGE",
+    "Bag",
+    "BagError",
+    "CameraTopics",
+    "RawMessage",
+    "open_bag",
+    "read_frames",
+]
 
 _END_NS = 10**10  # longer than any frame waits
-_DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
-_COLOR_ENCODINGS = ("rgb", "bgr", "mono8", "8UC", "bayer", "yuv", "nv12", "nv21", "uyvy", "yuyv")
+_FIRST = 10
 
 
 class BagError(Vega3dError, ValueError):
     """A recording that cannot be used as asked; the message says what is wrong and what to do."""
-
-
-class RawMessage(NamedTuple):
-    """One message of a bag, not decoded.
-
-    Attributes:
-        topic: Its topic.
-        type: For example ``sensor_msgs/msg/Image``.
-        stamp_ns: When it was recorded, nanoseconds.
-        data: CDR with its header of 4 bytes, as raw publishers take it.
-    """
-
-    topic: str
-    type: str
-    stamp_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class CameraTopics:
-    """The topics of one camera; an empty name means that the bag has none.
-
-    Attributes:
-        image: Colour or grey images, Image or CompressedImage.
-        camera_info: Their calibration.
-        depth: Depth, registered to them or of another camera.
-        depth_camera_info: Calibration of depth, where it has one of its own.
-        tf: Topics of transforms.
-        frame_id: The camera's optical frame, as the images name it.
-        fixed_frame: The root of the transforms above ``frame_id``; empty where there are none.
-        notes: What was chosen among several topics, or left out, and why.
-    """
-
-    image: str
-    camera_info: str = ""
-    depth: str = ""
-    depth_camera_info: str = ""
-    tf: tuple[str, ...] = ()
-    frame_id: str = ""
-    fixed_frame: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every topic that there is."""
-        calibrations = (self.camera_info, self.depth_camera_info)
-        return tuple(name for name in (self.image, *calibrations, self.depth, *self.tf) if name)
 
 
 class Bag:
@@ -101,27 +72,32 @@ class Bag:
         start_ns: Recording time of the first message, nanoseconds.
         duration_s: From the first to the last message.
         notes: What was special in opening it.
+        qos: What the publishers of every topic offered, where it is known.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._damage = Damage()
         self._store = get_typestore(Stores.ROS2_JAZZY)
         with _reading(path):
-            self._source = open_source(path)
-            self._connections = list(self._source.connections)
-            self._source.register_types(self._store)
-            self.topics: Mapping[str, str] = {c.topic: c.msgtype for c in self._connections}
-            self.counts: Counter[str] = Counter()
-            for connection in self._connections:  # a topic has one for each of its publishers
-                self.counts[connection.topic] += connection.msgcount
-            self.start_ns = self._source.start_ns
-            self.duration_s = self._source.duration_ns * 1e-9
-            self.notes = tuple(self._source.notes)
-            count = self._source.count
-        if count == 0:
+            self._source = open_source(path, self._damage)
+            self._undefined = self._source.register_types(self._store)
+        self.topics: Mapping[str, str] = self._source.topics
+        self.counts: Counter[str] = self._source.counts
+        self.qos = self._source.qos
+        self.start_ns = self._source.start_ns
+        self.duration_s = (self._source.end_ns - self.start_ns) * 1e-9
+        self.notes = tuple(self._source.notes)
+        if not self.counts.total():
             self.close()
-            msg = f"{path} is empty: it holds no message"
+            reason = "; ".join(self.damage)
+            msg = f"{path} is {f'damaged: {reason}' if reason else 'empty: it holds no message'}"
             raise BagError(msg)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What could not be read so far."""
+        return self._damage.sentences()
 
     def __enter__(self) -> Self:
         return self
@@ -142,36 +118,59 @@ class Bag:
             has = listing(self.topics, self.counts)
             msg = f"{self.path} has no topic {', '.join(sorted(missing))}; {has}"
             raise BagError(msg)
-        wanted = [c for c in self._connections if c.topic in set(topics)]
-        if not wanted:
-            return  # to the reader, no connections would mean all of them
         with _reading(self.path):
-            for connection, stamp_ns, data in self._source.messages(wanted):
-                yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
+            yield from self._source.messages(frozenset(topics))
 
     def decode(self, message: RawMessage) -> Any:
         """The message as an object with the fields of its ROS type; arrays are NumPy's.
 
         Raises:
-            BagError: If its bytes do not fit its type.
+            BagError: If its bytes do not fit its definition, or its type is not known; counted as
+                damage.
         """
-        with _reading(self.path):
+        reason = "its bytes do not fit its definition"
+        if message.type in self._undefined:
+            reason = f"the definition of {message.type} is damaged"
+        try:
             return self._store.deserialize_cdr(message.data, message.type)
+        except Exception as error:
+            self._damage.add(message[0:3:2], message.topic, reason, {message.topic: 1})
+            what = f"a message of {message.topic} cannot be decoded: {reason}"
+            msg = f"{self.path} is damaged: {what}"
+            raise BagError(msg) from error
 
-    def first(self, topic: str) -> Any:
-        """The first message of a topic, decoded; None where the topic has no message."""
-        message = next(self.raw_messages([topic]), None)
-        return None if message is None else self.decode(message)
+    def decoded(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Any]]:
+        """Messages with what they hold; those that cannot be decoded are left out and counted.
+
+        Raises:
+            BagError: As ``raw_messages``.
+        """
+        for message in self.raw_messages(topics):
+            with suppress(BagError):
+                yield message, self.decode(message)
+
+    def first(self, topic: str, usable: Callable[[Any], bool] = lambda _: True) -> Any:
+        """The first message of a topic that can be decoded, and used if any of its first ten can.
+
+        None where it has no such message.
+        """
+        first = None
+        for _, decoded in islice(self.decoded([topic]), _FIRST):
+            if usable(decoded):
+                return decoded
+            first = decoded if first is None else first
+        return first
 
     def find_topics(
-        self, *, image: str = "", camera_info: str = "", depth: str = ""
+        self, *, image: str = "", camera_info: str = "", depth: str = "", tf: str = ""
     ) -> CameraTopics:
-        """Choose the topics of one camera by type, encoding, frame and name.
+        """Choose the topics of one camera by type, content, frame and name.
 
         Args:
             image: Take this one; empty to choose.
             camera_info: As ``image``.
             depth: As ``image``.
+            tf: As ``image``; or the namespace of a robot.
 
         Raises:
             BagError: If a named topic is not there, or no topic holds colour or grey images.
@@ -181,139 +180,32 @@ class Bag:
             if name and name not in self.topics:
                 msg = f"{self.path} has no topic {name}; {has}"
                 raise BagError(msg)
-        notes: list[str] = []
-        colors, depths = self._image_topics()
-        if not image and not colors:
-            msg = f"{self.path} has no topic with colour or grey images; {has}"
-            raise BagError(msg)
-        image = image or max(colors, key=self._image_rank)
-        if others := sorted(set(colors) - {image}):
-            notes.append(f"image: took {image}, not {', '.join(others)}")
-        frame_id = self._frame_id(image)
-        camera_info = camera_info or self._nearest(self._of_type(CAMERA_INFO), image)
-        if not camera_info:
-            notes.append("no camera_info: nothing can be placed in 3D")
-        tf = tuple(self._of_type(TF_MESSAGE))
-        parents = self._parents(tf)
-        if not depth and depths:
-            depth, note = self._choose_depth(depths, image, camera_info, parents)
-            notes += [note] if note else []
-        depth_info = self._depth_calibration(depth, camera_info) if depth else ""
-        fixed_frame = _root_above(frame_id, parents)
-        if not fixed_frame:
-            notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
-        return CameraTopics(
-            image=image,
-            camera_info=camera_info,
-            depth=depth,
-            depth_camera_info=depth_info,
-            tf=tf,
-            frame_id=frame_id,
-            fixed_frame=fixed_frame,
-            notes=tuple(notes),
-        )
-
-    def _of_type(self, *types: str) -> list[str]:
-        return sorted(n for n, t in self.topics.items() if t in types and self.counts[n])
-
-    def _image_topics(self) -> tuple[list[str], list[str]]:
-        colors, depths = [], []
-        for name in self._of_type(IMAGE, COMPRESSED_IMAGE):
-            message = self.first(name)
-            compressed = self.topics[name] == COMPRESSED_IMAGE
-            encoding = message.format if compressed else message.encoding
-            if encoding.startswith(_DEPTH_ENCODINGS) or "compressedDepth" in encoding:
-                depths.append(name)
-            elif compressed or encoding.startswith(_COLOR_ENCODINGS):
-                colors.append(name)
-        return colors, depths
-
-    def _image_rank(self, name: str) -> tuple[bool, bool, int, str]:
-        frame_id = self._frame_id(name)
-        calibrated = any(self._frame_id(info) == frame_id for info in self._of_type(CAMERA_INFO))
-        return calibrated, self.topics[name] == IMAGE, self.counts[name], name
-
-    def _nearest(self, names: Sequence[str], image: str) -> str:
-        """The topic that fits an image best: first by frame, then by the start of its name."""
-        frame_id = self._frame_id(image)
-
-        def likeness(name: str) -> tuple[bool, int]:
-            pairs = zip(name.split("/"), image.split("/"), strict=False)
-            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-            return self._frame_id(name) == frame_id, shared
-
-        return max(names, key=likeness, default="")
-
-    def _frame_id(self, topic: str) -> str:
-        message = self.first(topic)
-        return "" if message is None else frame_of(message)
-
-    def _choose_depth(
-        self, depths: Sequence[str], image: str, camera_info: str, parents: Mapping[str, str]
-    ) -> tuple[str, str]:
-        """The depth topic of an image, or none, and what to tell of it."""
-        frame_id = self._frame_id(image)
-        registered = [name for name in depths if self._frame_id(name) == frame_id]
-        if registered:
-            return self._nearest(registered, image), ""
-        root = _root_above(frame_id, parents) or frame_id
-        lacks = {}
-        for name in depths:
-            own = self._frame_id(name)
-            info = self._depth_calibration(name, camera_info)
-            if not camera_info:
-                lacks[name] = "the image has no calibration"
-            elif not info or self._frame_id(info) != own:
-                lacks[name] = f"there is no calibration of it on {camera_info_beside(name)}"
-            elif (_root_above(own, parents) or own) != root:
-                lacks[name] = f"no transform leads from {own!r} to it"
-        if usable := [name for name in depths if name not in lacks]:
-            depth = self._nearest(usable, image)
-            return depth, f"{depth} is reprojected from {self._frame_id(depth)!r} to {frame_id!r}"
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in lacks.items())
-        return "", (
-            f"left out depth that is not in the image's frame {frame_id!r}, so it is not "
-            f"registered to the colour camera, and cannot be reprojected: {reasons}"
-        )
-
-    def _depth_calibration(self, depth: str, camera_info: str) -> str:
-        """The calibration of a depth topic: beside it, else of its frame and size; or none."""
-        others = [name for name in self._of_type(CAMERA_INFO) if name != camera_info]
-        beside = camera_info_beside(depth)
-        if beside in others:
-            return beside
-        alike = [name for name in others if self._frame_id(name) == self._frame_id(depth)]
-        if not alike:
-            return ""
+        full = {name: kind for name, kind in self.topics.items() if self.counts[name]}
+        chooser = CameraTopicChooser(full, self.counts, self.first, self._parents)
         try:
-            shape = depth_to_metres(self.first(depth)).shape
-        except ImageError:
-            return ""
-        sizes = {name: self.first(name) for name in alike}
-        return next((n for n, info in sizes.items() if (info.height, info.width) == shape), "")
+            topics = chooser.choose(image=image, camera_info=camera_info, depth=depth, tf=tf)
+        except TopicError as error:
+            damage = "".join(f"; it is damaged: {one}" for one in self.damage)
+            msg = f"{self.path} has {error}; {has}{damage}"
+            raise BagError(msg) from error
+        if tf and not topics.tf:
+            msg = f"{self.path} has no transforms on {tf}; {has}"
+            raise BagError(msg)
+        return topics
 
     def _parents(self, tf: Sequence[str]) -> dict[str, str]:
         """The parent of every frame that has one, as told last."""
         parents: dict[str, str] = {}
-        for message in self.raw_messages(tf):
-            for transform in self.decode(message).transforms:
+        for _, message in self.decoded(tf):
+            for transform in message.transforms:
                 parents[transform.child_frame_id.removeprefix("/")] = frame_of(transform)
         return parents
-
-
-def _root_above(frame_id: str, parents: Mapping[str, str]) -> str:
-    """The topmost frame above one; empty where there is none."""
-    frame, seen = frame_id, {frame_id}
-    while frame in parents and parents[frame] not in seen:
-        frame = parents[frame]
-        seen.add(frame)
-    return frame if frame != frame_id else ""
 
 
 def open_bag(path: str | Path) -> Bag:
     """Open a rosbag2 folder, a single .mcap or .db3 file, or a .bag of ROS 1.
 
-    A file that is cut off is read up to there; ``Bag.notes`` says so.
+    What is damaged is left out; ``Bag.damage`` and ``Bag.notes`` say so.
 
     Raises:
         BagError: If it is missing, damaged, empty or of an unknown kind.
@@ -322,15 +214,16 @@ def open_bag(path: str | Path) -> Bag:
     if not path.exists():
         msg = f"there is no bag at {path}"
         raise BagError(msg)
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        files = sorted(f.name for f in path.iterdir() if f.suffix in {".mcap", ".db3", ".bag"})
-        if len(files) != 1 or files[0].endswith(".bag"):
+    if path.is_dir():
+        files = storage_files(path)
+        if not files or (not (path / METADATA).is_file() and not is_split(files)):
+            files = files or sorted(path.glob("*.bag"))
             remedy = (
-                f"run `ros2 bag reindex {path}`, or give the file {path / files[0]}"
+                f"run `ros2 bag reindex {path}`, or give the file {files[0]}"
                 if files
                 else "give the folder that `ros2 bag record` wrote"
             )
-            msg = f"{path} is no rosbag2 folder (no metadata.yaml): {remedy}"
+            msg = f"{path} is no rosbag2 folder (no {METADATA} or no file): {remedy}"
             raise BagError(msg)
     return Bag(path)
 
@@ -350,13 +243,16 @@ def read_frames(
     Raises:
         BagError: Where the file turns out to be damaged.
     """
-    transforms = TransformBuffer()
+    transforms = GatedTransforms(TransformBuffer())
     assembler = FrameAssembler(topics.fixed_frame, transforms.lookup)
     assembler.expect_depth(topics.depth, topics.depth_camera_info)
     now_ns = 0
-    for message in bag.raw_messages(topics.names):
-        decoded, now_ns = bag.decode(message), message.stamp_ns
+    for message, decoded in bag.decoded(topics.names):
+        now_ns = max(now_ns, message.stamp_ns)
         if message.topic == topics.image:
+            if assembler.jumps_back(decoded):
+                assembler.clear()
+                transforms.rewind(now_ns)
             assembler.add_image(decoded, now_ns)
         elif message.topic == topics.depth:
             assembler.add_depth(decoded, now_ns)
@@ -365,7 +261,7 @@ def read_frames(
         elif message.topic == topics.depth_camera_info:
             assembler.registration.add_camera_info(decoded)
         else:
-            insert_transforms(transforms, decoded, static=message.topic.endswith("/tf_static"))
+            transforms.insert(decoded, now_ns, static=is_static(message.topic))
         for assembled in assembler.poll(now_ns, wanted):
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
@@ -379,6 +275,11 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except BagError:
         raise
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}"
+        if error.errno == ENOSPC:
+            msg += f" in {tempfile.gettempdir()}; set TMPDIR to a folder with space"
+        raise BagError(msg) from error
     except Exception as error:
         msg = (
             f"{path} is damaged or cut off ({type(error).__name__}: {error}); record or copy it "

@@ -1,0 +1,303 @@
+"""One storage file of a recording, read around what is damaged in it."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+import sqlite3
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import quote
+
+from rosbags import rosbag2
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+
+from vega3d_ros.sensing.bags.mcap_repair import RepairedMcap
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from rosbags.interfaces import Qos
+
+    from vega3d_ros.sensing.bags.damage import Damage
+
+COMPRESSED = ".zstd"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins so
+_MOST_FAILURES = 1000  # rows in a row that cannot be read: the rest of the table is gone
+_FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One publisher of a topic.
+
+    Attributes:
+        id: Its number in the file.
+        topic: Its topic.
+        type: For example ``sensor_msgs/msg/Image``.
+        definition: Of the type.
+        count: Messages.
+        qos: Offered quality of service; empty where it is not known.
+    """
+
+    id: int
+    topic: str
+    type: str
+    definition: MessageDefinition
+    count: int
+    qos: Sequence[Qos] = ()
+
+
+class StorageFile(Protocol):
+    """What the kinds of files have in common.
+
+    Attributes:
+        channels: All that hold CDR messages.
+        start_ns: Time of the first message.
+        end_ns: Time of the last message.
+    """
+
+    channels: list[Channel]
+    start_ns: int
+    end_ns: int
+
+    def messages(self, wanted: Collection[str]) -> Iterator[tuple[Channel, int, bytes]]:
+        """Messages of topics by time: channel, stamp, CDR. What is lost is counted as damage."""
+
+    def close(self) -> None: ...
+
+
+def open_file(path: Path, name: str, damage: Damage, notes: list[str]) -> StorageFile:
+    """Open an mcap or sqlite3 file.
+
+    Args:
+        path: The file.
+        name: How to call it.
+        damage: Counts what cannot be read.
+        notes: Gets what is special.
+
+    Raises:
+        Exception: Of any kind, if nothing of it can be read.
+    """
+    kind = McapFile if path.suffix == ".mcap" else SqliteFile
+    return kind(path, name, damage, notes)
+
+
+def decompress_file(path: Path, target: Path, damage: Damage) -> None:
+    """Decompress a file as far as it goes.
+
+    Raises:
+        OSError: If there is no space for it.
+    """
+    with path.open("rb") as compressed, target.open("wb") as out:
+        try:
+            with zstd.open(compressed, "rb") as file:
+                shutil.copyfileobj(file, out)
+        except (zstd.ZstdError, EOFError) as error:
+            what = f"it is cut off or damaged, and used up to there ({error})"
+            damage.add(path, path.name, what, {})
+
+
+class _RosbagsFile:
+    """A file that rosbags opens."""
+
+    def __init__(self, path: Path | RepairedMcap, name: str, damage: Damage) -> None:
+        self._name, self._damage = name, damage
+        reader: Any = rosbag2.Reader(cast("Path", path))  # all that a reader asks of a path
+        reader.open()
+        self._storage = reader.storage
+        self._connections = {
+            c.id: c for c in reader.connections if c.ext.serialization_format == "cdr"
+        }
+        self.channels = [
+            Channel(c.id, c.topic, c.msgtype, c.msgdef, c.msgcount, c.ext.offered_qos_profiles)
+            for c in self._connections.values()
+        ]
+        self._by_id = {channel.id: channel for channel in self.channels}
+        self.start_ns, self.end_ns = int(reader.start_time), int(reader.end_time) - 1
+
+    def close(self) -> None:
+        self._storage.close()
+
+
+class McapFile(_RosbagsFile):
+    """An mcap file. A chunk that is damaged is left out."""
+
+    def __init__(self, path: Path, name: str, damage: Damage, notes: list[str]) -> None:
+        repaired: RepairedMcap | None = None
+        broken = True
+        try:
+            super().__init__(path, name, damage)
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - readers of damaged files raise what they like
+            repaired = RepairedMcap(path)
+        else:
+            chunks = self._storage.chunks
+            if self.channels and not (chunks and all(c.channel_count for c in chunks)):
+                # Messages outside chunks are not in order of time, and chunks without an index
+                # would be passed over.
+                self.close()
+                broken = False
+                repaired = RepairedMcap(path)
+        if repaired is not None:
+            super().__init__(repaired, name, damage)
+            if repaired.cut_bytes:
+                lost = f"{repaired.cut_bytes} bytes at its end are lost, the rest is used"
+                notes.append(f"{name} is cut off; {lost}")
+            elif broken:
+                notes.append(f"{name} is cut off, or its index is damaged; no message is lost")
+            for offset in repaired.broken:
+                damage.add((name, offset), name, "a chunk of it cannot be decompressed", {})
+        self._chunks = list(self._storage.chunks)
+
+    def messages(self, wanted: Collection[str]) -> Iterator[tuple[Channel, int, bytes]]:
+        """See ``StorageFile``."""
+        connections = [c for c in self._connections.values() if c.topic in wanted]
+        chunks = [
+            self._read(chunk, connections)
+            for chunk in self._chunks
+            if any(chunk.channel_count.get(c.id) for c in connections)
+        ]
+        for stamp_ns, number, data in heapq.merge(*chunks, key=itemgetter(0)):
+            if number:
+                yield self._by_id[number - 1], stamp_ns, _plain(data)
+
+    def _read(self, chunk: Any, connections: list[Any]) -> Iterator[tuple[int, int, bytes]]:
+        # Decompressed when its time has come: all chunks do not fit into memory.
+        yield chunk.message_start_time, 0, b""
+        self._storage.chunks = [chunk]
+        try:
+            read = list(self._storage.messages(connections))
+        except Exception as error:  # noqa: BLE001 - readers of damaged files raise what they like
+            lost = {self._by_id[i].topic: n for i, n in chunk.channel_count.items() if n}
+            key = self._name, chunk.chunk_start_offset
+            what = f"a chunk of it cannot be read ({type(error).__name__}: {error})"
+            self._damage.add(key, self._name, what, lost)
+            return
+        for connection, stamp_ns, data in read:
+            yield stamp_ns, connection.id + 1, data
+
+
+class SqliteFile(_RosbagsFile):
+    """An sqlite3 file. Rows on pages that are damaged are left out."""
+
+    def __init__(self, path: Path, name: str, damage: Damage, _notes: list[str]) -> None:
+        self._path = path
+        self._rows: list[tuple[int, int, int]] | None = None  # stamp, row, channel
+        try:
+            super().__init__(path, name, damage)
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - readers of damaged files raise what they like
+            self._name, self._damage, self._storage = name, damage, None
+            self._salvage()
+
+    def messages(self, wanted: Collection[str]) -> Iterator[tuple[Channel, int, bytes]]:
+        """See ``StorageFile``."""
+        done = 0
+        if self._rows is None:
+            connections = [c for c in self._connections.values() if c.topic in wanted]
+            try:
+                for connection, stamp_ns, data in self._storage.messages(connections):
+                    yield self._by_id[connection.id], stamp_ns, _plain(bytes(data))
+                    done += 1
+            except GeneratorExit:
+                raise
+            except Exception:  # noqa: BLE001 - see above
+                self._salvage()
+            else:
+                return
+        ids = {channel.id for channel in self.channels if channel.topic in wanted}
+        rows = (row for row in self._rows or () if row[2] in ids)
+        with closing(_connect(self._path)) as database:
+            for stamp_ns, row, channel in islice(rows, done, None):
+                topic = self._by_id[channel].topic
+                try:
+                    query = "SELECT data FROM messages WHERE id = ?"
+                    (data,) = database.execute(query, (row,)).fetchone()
+                except (sqlite3.Error, TypeError) as error:
+                    what = f"rows of it cannot be read ({error})"
+                    self._damage.add((self._name, row), self._name, what, {topic: 1})
+                    continue
+                yield self._by_id[channel], stamp_ns, _plain(data)
+
+    def close(self) -> None:
+        if self._storage is not None:
+            super().close()
+
+    def _salvage(self) -> None:
+        """Find the rows that can be read, one by one."""
+        with closing(_connect(self._path)) as database:
+            topics = database.execute("SELECT id, name, type FROM topics").fetchall()
+            try:
+                query = "SELECT topic_type, encoding, encoded_message_definition FROM {}"
+                found = database.execute(query.format("message_definitions")).fetchall()
+            except sqlite3.Error:
+                found = []
+            self._rows = sorted(self._readable_rows(database))
+        texts = {name: MessageDefinition(_FORMATS[kind], text) for name, kind, text in found}
+        none = MessageDefinition(MessageDefinitionFormat.NONE, "")
+        counts = Counter(row[2] for row in self._rows)
+        self.channels = [
+            Channel(number, topic, kind, texts.get(kind, none), counts[number])
+            for number, topic, kind in topics
+        ]
+        self._by_id = {channel.id: channel for channel in self.channels}
+        self.start_ns = self._rows[0][0] if self._rows else 0
+        self.end_ns = self._rows[-1][0] if self._rows else 0
+
+    def _readable_rows(self, database: sqlite3.Connection) -> Iterator[tuple[int, int, int]]:
+        last, lost, failures, row = _newest_row(database), 0, 0, 0
+        query = "SELECT timestamp, id, topic_id FROM messages WHERE id = ?"
+        while failures < _MOST_FAILURES if last is None else row < last:
+            row += 1
+            try:
+                found = database.execute(query, (row,)).fetchone()
+            except sqlite3.Error:
+                failures += 1
+                continue
+            if found is not None:
+                lost, failures = lost + failures, 0
+                yield found
+            elif last is None:
+                failures += 1
+        if last is None or lost + failures:
+            known = "rows at its end" if last is None else f"{lost + failures} rows"
+            what = f"it is cut off or damaged: {known} cannot be read, the rest is used"
+            self._damage.add((self._name, ""), self._name, what, {})
+
+
+def _newest_row(database: sqlite3.Connection) -> int | None:
+    try:
+        (last,) = database.execute("SELECT max(id) FROM messages").fetchone()
+    except sqlite3.Error:
+        return None
+    return int(last) if last is not None else 0
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
+    database.execute("PRAGMA writable_schema = ON")  # else SQLite opens no file that is cut off
+    return database
+
+
+def _plain(data: bytes) -> bytes:
+    """A message that may be compressed; one that is damaged stays as it is, and is no CDR."""
+    if not data.startswith(_ZSTD_MAGIC):
+        return data
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError:
+        return data
