@@ -270,12 +270,21 @@ class Worker:
         with self._change:
             self._sequence = 0
 
-    def expire(self, now_ns: int, error: Exception) -> None:
-        """Settle every request whose deadline has passed, also the one being answered."""
+    def expire(
+        self, now_ns: int, error: Exception, without_scene: Callable[[], Exception] | None = None
+    ) -> None:
+        """Settle every request whose deadline has passed, also the one being answered.
+
+        Args:
+            now_ns: Steady clock.
+            error: What they get.
+            without_scene: Makes what those get that waited for a scene; None: the same.
+        """
         with self._change:
             late = [request for request in self._requests if now_ns >= request.deadline_ns]
         for request in late:
-            request.settle(error=error)
+            waited = request.stage is Stage.WAITING_FOR_SCENE
+            request.settle(error=without_scene() if waited and without_scene else error)
 
     def _main(self) -> None:
         try:

@@ -190,6 +190,14 @@ def diagnose(facts: Facts) -> list[Diagnosis]:
     return [_input(facts), _transforms(facts), _model(facts), _inference(facts)]
 
 
+def why_no_scene(facts: Facts) -> str:
+    """Why there is no scene yet, or no new one."""
+    if (image := facts.image) is not None and image.publishers and image.age_s is None:
+        return f"{image.topic} is published, but no image has come"
+    problems = [f"{item.name}: {item.message}" for item in diagnose(facts) if item.level > OK]
+    return next(iter(problems), "see /diagnostics")
+
+
 def _input(facts: Facts) -> Diagnosis:
     values = dict(facts.rates)
     for name, item in (

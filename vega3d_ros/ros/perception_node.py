@@ -31,7 +31,7 @@ from vega3d_ros.perception.settings import ParameterError
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput
-from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics
+from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics, why_no_scene
 from vega3d_ros.ros.given_parameters import check_given, with_empty_values
 from vega3d_ros.ros.health import Health
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
@@ -258,7 +258,12 @@ class PerceptionNode(LifecycleNode):
         if self._configured is not None:
             text = "no result in time; allow more time or ask less often"
             error = WorkError(ErrorCode.TIMEOUT, text)
-            self._configured.worker.expire(time.monotonic_ns(), error)
+
+            def without_scene() -> WorkError:
+                why = why_no_scene(self._facts())
+                return WorkError(ErrorCode.TIMEOUT, f"no fresh scene came in time: {why}")
+
+            self._configured.worker.expire(time.monotonic_ns(), error, without_scene)
 
     # Results. Called in the worker's thread.
 
