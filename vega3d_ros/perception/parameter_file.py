@@ -19,7 +19,11 @@ class _Loader(yaml.SafeLoader):
     """Reads lists as launch_ros writes them too: as tuples of Python."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_yaml_seq)
+def _list(loader: yaml.SafeLoader, node: Any) -> list[Any]:
+    return loader.construct_sequence(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _list)
 
 
 class ParameterFileError(Vega3dError, ValueError):

@@ -191,11 +191,11 @@ def diagnose(facts: Facts) -> list[Diagnosis]:
 
 
 def why_no_scene(facts: Facts) -> str:
-    """Why there is no scene yet, or no new one."""
+    """Why there is no scene yet, or no new one; empty where nothing is known to be wrong."""
     if (image := facts.image) is not None and image.publishers and image.age_s is None:
         return f"{image.topic} is published, but no image has come"
     problems = [f"{item.name}: {item.message}" for item in diagnose(facts) if item.level > OK]
-    return next(iter(problems), "see /diagnostics")
+    return next(iter(problems), "")
 
 
 def _input(facts: Facts) -> Diagnosis:

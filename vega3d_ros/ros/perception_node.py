@@ -260,7 +260,7 @@ class PerceptionNode(LifecycleNode):
             error = WorkError(ErrorCode.TIMEOUT, text)
 
             def without_scene() -> WorkError:
-                why = why_no_scene(self._facts())
+                why = why_no_scene(self._facts()) or "see /diagnostics"
                 return WorkError(ErrorCode.TIMEOUT, f"no fresh scene came in time: {why}")
 
             self._configured.worker.expire(time.monotonic_ns(), error, without_scene)
