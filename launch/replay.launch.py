@@ -3,6 +3,10 @@
 Image, camera_info, depth and fixed frame are found in the recording, and the node listens to them.
 """
 
+import runpy
+import subprocess
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -14,24 +18,31 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
-from launch.launch_description_entity import LaunchDescriptionEntity
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
 
-from vega3d_ros.sensing.bags.reader import open_bag
-
+PERCEPTION = str(Path(__file__).with_name("perception.launch.py"))
+PASSED_ON = ("models", "model", "grounder", "detector", "device", "threads", "params_file")
+PASSED_ON += ("queries", "log_level", "rviz")
+OPTIONS = ("out", "rate", "start", "loop", "questions")
 ARGUMENTS = {
-    "model": ("auto", "name of a shipped model, or a model folder; auto: as the node chooses"),
-    "device": ("auto", "auto (CUDA where present), cpu, cuda, cuda:1, ..."),
-    "threads": ("", "threads of the processor for the model, 0 and empty: measured"),
-    "log_level": ("", "debug, info, warn, error or fatal; empty: that of ROS"),
-    "out": ("runs/replay", "folder for the node's output as mcap, and the report"),
+    "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb"),
+    "model": ("", "auto, shipped model, model folder or downloaded model"),
+    "grounder": ("", "what finds things instead of the model's own: lifted or token_head"),
+    "detector": ("", "2D detector instead of the model's own: a file, a folder or a name"),
+    "queries": ("", "what is looked for, separated by commas: chair,red box"),
+    "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1"),
+    "threads": ("", "threads of the processor for the model, 0: measured"),
+    "params_file": ("", "parameters of yours"),
+    "log_level": ("", "debug, info, warn, error or fatal"),
+    "rviz": ("false", "open RViz with the results"),
+    "out": ("", "folder for the node's output as mcap, and the report; empty: by node and day"),
     "rate": ("1.0", "speed of playing"),
     "start": ("0.0", "seconds of the recording to leave out at its beginning"),
     "loop": ("1", "how often to play it"),
     "pause": ("false", "true: begin paused; /vega3d_replay/resume goes on"),
     "questions": ("", "JSON with questions of your own"),
-    "rviz": ("false", "open RViz with the results"),
 }
 
 
@@ -42,38 +53,45 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+    checked = [OpaqueFunction(function=_check), OpaqueFunction(function=_actions)]
+    return LaunchDescription([*declared, *checked])
 
 
-def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def _check(context: LaunchContext) -> list:
+    """Refuse misspelt arguments, as the launch file of the node does."""
+    check = runpy.run_path(PERCEPTION)["check"]
+    return check(context, ("bag", *ARGUMENTS), __file__)
+
+
+def _topics(vega3d: str, bag: str) -> list[tuple[str, str]]:
+    """Launch arguments by the topics of a recording, read by the node's own interpreter.
+
+    Raises:
+        RuntimeError: If it cannot be read.
+    """
+    done = subprocess.run(
+        [vega3d, "replay", bag, "--topics"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip() or f"{bag} cannot be read")
+    return [tuple(line.split(":=", 1)) for line in done.stdout.splitlines() if ":=" in line]
+
+
+def _actions(context: LaunchContext) -> list:
     values = {name: LaunchConfiguration(name).perform(context) for name in ("bag", *ARGUMENTS)}
-    with open_bag(values["bag"]) as bag:
-        topics = bag.find_topics()
-    listened = {
-        "image": topics.image,
-        "camera_info": topics.camera_info,
-        "depth": topics.depth,
-        "fixed_frame": topics.fixed_frame,
-    }
+    vega3d = ExecutableInPackage("vega3d", "vega3d_ros").perform(context)
     perception = IncludeLaunchDescription(
-        PathJoinSubstitution([FindPackageShare("vega3d_ros"), "launch", "perception.launch.py"]),
+        PythonLaunchDescriptionSource(PERCEPTION),
         launch_arguments=[
-            *((name, topic) for name, topic in listened.items() if topic),
-            *(
-                (name, values[name])
-                for name in ("model", "device", "threads", "log_level", "rviz")
-            ),
+            *_topics(vega3d, values["bag"]),
+            *((name, values[name]) for name in PASSED_ON),
             ("use_sim_time", "true"),
         ],
     )
-    program = PathJoinSubstitution(
-        [FindPackagePrefix("vega3d_ros"), "lib", "vega3d_ros", "vega3d"]
-    )
-    options = [f"--{name}={values[name]}" for name in ("out", "rate", "start", "loop")]
-    options += [f"--questions={values['questions']}"] if values["questions"] else []
-    options += ["--pause"] if values["pause"] == "true" else []
+    options = [f"--{name}={values[name]}" for name in OPTIONS if values[name]]
+    options += ["--pause"] if values["pause"].lower() == "true" else []
     replay = ExecuteProcess(
-        cmd=[program, "replay", values["bag"], *options], output="screen", emulate_tty=True
+        cmd=[vega3d, "replay", values["bag"], *options], output="screen", emulate_tty=True
     )
     done = OnProcessExit(target_action=replay, on_exit=[EmitEvent(event=Shutdown())])
     return [perception, replay, RegisterEventHandler(done)]

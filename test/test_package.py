@@ -293,3 +293,26 @@ def test_pip_builds_a_wheel(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(site)}
     env["LD_LIBRARY_PATH"] = f"{prefix / 'lib'}:{env.get('LD_LIBRARY_PATH', '')}"
     assert run(sys.executable, "-c", INTERFACES, env=env).splitlines()[-1].startswith(str(site))
+
+
+def test_with_launch_testing_installed_equally_named_test_modules_are_collected(tmp_path):
+    """Its plugin, which comes with every ROS, imports test modules by their basenames."""
+    (tmp_path / "by_basename.py").write_text(
+        "from _pytest.pathlib import import_path\n"
+        "def pytest_pycollect_makemodule(module_path, parent):\n"
+        "    import_path(module_path, root=None, consider_namespace_packages=False)\n"
+    )
+    metadata = tmp_path / "launch_testing-3.4.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: launch_testing\nVersion: 3.4\n"
+    )
+    (metadata / "entry_points.txt").write_text("[pytest11]\nlaunch_testing = by_basename\n")
+    equal = [str(path) for path in sorted(ROOT.glob("test/**/test_settings.py"))]
+    assert len(equal) > 1
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    output = run(
+        sys.executable, "-m", "pytest", "--collect-only", "-q", *equal,
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert "tests collected" in output

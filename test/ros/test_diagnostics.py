@@ -16,6 +16,7 @@ from vega3d_ros.ros.diagnostics import (
     Statistics,
     diagnose,
     resident_mib,
+    why_no_scene,
 )
 
 IMAGE = InputFacts(
@@ -120,6 +121,27 @@ def test_what_is_wrong_is_said_with_the_remedy(name, change, level, words):
 def test_a_reliable_publisher_is_not_told_about_best_effort_losses():
     facts = replace(FINE, image=replace(IMAGE, age_s=9.0, reliability="reliable"))
     assert "best-effort" not in diagnosis("input", facts).message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image": replace(IMAGE, publishers=0)}, "/cam/image has no publisher; remap"),
+        ({"image": replace(IMAGE, age_s=None)}, "/cam/image is published, but no image has come"),
+        ({"clip_failure": "out of range"}, "inference: out of range"),
+        ({}, ""),
+    ],
+)
+def test_a_request_that_waited_in_vain_for_a_scene_is_told_why_there_is_none(change, words):
+    assert words in why_no_scene(replace(FINE, **change))
+
+
+def test_hardware_is_named_and_the_device_is_the_one_chosen():
+    found = {item.name: item.hardware for item in diagnose(replace(FINE, device="cuda:0"))}
+    assert found == {
+        "input": "/cam/image", "transforms": "/cam/image", "model": "cuda:0",
+        "inference": "cuda:0",
+    }  # fmt: skip
 
 
 def test_an_inactive_node_is_no_fault():

@@ -111,11 +111,28 @@ def test_parameters_are_checked_together(unconfigured, robot):
     set_parameters(robot, clip_length=20)
     assert not robot.change_state("configure")
     assert "`clip_length` (20) is above `clip_capacity`" in unconfigured.output
-    set_parameters(robot, clip_length=8, image_qos="sometimes")
-    assert not robot.change_state("configure")
-    assert "set auto, reliable or best_effort" in unconfigured.output
-    set_parameters(robot, image_qos="auto")
+    set_parameters(robot, clip_length=8)
     assert robot.change_state("configure")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("image_qos", "sometimes", "set auto, reliable or best_effort"),
+        ("dtype", "bfloat", "did you mean 'bfloat16'"),
+        ("device", "gpu", "set auto, cpu, cuda or cuda:1"),
+        ("model", "", "is empty"),
+        ("fixed_frame", "/map", "slash"),
+        ("queries", ["cup", "cup"], "different"),
+    ],
+)
+def test_nonsense_is_refused_before_the_node_is_configured(
+    unconfigured, robot, name, value, words
+):
+    (refused,) = set_parameters(robot, **{name: value})
+    assert not refused.successful
+    assert f"`{name}`" in refused.reason
+    assert words in refused.reason
 
 
 def test_parameters_have_ranges(process, robot):
@@ -221,6 +238,12 @@ def test_thresholds_and_queries_that_are_set_apply_at_once(unconfigured, robot):
         lambda m: [item.label for item in m.objects] == ["lamp"] and m.queries == ["lamp", "cup"],
         step=camera.publish,
     )
+    assert all(r.successful for r in set_parameters(robot, publish_rate=1.0))
+    robot.forget()
+    sent = len(camera.sent)
+    robot.until(lambda: len(camera.sent) >= sent + 25, "2.5 s of images", step=camera.publish)
+    assert len(robot.received["objects"]) <= 3  # of 25, which are keyframes all
+    assert all(r.successful for r in set_parameters(robot, publish_rate=0.0))
     assert all(r.successful for r in set_parameters(robot, min_score=0.2, queries=[""]))
     robot.wait_for(
         "objects", lambda m: m.queries == ["chair", "ball"] and m.objects, step=camera.publish

@@ -52,6 +52,7 @@ def test_ranges_in_the_yaml_file_are_those_declared():
         ({"dtype": "float16"}, "`dtype`"),
         ({"acceleration": "yes"}, "`acceleration`"),
         ({"fixed_frame": "/map"}, "slash"),
+        ({"device": "cud"}, "did you mean 'cuda'"),
         ({"clip_length": 9}, "`clip_capacity`"),
         ({"keyframe_min_interval_s": 3.0}, "`keyframe_max_interval_s`"),
         ({"queries": ("a", "a")}, "`queries`"),
@@ -60,6 +61,17 @@ def test_ranges_in_the_yaml_file_are_those_declared():
 def test_what_does_not_go_together_is_named(values, word):
     with pytest.raises(ParameterError, match=word):
         Parameters(**values)
+
+
+def test_a_rate_is_kept_by_leaving_out_images():
+    assert Parameters(publish_rate=0.0).clip_settings.policy.min_interval_s == 0.05
+    assert Parameters(publish_rate=4.0).clip_settings.policy.min_interval_s == 0.25
+    assert Parameters(publish_rate=1000.0).clip_settings.policy.min_interval_s == 0.05
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_devices_are_known_by_their_form(device):
+    assert Parameters(device=device).device == device
 
 
 def test_known_accelerations_are_those_of_the_prior():

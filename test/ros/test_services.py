@@ -164,8 +164,44 @@ def test_query_relation(scene, robot):
 def test_query_relation_says_what_is_missing(scene, robot):
     reply = robot.call("query_relation", QueryRelation.Request(subject="chair", object="unicorn"))
     failed(reply, ErrorCode.NOT_FOUND, "unicorn")
+    assert stamp_of(reply.header) == stamp_of(scene.header)
+    assert reply.header.frame_id == "map"
     reply = robot.call("query_relation", QueryRelation.Request(subject="chair"))
     failed(reply, ErrorCode.BAD_REQUEST, "object")
+
+
+@pytest.mark.parametrize("name", ["ask", "ground", "query_relation", "list_objects"])
+@pytest.mark.parametrize("field", ["timeout", "max_age"])
+def test_a_negative_duration_is_no_request(scene, robot, name, field):
+    request = SERVICES[name].Request()
+    if not hasattr(request, field):
+        pytest.skip(f"{name} has no {field}")
+    for text in ("question", "description", "subject", "object"):
+        if hasattr(request, text):
+            setattr(request, text, "chair")
+    setattr(request, field, Duration(sec=-1))
+    failed(robot.call(name, request), ErrorCode.BAD_REQUEST, f"{field} is -1 s")
+
+
+def test_things_of_a_scene_older_than_tf_remembers_are_given_where_the_robot_is_now(
+    scene, robot, camera
+):
+    """tf2 keeps ten seconds; in the map, things stand where they stood."""
+    now_ns = camera.stamp_ns + 60_000_000_000
+    for stamp_ns in (now_ns, now_ns + 1):
+        send_tf(robot, "map", "base_link", stamp_ns, SE3(np.eye(3), [1.0, 0.0, 0.0]))
+
+    def told():
+        reply = robot.call("list_objects", ListObjects.Request(frame_id="base_link"))
+        assert reply.success, reply.message
+        return "is where it is now" in reply.message and reply
+
+    reply = robot.until(told, "the newest transform")
+    chair = next(item for item in reply.objects if item.label == "chair")
+    assert chair.pose.pose.position.x == pytest.approx(2.0)
+    assert reply.header.frame_id == "base_link"
+    reply = robot.call("list_objects", ListObjects.Request(frame_id="mars"))
+    failed(reply, ErrorCode.NO_TRANSFORM, "leave frame_id empty")
 
 
 def test_list_objects(scene, robot):
@@ -279,6 +315,8 @@ def test_action_is_aborted_when_it_takes_too_long(camera, robot):
     outcome = goal.result()
     assert outcome.status == GoalStatus.STATUS_ABORTED
     failed(outcome.result, ErrorCode.TIMEOUT, "in time")
+    assert "/cam/image is published, but no image has come" in outcome.result.message
+    assert outcome.result.header.frame_id == "map"
 
 
 def test_action_is_aborted_by_deactivation(camera, robot):

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from vega3d_ros.core.geometry import SE3
 from vega3d_ros.sensing.transform_buffer import (
     CACHE_NS,
+    NEWEST,
     TransformBuffer,
     TransformError,
     to_se3,
@@ -64,6 +65,16 @@ def test_chains_go_up_and_down_the_tree(a, b, c):
     close(buffer.lookup("camera", "base", 123), c.inverse())
     close(buffer.lookup("other", "camera", 5 * S), c.inverse() @ b @ c)
     close(buffer.lookup("camera", "camera", 7), SE3.identity())
+
+
+def test_the_newest_is_the_last_that_all_transforms_between_have():
+    buffer = TransformBuffer()
+    for stamp in (5 * S, 6 * S, 7 * S):
+        buffer.insert("map", "odom", stamp, shift(stamp / S))
+    buffer.insert("odom", "base", 6 * S, shift(0.5))
+    buffer.insert("base", "camera", 0, shift(0.0, 1.0), static=True)
+    close(buffer.lookup("map", "camera", NEWEST), shift(6.5, 1.0))
+    close(buffer.lookup("base", "camera", NEWEST), shift(0.0, 1.0))
 
 
 def test_samples_may_arrive_in_any_order():

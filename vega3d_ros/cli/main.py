@@ -7,7 +7,6 @@ only when it is called, so that ``vega3d --help`` needs neither torch nor ROS an
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from vega3d_ros import __version__
 from vega3d_ros.core.console import choose, hide_foreign_bars
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.nearest import nearest
 from vega3d_ros.core.threads import wait_passively
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         program.print_help()
         return USAGE_ERROR
     if chosen.command not in COMMANDS:
-        close = difflib.get_close_matches(chosen.command, COMMANDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(COMMANDS)}"
+        close = nearest(chosen.command, COMMANDS)
+        hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(COMMANDS)}"
         program.error(f"there is no command {chosen.command!r}; {hint}")
     return _run(chosen.command, chosen.arguments)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points as installed
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -57,8 +57,7 @@ class Registry(Generic[T]):
         except (ImportError, AttributeError) as error:
             msg = f"{self.kind} {name!r} cannot be imported: {error}; install what it needs"
             raise RegistryError(msg) from error
-        near = get_close_matches(name, self.names, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, self.names)
         msg = f"unknown {self.kind} {name!r}{hint}; known: {', '.join(self.names)}"
         raise RegistryError(msg)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vega3d_ros.core.errors import Vega3dError
+from vega3d_ros.core.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +65,8 @@ def _sentence(kind: type, details: ErrorDetails, what: str) -> str:
         return f"{path} is missing"
     if details["type"] == _UNKNOWN:
         known = [field.name for field in fields(cast("Any", _kind_at(kind, place[:-1])))]
-        near = get_close_matches(str(place[-1]), known, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = nearest(str(place[-1]), known)
+        hint = f" (did you mean {near}?)" if near else ""
         return f"unknown setting {path}{hint}; known: {', '.join(known)}"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vega3d_ros.core.nearest import did_you_mean
 from vega3d_ros.core.object_evidence import HasLook
 from vega3d_ros.models.grounders.base import PointsAtTokens
 from vega3d_ros.perception.errors import PerceiverError
@@ -122,8 +122,7 @@ class Finder:
         """
         for text in texts:
             if self.word_of(_description(text)) is None:
-                near = get_close_matches(text.lower(), self.vocabulary or (), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(text, self.vocabulary or ())
                 msg = f"{text!r} cannot be looked for: {self.words()} are known{hint}"
                 raise PerceiverError(msg)
 

@@ -69,6 +69,7 @@ def load_ready(
         progress=progress,
     )
     perceiver = Perceiver.of(loaded, keyframes=workload.keyframes)
+    perceiver.device = device
     if loaded.modules is not None:
         _accelerate(loaded.modules, acceleration, workload, progress)
     progress(f"threads: {_settle_threads(perceiver, threads)}")

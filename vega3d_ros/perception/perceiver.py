@@ -64,6 +64,7 @@ class Perceiver:
         recall: Share in [0, 1] of the things in view that the grounder finds; "there is none" is
             as sure as that. 0.5 says that nobody has measured it.
         out_of_memory: Halves what does not fit; counts and reports it.
+        device: Where it was loaded to.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Perceiver:
         self.described_objects = bool(chosen.get("described_objects", False))
         self.depth_votes = bool(chosen.get("depth_votes", False))
         self.recall = 0.5
+        self.device = "cpu"
         self.out_of_memory = OutOfMemory(self.reset)
         self._fused: KeyframeCache[FusedFrame] = KeyframeCache(keyframes)
         self._looked: KeyframeCache[Any] = KeyframeCache(keyframes)

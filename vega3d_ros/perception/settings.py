@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.frames import KeyframePolicy
+from vega3d_ros.core.nearest import did_you_mean
 from vega3d_ros.core.objects import LONGEST_TEXT
 from vega3d_ros.core.threads import AUTOMATIC, MOST
+from vega3d_ros.perception.parameter_file import ParameterFileError, read_sections
 from vega3d_ros.sensing.camera_settings import RECTIFICATIONS, CameraSettings
 from vega3d_ros.sensing.clip_builder import ClipSettings
 
@@ -25,7 +26,7 @@ _CHOICES = {
     "image_qos": ("auto", "reliable", "best_effort"),
     "rectification": RECTIFICATIONS,
 }
-
+_DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
 
 MAX_QUERIES = 256  # every one is searched for in every scene
 
@@ -81,6 +82,9 @@ class Parameters:
         "frame of the results, z up, looked up in TF at each image's stamp; empty: the camera's "
         "optical frame",
     )
+    publish_rate: float = _parameter(
+        0.0, "scenes in a second, at most; 0: as many as there are keyframes", 0.0, 1000.0
+    )
     image_qos: str = _parameter(
         "auto",
         "reliability asked of image and depth: auto (as their publisher offers), reliable, "
@@ -133,24 +137,8 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
-        if not self.model:
-            msg = (
-                "parameter `model` is empty; set auto, a shipped model (nano, photo-cpu), a "
-                "model folder or the name of a downloaded one"
-            )
-            raise ParameterError(msg)
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                choices = f"{', '.join(known[:-1])} or {known[-1]}"
-                msg = f"parameter `{name}` is {getattr(self, name)!r}; set {choices}"
-                raise ParameterError(msg)
-        for name in ("fixed_frame", "camera_frame"):
-            if getattr(self, name).startswith("/"):
-                msg = (
-                    f"parameter `{name}` is {getattr(self, name)!r}; frames of TF have no leading "
-                    f"slash"
-                )
-                raise ParameterError(msg)
+        for name in _CHECKED:
+            check_value(name, getattr(self, name))
         if self.clip_length > self.clip_capacity:
             msg = (
                 f"parameter `clip_length` ({self.clip_length}) is above `clip_capacity` "
@@ -161,9 +149,6 @@ class Parameters:
             msg = (
                 "parameter `keyframe_min_interval_s` is above `keyframe_max_interval_s`; lower it"
             )
-            raise ParameterError(msg)
-        if why := unfit_queries(self.queries):
-            msg = f"parameter `queries`: {why}"
             raise ParameterError(msg)
 
     @property
@@ -190,13 +175,47 @@ class Parameters:
                 self.keyframe_translation_m,
                 self.keyframe_rotation_rad,
                 self.keyframe_max_interval_s,
-                self.keyframe_min_interval_s,
+                max(
+                    self.keyframe_min_interval_s,
+                    1 / self.publish_rate if self.publish_rate else 0.0,
+                ),
             ),
             fixed_frame=self.fixed_frame,
             pair_tolerance_ns=int(self.pair_tolerance_s * 1e9),
             wait_ns=int(self.wait_s * 1e9),
             camera=self.camera_settings,
         )
+
+
+_CHECKED = (*_CHOICES, "model", "device", "fixed_frame", "camera_frame", "queries")
+
+
+def check_value(name: str, value: Any) -> None:
+    """Check one parameter by itself.
+
+    Raises:
+        ParameterError: If it cannot be used, whatever the others are.
+    """
+    why = ""
+    if name == "model" and not value:
+        why = (
+            " is empty; set auto, a shipped model (nano, photo-cpu), a model folder or the name "
+            "of a downloaded one"
+        )
+    elif name in _CHOICES and value not in _CHOICES[name]:
+        known = _CHOICES[name]
+        choices = f"{', '.join(known[:-1])} or {known[-1]}"
+        why = f" is {value!r}{did_you_mean(value, known)}; set {choices}"
+    elif name == "device" and not _DEVICE.fullmatch(value):
+        near = did_you_mean(value, ("auto", "cpu", "cuda"))
+        why = f" is {value!r}{near}; set auto, cpu, cuda or cuda:1"
+    elif name in {"fixed_frame", "camera_frame"} and value.startswith("/"):
+        why = f" is {value!r}; frames of TF have no leading slash"
+    elif name == "queries" and (unfit := unfit_queries(value)):
+        why = f": {unfit}"
+    if why:
+        msg = f"parameter `{name}`{why}"
+        raise ParameterError(msg)
 
 
 def unfit_queries(queries: Sequence[str]) -> str:
@@ -226,7 +245,8 @@ def load_parameters(path: Path | None = None, **values: Any) -> Parameters:
     chosen = {} if path is None else _from_file(path)
     chosen |= {name: value for name, value in values.items() if value is not None}
     if unknown := sorted(set(chosen) - set(known)):
-        msg = f"there is no parameter {', '.join(unknown)}; see config/perception.yaml"
+        hint = did_you_mean(unknown[0], known)
+        msg = f"there is no parameter {', '.join(unknown)}{hint}; see config/perception.yaml"
         raise ParameterError(msg)
     for name, value in chosen.items():
         default, limits = known[name].default, known[name].metadata
@@ -244,14 +264,12 @@ def load_parameters(path: Path | None = None, **values: Any) -> Parameters:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        found: dict[str, Any] = {}
-        for node, groups in record.items():
+        for node, values in read_sections(path):
             if node == "/**" or node.endswith("perception"):
-                found |= groups["ros__parameters"]
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        msg = f"{path} holds no parameters of the node: {type(error).__name__} {error}"
-        raise ParameterError(msg) from error
+                found |= values
+    except ParameterFileError as error:
+        raise ParameterError(str(error)) from error
     # Time is the bag's, always.
     return {name: value for name, value in found.items() if name != "use_sim_time"}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.core.geometry import iou_axis_aligned
 from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
 
@@ -178,6 +179,11 @@ class Worker:
         self._thread = threading.Thread(target=self._main, name="inference")
 
     @property
+    def perceiver(self) -> PerceiverLike | None:
+        """The model, which only the thread may use; None before it is loaded."""
+        return self._perceiver
+
+    @property
     def state(self) -> SceneState | None:
         """The newest scene."""
         return self._state
@@ -264,19 +270,30 @@ class Worker:
         with self._change:
             self._sequence = 0
 
-    def expire(self, now_ns: int, error: Exception) -> None:
-        """Settle every request whose deadline has passed, also the one being answered."""
+    def expire(
+        self, now_ns: int, error: Exception, without_scene: Callable[[], Exception] | None = None
+    ) -> None:
+        """Settle every request whose deadline has passed, also the one being answered.
+
+        Args:
+            now_ns: Steady clock.
+            error: What they get.
+            without_scene: Makes what those get that waited for a scene; None: the same.
+        """
         with self._change:
             late = [request for request in self._requests if now_ns >= request.deadline_ns]
         for request in late:
-            request.settle(error=error)
+            waited = request.stage is Stage.WAITING_FOR_SCENE
+            request.settle(error=without_scene() if waited and without_scene else error)
 
     def _main(self) -> None:
         try:
             perceiver = self._load()
             own = tuple(perceiver.queries)
         except Exception as error:  # noqa: BLE001 (whatever a model folder can raise ends here, logged)
-            self._on_error(f"the model could not be loaded: {error}", traceback.format_exc())
+            told = isinstance(error, Vega3dError)  # in one sentence, with the remedy
+            details = "" if told else traceback.format_exc()
+            self._on_error(f"the model could not be loaded: {error}", details)
             self._set_status(Status.FAILED, str(error) or repr(error))
             return
         with self._change:

@@ -34,7 +34,7 @@ from vega3d_ros.evaluation.sources.offline import OfflineRun
 from vega3d_ros.evaluation.sources.truth import find_truth
 from vega3d_ros.perception.settings import Parameters, load_parameters
 from vega3d_ros.replay.interrupts import interruptible
-from vega3d_ros.replay.node_process import NODE_PARAMETERS, node_command
+from vega3d_ros.replay.node_process import NODE_PARAMETERS, launch_arguments, node_command
 from vega3d_ros.replay.playing import Playing
 from vega3d_ros.replay.session import run_live
 from vega3d_ros.sensing.bags.reader import Bag, open_bag
@@ -85,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --model: do the same offline, and fail where live and offline differ",
     )
+    parser.add_argument(
+        "--topics", action="store_true", help="say what a node would listen to, and play nothing"
+    )
     parser.add_argument("--questions", type=Path, help="JSON with questions of your own")
     parser.add_argument("--truth", default="auto", metavar="TOPIC", help="as in vega3d evaluate")
     parser.add_argument("--image", default="", help="image topic; left out: found by type")
@@ -115,6 +118,9 @@ def run(args: argparse.Namespace) -> int:
         topics = bag.find_topics(
             image=args.image, camera_info=args.camera_info, depth=args.depth, tf=args.tf
         )
+        if args.topics:
+            print(*launch_arguments(topics), sep="\n")  # noqa: T201 - what was asked for
+            return 0
         truth, source = find_truth(bag, args.truth)
         plan = _plan(args, bag, truth)
         for note in (*bag.notes, *bag.damage, *topics.notes):

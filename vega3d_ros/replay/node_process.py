@@ -135,17 +135,26 @@ def large_image_environment(share: Path) -> dict[str, str]:
     return environment
 
 
+def launch_arguments(topics: CameraTopics) -> list[str]:
+    """What a launch file gives a node for the topics of a recording, as ``name:=value``."""
+    moving = next((topic for topic in topics.tf if not is_static(topic)), "")
+    return [
+        *_remappings(topics),
+        *([f"tf:={moving}"] if moving else []),
+        f"fixed_frame:={topics.fixed_frame or 'none'}",
+    ]
+
+
+def _remappings(topics: CameraTopics) -> list[str]:
+    inputs = ("image", "camera_info", "depth", "depth_camera_info")
+    return [f"{name}:={topic}" for name in inputs if (topic := getattr(topics, name))]
+
+
 def node_command(model: str, topics: CameraTopics, threads: int = AUTOMATIC) -> list[str]:
     """The command line of the perception node for the topics of a recording."""
     command = [sys.executable, "-m", "vega3d_ros.ros.perception_node", "--ros-args"]
-    for name, topic in (
-        ("image", topics.image),
-        ("camera_info", topics.camera_info),
-        ("depth", topics.depth),
-        ("depth_camera_info", topics.depth_camera_info),
-    ):
-        if topic:
-            command += ["-r", f"{name}:={topic}"]
+    for remapping in _remappings(topics):
+        command += ["-r", remapping]
     for topic in topics.tf:
         standard = f"/{STATIC if is_static(topic) else MOVING}"
         command += ["-r", f"{standard}:={topic}"] if topic != standard else []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
+    from vega3d_ros.core.frames import KeyframePolicy
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import Worker
     from vega3d_ros.ros.diagnostics import Statistics
@@ -97,6 +98,10 @@ class CameraInput:
             "posed": None if kind is None else bool(kind[2]),
             "has_camera": None if kind is None else bool(kind[3]),
         }
+
+    def choose(self, policy: KeyframePolicy) -> None:
+        """Choose keyframes differently from now on."""
+        self._clips.policy = policy
 
     def forget(self, *, transforms: bool = False) -> None:
         """Forget frames, and moving transforms too where time was set back."""

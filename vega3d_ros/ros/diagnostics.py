@@ -45,6 +45,7 @@ class Diagnosis(NamedTuple):
     level: int
     message: str
     values: Mapping[str, str]
+    hardware: str
 
 
 class Meter:
@@ -175,6 +176,7 @@ class Facts:
     model: str = ""
     model_note: str = ""  # what to tell of its choice
     device: str = ""
+    grounder: str = ""
     loading: str = ""
     loading_s: float = 0.0
     busy_s: float = 0.0
@@ -195,6 +197,14 @@ def diagnose(facts: Facts) -> list[Diagnosis]:
     return [_input(facts), _transforms(facts), _model(facts), _inference(facts)]
 
 
+def why_no_scene(facts: Facts) -> str:
+    """Why there is no scene yet, or no new one; empty where nothing is known to be wrong."""
+    if (image := facts.image) is not None and image.publishers and image.age_s is None:
+        return f"{image.topic} is published, but no image has come"
+    problems = [f"{item.name}: {item.message}" for item in diagnose(facts) if item.level > OK]
+    return next(iter(problems), "")
+
+
 def _input(facts: Facts) -> Diagnosis:
     values = dict(facts.rates)
     for name, item in (
@@ -212,7 +222,7 @@ def _input(facts: Facts) -> Diagnosis:
     values |= {f"missing: {reason}": str(count) for reason, count in facts.lacks.items()}
     values |= {f"last {reason}": text for reason, text in facts.details.items()}
     level, message = _diagnose_input(facts)
-    return Diagnosis("input", level, message, values)
+    return Diagnosis("input", level, message, values, _camera(facts))
 
 
 def _diagnose_input(facts: Facts) -> tuple[int, str]:
@@ -287,25 +297,34 @@ def _transforms(facts: Facts) -> Diagnosis:
         message = "inactive"
     elif facts.late_transforms:
         level, message = WARN, facts.late_transforms
-    return Diagnosis("transforms", level, message, {"fixed_frame": facts.fixed_frame})
+    values = {"fixed_frame": facts.fixed_frame}
+    return Diagnosis("transforms", level, message, values, _camera(facts))
+
+
+def _camera(facts: Facts) -> str:
+    """What tells this camera from others."""
+    return facts.image.topic if facts.image is not None else "camera"
 
 
 def _model(facts: Facts) -> Diagnosis:
-    values = {"model": facts.model, "device": facts.device}
+    values = {"model": facts.model, "device": facts.device, "grounder": facts.grounder}
+    level, message = _diagnose_model(facts)
     if facts.status is Status.READY and (threads := model_threads()) is not None:
         values["threads"] = str(threads)
+    return Diagnosis("model", level, message, values, facts.device or "none")
+
+
+def _diagnose_model(facts: Facts) -> tuple[int, str]:
     if facts.status is Status.LOADING:
         now = f" (now: {facts.loading})" if facts.loading else ""
-        text = f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
-        return Diagnosis("model", WARN, text, values)
+        return WARN, f"loading {facts.model} for {facts.loading_s:.0f} s{now}"
     if facts.status is Status.FAILED:
-        text = f"{facts.model} could not be loaded: {facts.failure}"
-        return Diagnosis("model", ERROR, text, values)
+        return ERROR, f"{facts.model} could not be loaded: {facts.failure}"
     if facts.status is Status.READY and facts.model_note:
-        return Diagnosis("model", WARN, facts.model_note, values)
+        return WARN, facts.model_note
     if facts.status is Status.READY:
-        return Diagnosis("model", OK, f"{facts.model} is loaded", values)
-    return Diagnosis("model", OK, "not configured", values)
+        return OK, f"{facts.model} is loaded"
+    return OK, "not configured"
 
 
 def _inference(facts: Facts) -> Diagnosis:
@@ -330,7 +349,7 @@ def _inference(facts: Facts) -> Diagnosis:
     held_mib = gpu_mib()
     if held_mib is not None:
         values["GPU memory"] = f"{held_mib:.0f} MiB"
-    return Diagnosis("inference", level, message, values)
+    return Diagnosis("inference", level, message, values, facts.device or "none")
 
 
 def model_threads() -> int | None:

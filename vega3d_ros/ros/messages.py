@@ -171,6 +171,7 @@ def diagnostics_message(
             level=bytes([item.level]),
             name=f"{node_name.lstrip('/')}: {item.name}",
             message=item.message,
+            hardware_id=item.hardware,
             values=[KeyValue(key=key, value=value) for key, value in item.values.items()],
         )
         for item in diagnoses

@@ -13,7 +13,7 @@ from rcl_interfaces.msg import (
 )
 
 from vega3d_ros.models.checkpoints.auto_model import resolve
-from vega3d_ros.perception.settings import ParameterError, Parameters
+from vega3d_ros.perception.settings import ParameterError, Parameters, check_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,16 +23,35 @@ if TYPE_CHECKING:
 
     from vega3d_ros.ros.worker_futures import Session
 
-AT_ONCE = frozenset({"min_score", "queries", "query_timeout_s", "silence_warning_s"})
+AT_ONCE = frozenset(
+    {
+        "min_score",
+        "queries",
+        "publish_rate",
+        "keyframe_translation_m",
+        "keyframe_rotation_rad",
+        "keyframe_max_interval_s",
+        "keyframe_min_interval_s",
+        "query_timeout_s",
+        "silence_warning_s",
+    }
+)
 """What a configured node applies when it is set; all else is read by ``configure``."""
 
 
-def declare_parameters(node: Node, configured: Callable[[], Session | None]) -> None:
+def declare_parameters(
+    node: Node,
+    configured: Callable[[], Session | None],
+    apply: Callable[[Parameters], None],
+    why_missing: Callable[[str], str],
+) -> None:
     """Declare every parameter; ROS itself then refuses wrong types and values out of range.
 
     Args:
-        node: The node; what is set later is refused, or applied to the session at once.
+        node: The node; what is set later is refused, or applied at once.
         configured: Gives the session; None where the node is not configured.
+        apply: Called with all parameters of a configured node after some of them were set.
+        why_missing: Tells why a name stands for no model; empty where it may.
     """
     for item in fields(Parameters):
         # ROS cannot tell the type of an empty list; one empty string means the same.
@@ -46,8 +65,13 @@ def declare_parameters(node: Node, configured: Callable[[], Session | None]) -> 
         elif low is not None:
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         node.declare_parameter(item.name, default, descriptor)
-    node.add_on_set_parameters_callback(lambda given: _judged(configured(), given))
-    node.add_post_set_parameters_callback(lambda given: _apply(configured(), given))
+    node.add_on_set_parameters_callback(lambda given: _judged(configured(), given, why_missing))
+
+    def applied(given: Sequence[Parameter]) -> None:
+        if (session := configured()) is not None:
+            apply(updated(session.parameters, given))
+
+    node.add_post_set_parameters_callback(applied)
 
 
 def read_parameters(node: Node) -> Parameters:
@@ -83,28 +107,31 @@ def updated(parameters: Parameters, given: Sequence[Parameter]) -> Parameters:
     return _checked({**values, **changed})
 
 
-def _judged(session: Session | None, given: Sequence[Parameter]) -> SetParametersResult:
-    """An unconfigured node takes all; ``configure`` checks it as a whole."""
+def _judged(
+    session: Session | None, given: Sequence[Parameter], why_missing: Callable[[str], str]
+) -> SetParametersResult:
+    """An unconfigured node checks values alone: those that go together are set one by one."""
     try:
         if session is not None:
             updated(session.parameters, given)
+        for item in given:
+            if item.name == "model" and (why := why_missing(item.value)):
+                return SetParametersResult(successful=False, reason=why)
+            check_value(item.name, _plain(item.name, item.value))
     except ParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
 
 
-def _apply(session: Session | None, given: Sequence[Parameter]) -> None:
-    if session is None:
-        return
-    earlier, session.parameters = session.parameters, updated(session.parameters, given)
-    session.publishers.min_score = session.parameters.min_score
-    if session.parameters.queries != earlier.queries:
-        session.worker.set_queries(session.parameters.queries)
-
-
 def _checked(values: dict[str, Any]) -> Parameters:
-    queries = tuple(query.strip() for query in values["queries"] if query.strip())
-    return Parameters(**{**values, "queries": queries})
+    return Parameters(**{name: _plain(name, value) for name, value in values.items()})
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of ROS as ``Parameters`` has it."""
+    if name != "queries":
+        return value
+    return tuple(query.strip() for query in value or () if query.strip())
 
 
 def settle_model(node: Node, parameters: Parameters) -> tuple[Parameters, str]:

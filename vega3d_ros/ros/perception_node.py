@@ -12,10 +12,9 @@ import threading
 import time
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
@@ -25,14 +24,19 @@ from rclpy.signals import SignalHandlerOptions
 
 from vega3d_ros.core.console import hide_foreign_bars
 from vega3d_ros.core.threads import wait_passively
+from vega3d_ros.models.checkpoints.model_names import why_missing
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.object_map import ObjectMap
+from vega3d_ros.perception.parameter_file import ParameterFileError
+from vega3d_ros.perception.settings import ParameterError
 from vega3d_ros.perception.work_item import WorkError
 from vega3d_ros.perception.worker import Status, Worker
 from vega3d_ros.ros.camera_input import CameraInput
-from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics, diagnose
+from vega3d_ros.ros.diagnostics import KEYFRAMES, SKIPPED, Facts, Statistics, why_no_scene
+from vega3d_ros.ros.given_parameters import check_given, with_empty_values
+from vega3d_ros.ros.health import Health
 from vega3d_ros.ros.lifecycle import refuse_impossible_transitions, transition
-from vega3d_ros.ros.messages import diagnostics_message
+from vega3d_ros.ros.model_loading import Factory, grounder_name, load_perceiver
 from vega3d_ros.ros.parameters import declare_parameters, read_parameters, settle_model
 from vega3d_ros.ros.process import CLOSE_WAIT_S, end, spin_once, stop_on_signals
 from vega3d_ros.ros.publishers import Publishers
@@ -41,48 +45,17 @@ from vega3d_ros.ros.worker_futures import Session
 from vega3d_ros.sensing.transform_buffer import JUMP_BACK_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
-    from vega3d_ros.perception.worker import PerceiverLike, SceneState
+    from vega3d_ros.perception.worker import SceneState
 
 NAME = "perception"
 # Nav2's lifecycle manager allows a transition five seconds, so waiting for the model is shorter. A
 # slower model goes on loading in an active node; /diagnostics and the replies say so.
 CONFIGURE_WAIT_S = 2.0
 ACTIVATE_WAIT_S = 2.0
-DIAGNOSTICS_PERIOD_S = 1.0
 EXPIRY_PERIOD_S = 0.1
-
-
-Factory: TypeAlias = (
-    "Callable[[Parameters, Callable[[str], None], Callable[[str], None]], PerceiverLike]"
-)
-"""Makes a perceiver; arguments: parameters, on_progress, on_out_of_memory."""
-
-
-def load_perceiver(
-    parameters: Parameters,
-    progress: Callable[[str], None],
-    on_out_of_memory: Callable[[str], None],
-) -> PerceiverLike:
-    """Load and warm up the model of the parameters."""
-    # Here, in the worker's thread: importing it takes seconds.
-    progress("libraries")
-    from vega3d_ros.perception.loading import load_ready  # noqa: PLC0415
-
-    perceiver = load_ready(
-        parameters.model,
-        device=parameters.device,
-        dtype=parameters.dtype,
-        acceleration=cast("Acceleration", parameters.acceleration),
-        frames=parameters.clip_length,
-        threads=parameters.threads,
-        progress=progress,
-    )
-    perceiver.out_of_memory.report = on_out_of_memory
-    return perceiver
 
 
 class PerceptionNode(LifecycleNode):
@@ -102,7 +75,10 @@ class PerceptionNode(LifecycleNode):
     ) -> None:
         super().__init__(NAME, **kwargs)
         refuse_impossible_transitions(self)
-        declare_parameters(self, lambda: self._configured)
+        self._why_missing = (
+            why_missing if perceiver_factory is load_perceiver else lambda _: ""  # of a stand-in
+        )
+        declare_parameters(self, lambda: self._configured, self._apply, self._why_missing)
         self._factory = perceiver_factory
         self._stopping = stopping or threading.Event()
         self._configured: Session | None = None
@@ -112,10 +88,8 @@ class PerceptionNode(LifecycleNode):
         self._camera: CameraInput | None = None
         self._expiry: Any = None
         self._since_ns = time.monotonic_ns()
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # Steady: diagnostics go on where simulated time is paused or loops.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self._steady)
+        self._health = Health(self, self._facts, self._steady)
         self._request_services = Services(self, self._session, self._forget)
         threshold = JumpThreshold(
             min_forward=None,
@@ -136,7 +110,10 @@ class PerceptionNode(LifecycleNode):
     @transition
     def on_configure(self, state: Any) -> Any:
         """Check the parameters and begin to load the model."""
-        parameters, note = settle_model(self, read_parameters(self))
+        given = read_parameters(self)
+        if why := self._why_missing(given.model):
+            raise ParameterError(why)
+        parameters, note = settle_model(self, given)
         model, min_score = parameters.model_name, parameters.min_score
         publishers = Publishers(self, self._statistics, model, min_score)
         worker = Worker(
@@ -243,6 +220,18 @@ class PerceptionNode(LifecycleNode):
             self._configured.publishers.close()
             self._configured = None
 
+    def _apply(self, parameters: Parameters) -> None:
+        """Go on with parameters some of which were set while the node is configured."""
+        session = self._configured
+        if session is None:
+            return
+        queries, session.parameters = session.parameters.queries, parameters
+        session.publishers.min_score = parameters.min_score
+        if parameters.queries != queries:
+            session.worker.set_queries(parameters.queries)
+        if self._camera is not None:
+            self._camera.choose(parameters.clip_settings.policy)
+
     # Time and memory.
 
     def _on_clock_jump(self, jump: Any) -> None:
@@ -270,7 +259,12 @@ class PerceptionNode(LifecycleNode):
         if self._configured is not None:
             text = "no result in time; allow more time or ask less often"
             error = WorkError(ErrorCode.TIMEOUT, text)
-            self._configured.worker.expire(time.monotonic_ns(), error)
+
+            def without_scene() -> WorkError:
+                why = why_no_scene(self._facts()) or "see /diagnostics"
+                return WorkError(ErrorCode.TIMEOUT, f"no fresh scene came in time: {why}")
+
+            self._configured.worker.expire(time.monotonic_ns(), error, without_scene)
 
     # Results. Called in the worker's thread.
 
@@ -305,7 +299,7 @@ class PerceptionNode(LifecycleNode):
         """Count and log a failure after which the node goes on. Any thread may call it."""
         self._statistics.count("failures")
         self._statistics.note("last failure", message)
-        self.get_logger().error(f"{message}\n{details}")
+        self.get_logger().error(f"{message}\n{details}".rstrip())
 
     # Diagnostics.
 
@@ -322,7 +316,7 @@ class PerceptionNode(LifecycleNode):
             return Facts(active=False)
         worker, parameters, statistics = session.worker, session.parameters, self._statistics
         since_s = (now_ns - self._since_ns) * 1e-9
-        busy_ns = worker.busy_since_ns
+        busy_ns, perceiver = worker.busy_since_ns, worker.perceiver
         inputs = {} if self._camera is None else self._camera.facts()
         skipped = {"keyframe skipped, the model was busy": statistics.times(SKIPPED)}
         drops = {**inputs.pop("drops", {}), **skipped}
@@ -337,7 +331,8 @@ class PerceptionNode(LifecycleNode):
             clip_failure=worker.clip_failure,
             model=parameters.model,
             model_note=session.model_note,
-            device=parameters.device,
+            device=getattr(perceiver, "device", parameters.device),
+            grounder=grounder_name(perceiver),
             loading=self._loading,
             loading_s=since_s,
             busy_s=0.0 if busy_ns is None else (now_ns - busy_ns) * 1e-9,
@@ -350,34 +345,35 @@ class PerceptionNode(LifecycleNode):
             values={**statistics.snapshot(), "clips and requests failed": str(worker.failed)},
         )
 
-    def _publish_diagnostics(self) -> None:
-        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(
-            diagnostics_message(name, stamp, diagnose(self._facts()))
-        )
-
 
 def main(args: Sequence[str] | None = None, perceiver_factory: Factory = load_perceiver) -> int:
     """Run the node until SIGINT or SIGTERM, which end the process with code 0.
 
     Returns:
-        The exit code, where the node could not start or ROS was shut down.
+        The exit code, where the node could not start or ROS was shut down: 1 for arguments that it
+        refuses.
     """
     wait_passively()  # the worker imports PyTorch
     hide_foreign_bars()
     stopping = stop_on_signals()
-    # rclpy's own handlers end the context during a callback; these let the callback finish.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    given = with_empty_values(sys.argv if args is None else args)
     try:
+        # rclpy's own handlers end the context during a callback; these let the callback finish.
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
         node = PerceptionNode(perceiver_factory, stopping)
-    except ParameterException as error:
-        print(f"{NAME}: {error}; see config/perception.yaml", file=sys.stderr)  # noqa: T201 (there is no logger yet)
+        known, name = node.get_parameters_by_prefix(""), node.get_fully_qualified_name()
+        for line in check_given(given, name, known):
+            node.get_logger().warning(line)
+    except (RuntimeError, ParameterException, ParameterError, ParameterFileError) as error:
+        print(f"{NAME}: {error}", file=sys.stderr)  # noqa: T201 (there may be no logger yet)
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        if node.get_parameter("autostart").value and not node.autostart():
+        if not node.get_parameter("autostart").value:
+            node.get_logger().info("autostart is false: waiting to be configured and activated")
+        elif not node.autostart():
             node.get_logger().error(
                 "autostart failed; correct the parameters, then configure and activate"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from vega3d_ros.action import AskScene
-from vega3d_ros.core.stamps import nanoseconds
 from vega3d_ros.msg import ErrorCode
 from vega3d_ros.perception.settings import unfit_queries
 from vega3d_ros.perception.work_item import Stage, WorkError, WorkItem
@@ -28,8 +28,8 @@ from vega3d_ros.ros.messages import (
     reframe,
     relation_message,
 )
-from vega3d_ros.ros.worker_futures import Session, answer
-from vega3d_ros.sensing.transform_buffer import TransformError
+from vega3d_ros.ros.worker_futures import Session, answer, not_negative
+from vega3d_ros.sensing.transform_buffer import NEWEST, TransformError
 from vega3d_ros.srv import AskSpatial, GroundObject, ListObjects, QueryRelation, SetQueries
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Services:
                 lambda scene: scene.relation(subject, other, viewpoint),
                 ErrorCode.NOT_FOUND,
             )
-            move = self._mover(session, state, request.frame_id)
+            move = self._mover(session, state, request, reply)
             pair = [move(item) for item in state.named([relation.subject, relation.object])]
             reply.header = header_message(state.scene.clip, request.frame_id)
             reply.relation = relation_message(relation, pair, header_message(state.scene.clip))
@@ -149,7 +149,7 @@ class Services:
             state = session.worker.state
             if state is None:
                 return
-            label, age_ns = request.label.strip().lower(), nanoseconds(request.max_age)
+            label, age_ns = request.label.strip().lower(), not_negative(request, "max_age")
             now_ns = self._node.get_clock().now().nanoseconds
             frame = state.scene.clip.output_frame
             found = [
@@ -174,8 +174,6 @@ class Services:
                 session.worker.set_queries(queries)
             finally:
                 reply.queries = list(session.worker.queries())
-                if session.worker.state is not None:
-                    reply.header = header_message(session.worker.state.scene.clip)
 
         return await self._serve(reply, work)
 
@@ -231,13 +229,23 @@ class Services:
             reply.success, reply.error_code = True, ErrorCode.NONE
         except WorkError as error:
             reply.error_code, reply.message = error.code, str(error)
-        except TransformError as error:
-            reply.error_code, reply.message = ErrorCode.NO_TRANSFORM, str(error)
         except Exception as error:  # noqa: BLE001 (logged, and in the reply)
             self._node.get_logger().error(f"a request failed: {error}\n{traceback.format_exc()}")
             reply.error_code, reply.message = ErrorCode.UNKNOWN, str(error) or repr(error)
+        if not reply.header.frame_id:
+            self._fill_header(reply)
         reply.latency = duration_message(time.monotonic_ns() - started_ns)
         return reply
+
+    def _fill_header(self, reply: Any) -> None:
+        """Say what an error is about: the newest scene, or the frame that one would be in."""
+        with suppress(WorkError):
+            session = self._session(False)
+            state = session.worker.state
+            if state is not None:
+                reply.header = header_message(state.scene.clip)
+            else:
+                reply.header.frame_id = session.parameters.fixed_frame
 
     async def _ask(
         self,
@@ -259,7 +267,7 @@ class Services:
             wait=wait,
             on_change=on_change,
         )
-        move = self._mover(session, state, request.frame_id)
+        move = self._mover(session, state, request, reply)
         fit = session.publishers.fit(state.named(found.objects), state.scene.clip.output_frame)
         moved = replace(found, objects=tuple(move(item) for item in fit))
         reply.header = header_message(state.scene.clip, request.frame_id)
@@ -274,21 +282,36 @@ class Services:
         session.publishers.publish_answer(reply.answer)
 
     def _mover(
-        self, session: Session, state: SceneState, frame_id: str
+        self, session: Session, state: SceneState, request: Any, reply: Any
     ) -> Callable[[SceneObject], SceneObject]:
         """A function that transforms the scene's objects to the requested frame.
 
+        TF keeps ten seconds: of an older scene in the fixed frame, things stand where they stood,
+        so that the newest transform serves, and the reply says so.
+
         Raises:
-            WorkError: If that frame cannot be reached at the scene's stamp.
+            WorkError: If that frame cannot be reached.
         """
-        clip = state.scene.clip
+        clip, frame_id = state.scene.clip, request.frame_id
         if frame_id in {"", clip.output_frame}:
             return lambda item: item
         if session.transforms is None:
             raise WorkError(
                 ErrorCode.NO_TRANSFORM, "this node has no transforms; leave frame_id empty"
             )
-        target_from_source = session.transforms.lookup(frame_id, clip.output_frame, clip.stamp_ns)
+        where = (frame_id, clip.output_frame)
+        try:
+            target_from_source = session.transforms.lookup(*where, clip.stamp_ns)
+        except TransformError as error:
+            if not clip.fixed_frame:
+                text = f"{error}; the poses are in a frame that moves: leave frame_id empty"
+                raise WorkError(ErrorCode.NO_TRANSFORM, text) from error
+            try:
+                target_from_source = session.transforms.lookup(*where, NEWEST)
+            except TransformError:
+                text = f"{error}; leave frame_id empty for poses in {clip.fixed_frame!r}"
+                raise WorkError(ErrorCode.NO_TRANSFORM, text) from error
+            reply.message = f"{frame_id!r} is where it is now: TF has forgotten the scene's time"
         return lambda item: reframe(item, frame_id, target_from_source)
 
     def _fill_objects(
@@ -299,7 +322,7 @@ class Services:
         reply: Any,
         objects: Sequence[SceneObject],
     ) -> None:
-        move = self._mover(session, state, request.frame_id)
+        move = self._mover(session, state, request, reply)
         reply.header = header_message(state.scene.clip, request.frame_id)
         reply.objects = object_messages([move(item) for item in objects])
 

@@ -112,7 +112,8 @@ class Tf2Buffer:
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
         """``target`` from ``source`` at a stamp, without waiting."""
         try:
-            found = self._core.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
+            stamp = Time(nanoseconds=max(0, stamp_ns))  # 0 is the newest for tf2
+            found = self._core.lookup_transform_core(target, source, stamp)
         except self._known_errors as error:
             future = isinstance(error, self._extrapolation) and "future" in str(error)
             raise TransformError(str(error), may_come=future) from error

@@ -85,7 +85,6 @@ async def answer(
     Raises:
         WorkError: If it cannot be answered.
     """
-    _require_model(session.worker)
 
     def run_checked(state: SceneState) -> tuple[SceneState, Any]:
         try:
@@ -94,9 +93,10 @@ async def answer(
             node.get_logger().warning(f"a request was refused: {error!r}")
             raise WorkError(refusal, str(error)) from error
 
-    timeout_ns = nanoseconds(request.timeout) or int(session.parameters.query_timeout_s * 1e9)
-    ready = _freshness(node, nanoseconds(request.max_age), wait=wait)
+    timeout_ns = not_negative(request, "timeout") or int(session.parameters.query_timeout_s * 1e9)
+    ready = _freshness(node, not_negative(request, "max_age"), wait=wait)
     work = WorkItem(run_checked, time.monotonic_ns() + timeout_ns, ready)
+    _require_model(session.worker)
     signal = _Signal(node.executor)
     work.on_change = signal.set
     if on_change is not None:
@@ -115,6 +115,15 @@ async def answer(
         raise WorkError(ErrorCode.INFERENCE_FAILED, text)
     state, result = work.result
     return state, result
+
+
+def not_negative(request: Any, name: str) -> int:
+    """A duration of a request, ns; raises WorkError where it is negative."""
+    duration_ns = nanoseconds(getattr(request, name))
+    if duration_ns < 0:
+        text = f"{name} is {duration_ns * 1e-9:g} s; give seconds from 0 on"
+        raise WorkError(ErrorCode.BAD_REQUEST, text)
+    return duration_ns
 
 
 def _freshness(node: Node, max_age_ns: int, *, wait: bool) -> Callable[[SceneState | None], bool]:

@@ -102,6 +102,15 @@ class ClipBuilder:
             on_note=on_note,
         )
 
+    @property
+    def policy(self) -> KeyframePolicy:
+        """When a frame becomes a keyframe; it may be set at any time."""
+        return self._buffer.policy
+
+    @policy.setter
+    def policy(self, policy: KeyframePolicy) -> None:
+        self._buffer.policy = policy
+
     def add_image(self, msg: Any, now_ns: int) -> None:
         if self.assembler.jumps_back(msg):
             self._on_rewind("an image is older than the one before")

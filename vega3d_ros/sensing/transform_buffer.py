@@ -16,6 +16,7 @@ from vega3d_ros.core.stamps import nanoseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+NEWEST = -1  # as a stamp: the last one that all transforms between two frames have
 CACHE_NS = 10_000_000_000  # as tf2's default
 JUMP_BACK_NS = 500_000_000  # stamps this much older than the one before: time was set back
 _NORM_TOLERANCE = 10e-3  # of a quaternion's squared length, as tf2
@@ -104,7 +105,7 @@ class TransformBuffer:
         return edge.stamps[-1] if edge is not None and edge.stamps else None
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> SE3:
-        """``target`` from ``source`` at a stamp.
+        """``target`` from ``source`` at a stamp, or at the last one that all between them have.
 
         Raises:
             TransformError: If the frames are not connected or a sample around the stamp is
@@ -122,8 +123,12 @@ class TransformBuffer:
             )
             message = f"no transform {target!r} from {source!r}: {reason}"
             raise TransformError(message, may_come=False)
-        common_from_source = self._climb(sources[: sources.index(common)], stamp_ns)
-        common_from_target = self._climb(targets[: targets.index(common)], stamp_ns)
+        up, down = sources[: sources.index(common)], targets[: targets.index(common)]
+        if stamp_ns == NEWEST:
+            moving = [self._edges[name].stamps for name in (*up, *down)]
+            stamp_ns = min((stamps[-1] for stamps in moving if stamps), default=NEWEST)
+        common_from_source = self._climb(up, stamp_ns)
+        common_from_target = self._climb(down, stamp_ns)
         return common_from_target.inverse() @ common_from_source
 
     def below(self, frame: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vega3d_ros.core import json_io
+from vega3d_ros.core.nearest import nearest
 from vega3d_ros.evaluation.schema import RunError
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def existing(path: Path, source: str) -> Path:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     # A numbered file is one of a series: its neighbour is not the same file by another name.
     numbered = _NUMBERED.fullmatch(path.stem)
-    close = [] if numbered else difflib.get_close_matches(path.name, beside, n=1)
-    hint = f" ({close[0]} is there: rename it if it is this file)" if close else ""
+    close = "" if numbered else nearest(path.name, beside)
+    hint = f" ({close} is there: rename it if it is this file)" if close else ""
     msg = f"{path} is missing{hint}; {source}"
     raise RunError(msg)
 

@@ -27,7 +27,8 @@ from vega3d_ros.models.checkpoints.model_config import (
     ModelConfigError,
     read_model_config,
 )
-from vega3d_ros.models.checkpoints.model_paths import places, shipped
+from vega3d_ros.models.checkpoints.model_names import installed_names, why_missing
+from vega3d_ros.models.checkpoints.model_paths import places
 from vega3d_ros.models.checkpoints.modules import CheckpointError, Modules
 from vega3d_ros.models.checkpoints.official.layout import OfficialError, is_official
 from vega3d_ros.models.checkpoints.official.load import load_official
@@ -84,9 +85,10 @@ def locate(
             return folder
     if is_hub_id(name) and not Path(name).exists():
         return hub_folder(str(name), revision=revision, download=download)
-    names = sorted(p.name for p in shipped().iterdir()) if shipped().is_dir() else []
-    what = "is no model" if Path(name).is_dir() else "is no folder"
-    msg = f"model {str(name)!r} {what}; give a model folder, or one of: {', '.join(names) or '-'}"
+    msg = why_missing(str(name)) or (
+        f"model {str(name)!r} is no model; give a model folder, or one of: "
+        f"{', '.join(installed_names())}"
+    )
     raise CheckpointError(msg)
 
 
