@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from vega3d_ros.evaluation.recorded_outputs import RecordedOutputs
-from vega3d_ros.evaluation.replies import RunResult
 
 from vega3d_ros.core.geometry import SE3, Box3D
 from vega3d_ros.core.objects import SceneObject
@@ -12,6 +10,7 @@ from vega3d_ros.demo.pictures import choose_scenes, map_picture
 from vega3d_ros.demo.report import make_report, surest
 from vega3d_ros.evaluation.run_log import SceneRecord
 from vega3d_ros.evaluation.schema import AnswerRow
+from vega3d_ros.evaluation.sources.live import RecordedOutputs, RunResult
 
 
 def answer(kind, score):
