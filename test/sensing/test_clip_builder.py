@@ -69,7 +69,7 @@ def test_a_clip_has_images_of_one_size():
         builder.add_image(image(S + number * 3 * S, width), 0)
         sizes += [[f.image.shape[1] for f in clip.frames] for clip, _ in builder.advance(1)]
     assert sizes == [[1], [1, 1], [2], [2, 2]]
-    assert told == ["results are now in 'map', without 3D objects"]
+    assert told == ["results are now in 'map', without 3D objects, of pictures of 2x1"]
 
 
 @given(DRIVES)

@@ -140,11 +140,11 @@ class ClipBuilder:
         kind = (frame.image.shape, frame.frame_id, frame.fixed_frame, has_camera, quarters)
         if kind != self.kind:
             if self.kind is not None and self._on_change is not None:
+                turned = f" turned by {90 * quarters} degrees" if quarters else ""
                 self._on_change(
                     f"results are now in {frame.fixed_frame or frame.frame_id!r}, "
                     f"{'with' if has_camera else 'without'} 3D objects, of pictures of "
-                    f"{frame.image.shape[1]}x{frame.image.shape[0]} turned by {90 * quarters} "
-                    f"degrees"
+                    f"{frame.image.shape[1]}x{frame.image.shape[0]}{turned}"
                 )
             # One clip has one camera, one frame, one image size and one side up.
             self._buffer.clear()
