@@ -26,7 +26,7 @@ else:
         __name__,
         {
             "metrics.simulated": ("answer_score",),
-            "offline": ("OfflineRun",),
             "run_log": ("RunLog",),
+            "sources.offline": ("OfflineRun",),
         },
     )
