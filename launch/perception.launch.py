@@ -24,15 +24,13 @@ from launch_ros.substitutions import ExecutableInPackage
 # Typed, because "1" as a model or "true" as a frame would be read as YAML.
 PARAMETERS = {
     "model": str,
-    "grounder": str,
-    "detector": str,
     "device": str,
     "threads": int,
     "fixed_frame": str,
     "autostart": bool,
     "use_sim_time": bool,
 }
-TOPICS = ("image", "camera_info", "depth", "depth_camera_info", "detections")
+TOPICS = ("image", "camera_info", "depth", "depth_camera_info")
 CHOICES = {
     "autostart": ("true", "false"),
     "use_sim_time": ("true", "false"),
@@ -53,7 +51,6 @@ ARGUMENTS = {
         "",
         "topic of the depth image's own CameraInfo; left out: beside the depth image",
     ),
-    "detections": ("", "topic of another node's 2D detections, for detector:=topic"),
     "tf": (
         "",
         "topic of the transforms, and with _static; /robot1/tf for one of several robots",
@@ -61,8 +58,6 @@ ARGUMENTS = {
     "params_file": ("", "parameters of yours; a preset wins over it, other arguments over both"),
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb"),
     "model": ("", "auto, shipped model, model folder or downloaded model"),
-    "grounder": ("", "what finds things instead of the model's own: lifted or token_head"),
-    "detector": ("", "2D detector instead of the model's own: a file, a folder or a name"),
     "queries": ("", "what is looked for, separated by commas: chair,red box"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1"),
     "threads": ("", "threads of the processor for the model, 0: measured"),

@@ -23,14 +23,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.substitutions import ExecutableInPackage
 
 PERCEPTION = str(Path(__file__).with_name("perception.launch.py"))
-PASSED_ON = ("models", "model", "grounder", "detector", "device", "threads", "params_file")
+PASSED_ON = ("models", "model", "device", "threads", "params_file")
 PASSED_ON += ("queries", "log_level", "rviz")
 OPTIONS = ("out", "rate", "start", "loop", "questions")
 ARGUMENTS = {
     "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb"),
     "model": ("", "auto, shipped model, model folder or downloaded model"),
-    "grounder": ("", "what finds things instead of the model's own: lifted or token_head"),
-    "detector": ("", "2D detector instead of the model's own: a file, a folder or a name"),
     "queries": ("", "what is looked for, separated by commas: chair,red box"),
     "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1"),
     "threads": ("", "threads of the processor for the model, 0: measured"),
