@@ -30,28 +30,6 @@ class TopicError(Vega3dError, ValueError):
     """Topics of which no camera can be made; the message says what there is."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which topic was taken for one purpose.
-
-    Attributes:
-        role: ``image``, ``camera_info``, ``depth`` or ``tf``.
-        taken: The topic, or several; empty where none fits.
-        rejected: The others that came into question, and why each was not taken.
-        why: What speaks for it; empty where there was nothing to choose.
-    """
-
-    role: str
-    taken: str
-    rejected: Mapping[str, str] = field(default_factory=dict)
-    why: str = ""
-
-    def sentence(self) -> str:
-        """Empty where there was nothing to choose."""
-        others = ", ".join(f"{name} ({reason})" for name, reason in self.rejected.items())
-        return f"{self.role}: took {self.taken or 'none'}, not {others}" if others else ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class CameraTopics:
     """The topics of one camera; an empty name means that there is none.
@@ -65,7 +43,6 @@ class CameraTopics:
         frame_id: The camera's optical frame, as the images name it.
         fixed_frame: The map above ``frame_id``, else the root; empty where nothing is above it.
         notes: What was chosen among several topics, or left out, and why.
-        choices: The same, for each purpose.
         settings: What the user says of the camera.
     """
 
@@ -77,7 +54,6 @@ class CameraTopics:
     frame_id: str = ""
     fixed_frame: str = ""
     notes: tuple[str, ...] = ()
-    choices: tuple[Choice, ...] = ()
     settings: CameraSettings = field(default_factory=CameraSettings)
 
     @property
@@ -146,37 +122,32 @@ class CameraTopicChooser:
         Raises:
             TopicError: If there are no pictures that can be read.
         """
-        named = image
+        notes: list[str] = []
         every_tf = self._of_type(names.TF_MESSAGE)
         # Depth of another lens needs transforms; those of other robots do no harm to that.
         self._parents = self._all_parents(every_tf)
-        ranks = {name: self._image_rank(name, camera_info, depth) for name in self._pictures}
         if not image:
+            ranks = {name: self._image_rank(name, camera_info, depth) for name in self._pictures}
             image = self._best_image(ranks)
-        video = {n: f"{self._types[n]} is video" for n in self._of_type(*names.VIDEOS)}
-        image_choice = _choice("image", image, ranks, _IMAGE_MERITS, self._problems | video)
-        frame_id = self._frame_id(image)
-        chosen_tf, tf_rejected = choose_tf(every_tf, image, tf)
-        self._parents = self._all_parents(chosen_tf)
-        camera_info, info_choice = self._calibration(image, camera_info)
-        notes: list[str] = []
-        depth_choice = Choice("depth", depth, why="as asked")
-        if not depth:
-            depth, depth_choice, notes = self._depth(image, camera_info)
-        depth_info = self._depth_calibration(depth, camera_info) if depth else ""
+            video = {n: f"{self._types[n]} is video" for n in self._of_type(*names.VIDEOS)}
+            lacks = _why_not(image, ranks, _IMAGE_MERITS, self._problems | video)
+            notes += _note("image", image, lacks)
+        chosen_tf, others = choose_tf(every_tf, image, tf)
+        if others:  # else a recording would be read once more for the same
+            self._parents = self._all_parents(chosen_tf)
+        notes += _note("tf", ", ".join(chosen_tf), others)
+        camera_info = camera_info or self._nearest_info(image)
         if not camera_info:
-            notes.insert(0, "no camera_info: nothing can be placed in 3D")
+            notes.append("no camera_info: nothing can be placed in 3D")
+        if not depth:
+            depth, about_depth = self._depth(image, camera_info)
+            notes += about_depth
+        depth_info = self._depth_calibration(depth, camera_info) if depth else ""
         settings = settings or CameraSettings()
-        frame_id = settings.camera_frame or frame_id
+        frame_id = settings.camera_frame or self._frame_id(image)
         fixed_frame = fixed_frame_above(frame_id, self._parents)
         if not fixed_frame:
             notes.append(f"no transform leads to {frame_id!r}: results stay in the camera's frame")
-        choices = (
-            image_choice if not named else Choice("image", image, why="as asked"),
-            info_choice,
-            depth_choice,
-            Choice("tf", ", ".join(chosen_tf), tf_rejected),
-        )
         return CameraTopics(
             image=image,
             camera_info=camera_info,
@@ -185,8 +156,7 @@ class CameraTopicChooser:
             tf=tuple(chosen_tf),
             frame_id=frame_id,
             fixed_frame=fixed_frame,
-            notes=(*(text for one in choices if (text := one.sentence())), *notes),
-            choices=choices,
+            notes=tuple(notes),
             settings=settings,
         )
 
@@ -211,7 +181,16 @@ class CameraTopicChooser:
 
     @cached_property
     def _pictures(self) -> list[str]:
-        return [name for name in self._images if not names.may_be_depth(self._message(name))]
+        return [name for name in self._images if name not in self._doubts]
+
+    @cached_property
+    def _doubts(self) -> dict[str, str]:
+        """Topics whose encoding can hold depth, and what speaks against their values."""
+        return {
+            name: names.doubt_of_depth(self._message(name))
+            for name in self._images
+            if names.may_be_depth(self._message(name))
+        }
 
     @cached_property
     def _robots(self) -> Collection[str]:
@@ -265,17 +244,6 @@ class CameraTopicChooser:
             default="",
         )
 
-    def _calibration(self, image: str, named: str) -> tuple[str, Choice]:
-        if named:
-            return named, Choice("camera_info", named, why="as asked")
-        taken = self._nearest_info(image)
-        frame_id = self._frame_id(image)
-        why = ""
-        if taken:
-            own = self._frame_id(taken)
-            why = f"of {own!r}" if own == frame_id else f"of {own!r}, the image is of {frame_id!r}"
-        return taken, Choice("camera_info", taken, why=why)
-
     def _depths_for(
         self, image: str, camera_info: str
     ) -> tuple[dict[str, bool], dict[str, str], dict[str, str]]:
@@ -286,11 +254,8 @@ class CameraTopicChooser:
         usable, no_depth, lacks = {}, {}, {}
         frame_id, size = self._frame_id(image), self._size(image)
         root = self._root(frame_id)
-        for name in self._beside(self._images, image):
-            message = self._message(name)
-            if not names.may_be_depth(message):
-                continue
-            by_name, doubt = names.depth_by_name(name), names.doubt_of_depth(message)
+        for name in self._beside(self._doubts, image):
+            by_name, doubt = names.depth_by_name(name), self._doubts[name]
             if not by_name and (by_name is False or doubt):
                 no_depth[name] = doubt or "by its name no depth"
                 continue
@@ -309,15 +274,14 @@ class CameraTopicChooser:
                 usable[name] = False
         return usable, no_depth, lacks
 
-    def _depth(self, image: str, camera_info: str) -> tuple[str, Choice, list[str]]:
+    def _depth(self, image: str, camera_info: str) -> tuple[str, list[str]]:
         """The depth topic of an image, or none, and what to tell of it."""
         usable, no_depth, lacks = self._depths_for(image, camera_info)
         frame_id = self._frame_id(image)
-        doubts = {name: names.doubt_of_depth(self._message(name)) for name in usable}
         ranks: dict[str, Rank] = {
             name: (
                 bool(names.depth_by_name(name)),
-                not doubts[name],
+                not self._doubts[name],
                 registered,
                 names.shared_parts(name, image),
                 self._types[name] == names.IMAGE,
@@ -326,20 +290,20 @@ class CameraTopicChooser:
             for name, registered in usable.items()
         }
         depth = max(sorted(ranks), key=ranks.__getitem__, default="")
-        choice = _choice("depth", depth, ranks, _DEPTH_MERITS, {**doubts, **no_depth})
-        notes = []
+        reasons = {name: self._doubts[name] for name in usable} | no_depth
+        notes = _note("depth", depth, _why_not(depth, ranks, _DEPTH_MERITS, reasons))
         own = self._frame_id(depth)
         if depth and own != frame_id:
             notes.append(f"{depth} is reprojected from {own!r} to {frame_id!r}")
-        if depth and doubts[depth]:
-            notes.append(f"{depth} is taken for depth by its name, but {doubts[depth]}")
+        if depth and self._doubts[depth]:
+            notes.append(f"{depth} is taken for depth by its name, but {self._doubts[depth]}")
         if lacks and not depth:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in lacks.items())
+            listed = "; ".join(f"{name}: {reason}" for name, reason in lacks.items())
             notes.append(
                 f"left out depth that is not in the image's frame {frame_id!r}, so it is not "
-                f"registered to the colour camera, and cannot be reprojected: {reasons}"
+                f"registered to the colour camera, and cannot be reprojected: {listed}"
             )
-        return depth, choice, notes
+        return depth, notes
 
     def _root(self, frame_id: str) -> str:
         return [frame_id, *frames_above(frame_id, self._parents)][-1]
@@ -374,21 +338,21 @@ class CameraTopicChooser:
         return ""
 
 
-def _choice(
-    role: str,
-    taken: str,
-    ranks: Mapping[str, Rank],
-    merits: Sequence[str],
-    reasons: Mapping[str, str],
-) -> Choice:
-    """A choice with the first merit that each other one lacks, or what is wrong with it."""
-    rejected = {name: reason for name, reason in reasons.items() if reason and name != taken}
+def _why_not(
+    taken: str, ranks: Mapping[str, Rank], merits: Sequence[str], reasons: Mapping[str, str]
+) -> dict[str, str]:
+    """What is wrong with each topic that was not taken, or the first merit that it lacks."""
+    found = {name: reason for name, reason in reasons.items() if reason and name != taken}
     best = ranks.get(taken, ())
     for name, rank in ranks.items():
-        if name == taken or rejected.get(name):
-            continue
-        pairs = zip(best, rank, merits, strict=True)
-        lacks = next((merit for mine, its, merit in pairs if its < mine), "")
-        rejected[name] = lacks or "it comes later by its name"
-    won = [merit for merit, good in zip(merits, best, strict=False) if good is False]
-    return Choice(role, taken, dict(sorted(rejected.items())), "; ".join(filter(None, won)))
+        if name != taken and name not in found:
+            pairs = zip(best, rank, merits, strict=True)
+            lacks = next((merit for mine, its, merit in pairs if its < mine), "")
+            found[name] = lacks or "it comes later by its name"
+    return dict(sorted(found.items()))
+
+
+def _note(role: str, taken: str, others: Mapping[str, str]) -> list[str]:
+    """What was taken and what not, as one sentence; none where there was nothing to choose."""
+    listed = ", ".join(f"{name} ({reason})" for name, reason in others.items())
+    return [f"{role}: took {taken or 'none'}, not {listed}"] if others else []
