@@ -40,7 +40,6 @@ def test_depth_stamped_off_for_ever_is_measured_and_the_tolerance_named(offset_m
     text = assembler.depth_offsets.warning()
     assert text.startswith("20 of the last 20 images have no depth: it is stamped")
     assert how in text
-    assert assembler.depth_offsets.median_s == pytest.approx(offset_ms / 1000)
     remedied, made = drive(offset_ms * MS, round(suggested(text, "pair_tolerance_s") * S))
     assert remedied.depth_offsets.warning() == ""
     assert all(frame.depth_m is not None for frame in made)
@@ -90,8 +89,8 @@ def test_transforms_that_come_late_most_of_the_time_are_measured_and_the_wait_na
     assembler, made = late_drive(450 * MS)
     assert assembler.drops["no transform"] > 60
     text = assembler.pose_delays.warning()
-    assert "images were dropped without a pose: TF comes 4" in text
-    assert assembler.pose_delays.median_s == pytest.approx(0.45, abs=0.02)
+    (lag_ms,) = re.findall(r"images were dropped without a pose: TF comes (\d+) ms after", text)
+    assert int(lag_ms) == pytest.approx(450, abs=20)
     remedied, every = late_drive(450 * MS, round(suggested(text, "wait_s") * S))
     assert remedied.pose_delays.warning() == ""
     assert len(made) < 60 < len(every) == 120

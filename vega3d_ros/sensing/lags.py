@@ -42,11 +42,6 @@ class DepthOffsets:
         """Take in the offset of the nearest depth of an image."""
         self._offsets.append(offset_ns)
 
-    @property
-    def median_s(self) -> float:
-        """Of the last images; NaN before the first."""
-        return float(np.median(self._offsets)) * 1e-9 if self._offsets else math.nan
-
     def warning(self) -> str:
         """Empty where most images have depth."""
         apart = [offset for offset in self._offsets if abs(offset) > self._tolerance_ns]
@@ -117,11 +112,6 @@ class PoseDelays:
     def clear(self) -> None:
         """Forget what is awaited; call it where time is set back."""
         self._awaited.clear()
-
-    @property
-    def median_s(self) -> float:
-        """Of the images that were dropped; NaN before the first whose pose came."""
-        return float(np.median(self._delays)) * 1e-9 if self._delays else math.nan
 
     def warning(self) -> str:
         """Empty where hardly an image is dropped."""

@@ -22,7 +22,6 @@ from vega3d_ros.sensing.bags.storage_files import COMPRESSED, decompress_file, o
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from rosbags.interfaces import Qos
     from rosbags.typesys.store import Typestore
 
     from vega3d_ros.sensing.bags.damage import Damage
@@ -55,7 +54,6 @@ class Source:
     Attributes:
         topics: Type of every topic.
         counts: Messages of every topic.
-        qos: What the publishers of every topic offered, where it is known.
         start_ns: Recording time of the first message.
         end_ns: Recording time of the last message.
         notes: What was special in opening it.
@@ -81,10 +79,8 @@ class Source:
         channels = [channel for file in full for channel in file.channels]
         self.topics: dict[str, str] = {c.topic: c.type for c in channels}
         self.counts: Counter[str] = Counter()
-        self.qos: dict[str, list[Qos]] = {}
         for channel in channels:  # a topic has one for each of its publishers
             self.counts[channel.topic] += channel.count
-            self.qos.setdefault(channel.topic, []).extend(channel.qos)
         self._definitions = {c.type: c.definition for c in channels}
         used = [f for f in full if any(c.count for c in f.channels)]
         self._files = [*used, *(f for f in self._files if f not in used)]
@@ -166,7 +162,6 @@ class Ros1Source(Source):
         self.counts = Counter()
         for connection in connections:
             self.counts[connection.topic] += connection.msgcount
-        self.qos = {}
         self.start_ns = int(self._reader.start_time)
         self.end_ns = self.start_ns + int(self._reader.duration)
         self._converters: dict[str, Callable[[bytes], memoryview]] = {}

@@ -74,7 +74,6 @@ class Bag:
         start_ns: Recording time of the first message, nanoseconds.
         duration_s: From the first to the last message.
         notes: What was special in opening it.
-        qos: What the publishers of every topic offered, where it is known.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +85,6 @@ class Bag:
             self._undefined = self._source.register_types(self._store)
         self.topics: Mapping[str, str] = self._source.topics
         self.counts: Counter[str] = self._source.counts
-        self.qos = self._source.qos
         self.start_ns = self._source.start_ns
         self.duration_s = (self._source.end_ns - self.start_ns) * 1e-9
         self.notes = tuple(self._source.notes)

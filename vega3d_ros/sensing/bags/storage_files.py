@@ -25,10 +25,8 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
     from pathlib import Path
-
-    from rosbags.interfaces import Qos
 
     from vega3d_ros.sensing.bags.damage import Damage
 
@@ -48,7 +46,6 @@ class Channel:
         type: For example ``sensor_msgs/msg/Image``.
         definition: Of the type.
         count: Messages.
-        qos: Offered quality of service; empty where it is not known.
     """
 
     id: int
@@ -56,7 +53,6 @@ class Channel:
     type: str
     definition: MessageDefinition
     count: int
-    qos: Sequence[Qos] = ()
 
 
 class StorageFile(Protocol):
@@ -121,7 +117,7 @@ class _RosbagsFile:
             c.id: c for c in reader.connections if c.ext.serialization_format == "cdr"
         }
         self.channels = [
-            Channel(c.id, c.topic, c.msgtype, c.msgdef, c.msgcount, c.ext.offered_qos_profiles)
+            Channel(c.id, c.topic, c.msgtype, c.msgdef, c.msgcount)
             for c in self._connections.values()
         ]
         self._by_id = {channel.id: channel for channel in self.channels}
