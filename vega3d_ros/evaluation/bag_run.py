@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vega3d_ros.evaluation.sources.truth import TruthSource
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
-from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
+    from vega3d_ros.sensing.bags.reader import Bag, CameraTopics
 
 RECORD, ROWS, FRAMES, KEY = "record.json", "rows.json", "frames.csv", "settings.json"
 TRACEBACK = "traceback.txt"
