@@ -8,6 +8,7 @@ it would put things at wrong places.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -233,6 +234,7 @@ class DepthRegistration:
         raise UnregisteredDepthError(text)
 
 
+@lru_cache(maxsize=8)  # it compares whole maps, and calibrations are the same ones for long
 def _same_lens(one: Calibration, other: Calibration) -> bool:
     """Whether every pixel looks in the same direction in both, which are of one size."""
     if (one.maps is None) != (other.maps is None):
