@@ -58,30 +58,24 @@ def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
     Raises:
         JsonError: If it cannot be read, or another line is no JSON object.
     """
-    rows: list[dict[str, Any]] = []
-    kept, bad, line = 0, 0, b"\n"
     try:
-        with file.open("r+b" if mend else "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if bad:
-                    break
-                row = _object(line)
-                if row is None and line.strip():
-                    bad = number
-                    continue
-                kept += len(line)
-                rows += [] if row is None else [row]
-            else:
-                if mend:
-                    lines.truncate(kept)
-                    lines.seek(kept)
-                    lines.write(b"" if bad or line.endswith(b"\n") else b"\n")
-                return rows
+        data = file.read_bytes()
+        lines = data.splitlines()
+        found = {number: _object(line) for number, line in enumerate(lines, 1) if line.strip()}
+        if found.get(len(lines), {}) is None:  # cut short
+            del found[len(lines)], lines[-1]
+        bad = next((number for number, row in found.items() if row is None), 0)
+        whole = b"".join(line + b"\n" for line in lines)
+        if mend and not bad and whole != data:
+            with replacing(file) as scratch:
+                scratch.write_bytes(whole)
     except OSError as error:
         msg = f"{file} cannot be read: {error}"
         raise JsonError(msg) from error
-    msg = f"{file}, line {bad} is no JSON object; delete the line or the file"
-    raise JsonError(msg)
+    if bad:
+        msg = f"{file}, line {bad} is no JSON object; delete the line or the file"
+        raise JsonError(msg)
+    return [row for row in found.values() if row is not None]
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
