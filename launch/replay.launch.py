@@ -26,15 +26,8 @@ PERCEPTION = str(Path(__file__).with_name("perception.launch.py"))
 PASSED_ON = ("models", "model", "device", "threads", "params_file")
 PASSED_ON += ("queries", "log_level", "rviz")
 OPTIONS = ("out", "rate", "start", "loop", "questions")
-ARGUMENTS = {
-    "models": ("", "preset of config/models for a machine: cpu, gpu_8gb, gpu_24gb"),
-    "model": ("", "auto, shipped model, model folder or downloaded model"),
-    "queries": ("", "what is looked for, separated by commas: chair,red box"),
-    "device": ("", "auto (CUDA where present), cpu, cuda, cuda:1"),
-    "threads": ("", "threads of the processor for the model, 0: measured"),
-    "params_file": ("", "parameters of yours"),
-    "log_level": ("", "debug, info, warn, error or fatal"),
-    "rviz": ("false", "open RViz with the results"),
+_OF_NODE = runpy.run_path(PERCEPTION)
+ARGUMENTS = {name: _OF_NODE["ARGUMENTS"][name] for name in PASSED_ON} | {
     "out": ("", "folder for the node's output as mcap, and the report; empty: by node and day"),
     "rate": ("1.0", "speed of playing"),
     "start": ("0.0", "seconds of the recording to leave out at its beginning"),
@@ -57,8 +50,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _check(context: LaunchContext) -> list:
     """Refuse misspelt arguments, as the launch file of the node does."""
-    check = runpy.run_path(PERCEPTION)["check"]
-    return check(context, ("bag", *ARGUMENTS), __file__)
+    return _OF_NODE["check"](context, ("bag", *ARGUMENTS), __file__)
 
 
 def _topics(vega3d: str, bag: str) -> list[tuple[str, str]]:
