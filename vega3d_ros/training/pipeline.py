@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 from vega3d_ros.models.checkpoints.load import load_modules
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vega3d_ros.training.train_fusion import FusionTraining
     from vega3d_ros.training.train_language import LanguageTraining
 
+_LOGGER = logging.getLogger(__name__)
 # The last clips of the training split choose the thresholds; no stage trains on them.
 _CALIBRATION_CLIPS, _CALIBRATION_SHARE = 100, 5
 _RANDOM_PRIOR_SEED = 1
@@ -71,11 +72,12 @@ def _trained(clips: ClipDataset) -> int:
         msg = f"there is one training clip; one more is needed to choose thresholds by: {remedy}"
         raise TrainingError(msg)
     if kept < _CALIBRATION_CLIPS:
-        Console(stderr=True).print(
-            f"warning: of {count} training clips the last {kept} choose the thresholds; with so "
-            f"few, thresholds and figures are noise: {remedy}",
-            style="yellow",
-            highlight=False,
+        _LOGGER.warning(
+            "of %d training clips the last %d choose the thresholds; with so few, thresholds and "
+            "figures are noise: %s",
+            count,
+            kept,
+            remedy,
         )
     return count - kept
 
