@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from support import planted_camera
+from support.planted_camera import HEIGHT, WIDTH
 
 from vega3d_ros.core.frames import FrameError
 from vega3d_ros.sensing.calibration import (
@@ -18,7 +20,6 @@ from vega3d_ros.sensing.calibration import (
 )
 from vega3d_ros.sensing.raw_images import ImageError
 
-WIDTH, HEIGHT, FOCAL = 320, 240, 190.0
 PLUMB_BOB = [-0.3, 0.1, 0.001, -0.002, -0.01]
 RATIONAL = [0.5, -0.1, 0.001, -0.001, 0.02, 0.8, -0.05, 0.03]
 EQUIDISTANT = [-0.02, 0.01, -0.003, 0.001]
@@ -39,25 +40,10 @@ MODELS = [
 ]
 
 
-def no_roi():
-    return SimpleNamespace(width=0, height=0, x_offset=0, y_offset=0)
-
-
 def info(**fields):
-    k = np.array([FOCAL, 0, 163.0, 0, FOCAL + 1, 117.0, 0, 0, 1])
-    values = {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "distortion_model": "plumb_bob",
-        "d": np.zeros(5),
-        "k": k,
-        "r": np.eye(3).ravel(),
-        "p": np.array([150.0, 0, 150, 0, 0, 151, 110, 0, 0, 0, 1, 0]),
-        "binning_x": 0,
-        "binning_y": 0,
-        "roi": no_roi(),
-    }
-    return SimpleNamespace(**(values | fields))
+    """Whose rectified images are of another camera."""
+    p = np.array([150.0, 0, 150, 0, 0, 151, 110, 0, 0, 0, 1, 0])
+    return planted_camera.info(**({"p": p} | fields))
 
 
 def seen_at(point, of):
