@@ -17,7 +17,7 @@ RUN apt-get update \
 RUN python3 -m venv --system-site-packages /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
       -c src/vega3d_ros/constraints.txt \
-      torch diffusers transformers safetensors pydantic scipy shapely opencv-python-headless rosbags rich
+      torch diffusers transformers safetensors pydantic scipy shapely opencv-python-headless rosbags mcap rich jinja2
 ENV VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH
 
 COPY . src/vega3d_ros

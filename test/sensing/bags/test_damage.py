@@ -15,7 +15,6 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from support.drive_bags import write_drive
 
 from vega3d_ros.sensing.bags import storage_files
-from vega3d_ros.sensing.bags.mcap_repair import RepairedMcap
 from vega3d_ros.sensing.bags.reader import BagError, open_bag, read_frames
 
 if sys.version_info >= (3, 14):
@@ -167,9 +166,7 @@ def test_file_without_a_good_index_loses_nothing(long_drive, tmp_path, damage):
 
 def unchunked(path, *, shuffled):
     """The messages of an mcap file outside chunks, as rosbag2's preset fastwrite stores them."""
-    source = RepairedMcap(path)
-    with source.open() as file:
-        data = file.read()
+    data = path.read_bytes()
     out, loose = [data[: records(data, CHUNK)[0][0] - 9]], []
     for at, length in records(data, CHUNK):
         size = int.from_bytes(data[at + 28 : at + 32], "little")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
 import shutil
 import sqlite3
 import sys
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from rosbags import rosbag2
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 
-from vega3d_ros.sensing.bags.mcap_repair import RepairedMcap
+from vega3d_ros.sensing.bags.channels import NO_DEFINITION, Channel, definition, in_order, plain
+from vega3d_ros.sensing.bags.unindexed_mcap import UnindexedMcap
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,31 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from vega3d_ros.sensing.bags.channels import Stored
     from vega3d_ros.sensing.bags.damage import Damage
 
 COMPRESSED = ".zstd"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins so
 _MOST_FAILURES = 1000  # rows in a row that cannot be read: the rest of the table is gone
-_FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One publisher of a topic.
-
-    Attributes:
-        id: Its number in the file.
-        topic: Its topic.
-        type: For example ``sensor_msgs/msg/Image``.
-        definition: Of the type.
-        count: Messages.
-    """
-
-    id: int
-    topic: str
-    type: str
-    definition: MessageDefinition
-    count: int
 
 
 class StorageFile(Protocol):
@@ -86,8 +64,26 @@ def open_file(path: Path, name: str, damage: Damage, notes: list[str]) -> Storag
     Raises:
         Exception: Of any kind, if nothing of it can be read.
     """
-    kind = McapFile if path.suffix == ".mcap" else SqliteFile
-    return kind(path, name, damage, notes)
+    if path.suffix != ".mcap":
+        return SqliteFile(path, name, damage)
+    damaged = False
+    try:
+        indexed = McapFile(path, name, damage)
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - readers of damaged files raise what they like
+        damaged = True
+    else:
+        if indexed.is_whole:
+            return indexed
+        indexed.close()
+    unindexed = UnindexedMcap(path, name, damage)
+    if unindexed.cut_bytes:
+        lost = f"{unindexed.cut_bytes} bytes at its end are lost, the rest is used"
+        notes.append(f"{name} is cut off; {lost}")
+    elif damaged:
+        notes.append(f"{name} is cut off, or its index is damaged; no message is lost")
+    return unindexed
 
 
 def decompress_file(path: Path, target: Path, damage: Damage) -> None:
@@ -108,9 +104,9 @@ def decompress_file(path: Path, target: Path, damage: Damage) -> None:
 class _RosbagsFile:
     """A file that rosbags opens."""
 
-    def __init__(self, path: Path | RepairedMcap, name: str, damage: Damage) -> None:
+    def __init__(self, path: Path, name: str, damage: Damage) -> None:
         self._name, self._damage = name, damage
-        reader: Any = rosbag2.Reader(cast("Path", path))  # all that a reader asks of a path
+        reader: Any = rosbag2.Reader(path)
         reader.open()
         self._storage = reader.storage
         self._connections = {
@@ -128,51 +124,32 @@ class _RosbagsFile:
 
 
 class McapFile(_RosbagsFile):
-    """An mcap file. A chunk that is damaged is left out."""
+    """An mcap file with an index. A chunk that is damaged is left out.
 
-    def __init__(self, path: Path, name: str, damage: Damage, notes: list[str]) -> None:
-        repaired: RepairedMcap | None = None
-        broken = True
-        try:
-            super().__init__(path, name, damage)
-        except OSError:
-            raise
-        except Exception:  # noqa: BLE001 - readers of damaged files raise what they like
-            repaired = RepairedMcap(path)
-        else:
-            chunks = self._storage.chunks
-            if self.channels and not (chunks and all(c.channel_count for c in chunks)):
-                # Messages outside chunks are not in order of time, and chunks without an index
-                # would be passed over.
-                self.close()
-                broken = False
-                repaired = RepairedMcap(path)
-        if repaired is not None:
-            super().__init__(repaired, name, damage)
-            if repaired.cut_bytes:
-                lost = f"{repaired.cut_bytes} bytes at its end are lost, the rest is used"
-                notes.append(f"{name} is cut off; {lost}")
-            elif broken:
-                notes.append(f"{name} is cut off, or its index is damaged; no message is lost")
-            for offset in repaired.broken:
-                damage.add((name, offset), name, "a chunk of it cannot be decompressed", {})
+    Attributes:
+        is_whole: Whether its index holds all messages: not those outside chunks, nor of chunks
+            that have none.
+    """
+
+    def __init__(self, path: Path, name: str, damage: Damage) -> None:
+        super().__init__(path, name, damage)
         self._chunks = list(self._storage.chunks)
+        self.is_whole = not self.channels or bool(
+            self._chunks and all(chunk.channel_count for chunk in self._chunks)
+        )
 
     def messages(self, wanted: Collection[str]) -> Iterator[tuple[Channel, int, bytes]]:
         """See ``StorageFile``."""
         connections = [c for c in self._connections.values() if c.topic in wanted]
-        chunks = [
-            self._read(chunk, connections)
+        parts = (
+            (chunk.message_start_time, partial(self._read, chunk, connections))
             for chunk in self._chunks
             if any(chunk.channel_count.get(c.id) for c in connections)
-        ]
-        for stamp_ns, number, data in heapq.merge(*chunks, key=itemgetter(0)):
-            if number:
-                yield self._by_id[number - 1], stamp_ns, _plain(data)
+        )
+        for stamp_ns, channel, data in in_order(parts):
+            yield channel, stamp_ns, plain(data)
 
-    def _read(self, chunk: Any, connections: list[Any]) -> Iterator[tuple[int, int, bytes]]:
-        # Decompressed when its time has come: all chunks do not fit into memory.
-        yield chunk.message_start_time, 0, b""
+    def _read(self, chunk: Any, connections: list[Any]) -> list[Stored]:
         self._storage.chunks = [chunk]
         try:
             read = list(self._storage.messages(connections))
@@ -181,15 +158,14 @@ class McapFile(_RosbagsFile):
             key = self._name, chunk.chunk_start_offset
             what = f"a chunk of it cannot be read ({type(error).__name__}: {error})"
             self._damage.add(key, self._name, what, lost)
-            return
-        for connection, stamp_ns, data in read:
-            yield stamp_ns, connection.id + 1, data
+            return []
+        return [(stamp_ns, self._by_id[c.id], data) for c, stamp_ns, data in read]
 
 
 class SqliteFile(_RosbagsFile):
     """An sqlite3 file. Rows on pages that are damaged are left out."""
 
-    def __init__(self, path: Path, name: str, damage: Damage, _notes: list[str]) -> None:
+    def __init__(self, path: Path, name: str, damage: Damage) -> None:
         self._path = path
         self._rows: list[tuple[int, int, int]] | None = None  # stamp, row, channel
         try:
@@ -207,7 +183,7 @@ class SqliteFile(_RosbagsFile):
             connections = [c for c in self._connections.values() if c.topic in wanted]
             try:
                 for connection, stamp_ns, data in self._storage.messages(connections):
-                    yield self._by_id[connection.id], stamp_ns, _plain(bytes(data))
+                    yield self._by_id[connection.id], stamp_ns, plain(bytes(data))
                     done += 1
             except GeneratorExit:
                 raise
@@ -227,7 +203,7 @@ class SqliteFile(_RosbagsFile):
                     what = f"rows of it cannot be read ({error})"
                     self._damage.add((self._name, row), self._name, what, {topic: 1})
                     continue
-                yield self._by_id[channel], stamp_ns, _plain(data)
+                yield self._by_id[channel], stamp_ns, plain(data)
 
     def close(self) -> None:
         if self._storage is not None:
@@ -243,11 +219,10 @@ class SqliteFile(_RosbagsFile):
             except sqlite3.Error:
                 found = []
             self._rows = sorted(self._readable_rows(database))
-        texts = {name: MessageDefinition(_FORMATS[kind], text) for name, kind, text in found}
-        none = MessageDefinition(MessageDefinitionFormat.NONE, "")
+        texts = {name: definition(kind, text) for name, kind, text in found}
         counts = Counter(row[2] for row in self._rows)
         self.channels = [
-            Channel(number, topic, kind, texts.get(kind, none), counts[number])
+            Channel(number, topic, kind, texts.get(kind, NO_DEFINITION), counts[number])
             for number, topic, kind in topics
         ]
         self._by_id = {channel.id: channel for channel in self.channels}
@@ -287,13 +262,3 @@ def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
     database.execute("PRAGMA writable_schema = ON")  # else SQLite opens no file that is cut off
     return database
-
-
-def _plain(data: bytes) -> bytes:
-    """A message that may be compressed; one that is damaged stays as it is, and is no CDR."""
-    if not data.startswith(_ZSTD_MAGIC):
-        return data
-    try:
-        return zstd.decompress(data)
-    except zstd.ZstdError:
-        return data
