@@ -1,8 +1,9 @@
-"""Numbers on command lines that argparse refuses with a clear word."""
+"""Arguments that several commands have, and numbers that argparse refuses with a clear word."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from vega3d_ros.core.threads import MOST
 
@@ -23,6 +24,16 @@ def natural(text: str) -> int:
         msg = f"must not be negative: {value}"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def add_out(parser: argparse.ArgumentParser, about: str) -> None:
+    """Declare ``--out``, and ``--overwrite`` for a folder that holds a run already."""
+    parser.add_argument("--out", type=Path, help=about)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other settings in that folder, once the new one is done",
+    )
 
 
 def thread_number(text: str) -> int:

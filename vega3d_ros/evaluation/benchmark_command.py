@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vega3d_ros import __version__
-from vega3d_ros.core.arguments import positive
+from vega3d_ros.core.arguments import add_out, positive
 from vega3d_ros.core.console import give, remarks, results, track
 from vega3d_ros.core.json_io import read_lines
 from vega3d_ros.evaluation.benchmark_run import (
@@ -66,14 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="score prediction files instead, of this command or of the official code",
     )
-    parser.add_argument(
-        "--out", type=Path, help="folder for results (default: runs/BENCHMARK-MODEL-DATE)"
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a run with other settings in that folder, once the new one is done",
-    )
+    add_out(parser, "folder for results (default: runs/BENCHMARK-MODEL-DATE)")
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="only the first N questions of the file"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.arguments import add_out, thread_number
 from vega3d_ros.evaluation.schema import RunError
 
 EPILOG = """\
@@ -24,16 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BAG",
         help="recordings: rosbag2 folders, .mcap, .db3, or .bag of ROS 1; with --split: the model",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="folder for reports (default: runs/evaluation-MODEL-DATE); the same command "
-        "continues where it stopped",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a run with other settings in that folder, once the new one is done",
+    add_out(
+        parser,
+        "folder for reports (default: runs/evaluation-MODEL-DATE); the same command continues "
+        "where it stopped",
     )
     parser.add_argument(
         "--device",

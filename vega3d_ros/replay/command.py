@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vega3d_ros.core.arguments import thread_number
+from vega3d_ros.core.arguments import add_out, thread_number
 from vega3d_ros.core.console import give, remarks
 from vega3d_ros.core.threads import AUTOMATIC
 from vega3d_ros.evaluation.bag_run import (
@@ -63,14 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --model: threads of the processor for it; 0: by a measurement (%(default)s)",
     )
     parser.add_argument("--node", default=NODE, help="name of the node that runs (%(default)s)")
-    parser.add_argument(
-        "--out", type=Path, help="folder for results (default: runs/replay-MODEL-DATE)"
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a run with other settings in that folder, once the new one is done",
-    )
+    add_out(parser, "folder for results (default: runs/replay-MODEL-DATE)")
     parser.add_argument("--rate", type=float, default=1.0, help="speed (%(default)s)")
     parser.add_argument("--start", type=float, default=0.0, help="seconds to leave out at first")
     parser.add_argument("--seconds", type=float, help="seconds to play; left out: all")
