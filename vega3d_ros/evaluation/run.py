@@ -12,7 +12,7 @@ import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.core.threads import worker_environment
 from vega3d_ros.evaluation.bag_run import (
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vega3d_ros.evaluation.bag_run import BagRun
-    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 
@@ -47,17 +46,9 @@ _loaded: dict[Parameters, PerceiverLike] = {}  # of a process of Ray
 
 def load_model(parameters: Parameters) -> PerceiverLike:
     """The model of a node's parameters, loaded and warmed up as in the node."""
-    from vega3d_ros.perception.loading import load_ready  # noqa: PLC0415 - torch is slow to import
+    from vega3d_ros.perception.loading import load_configured  # noqa: PLC0415 - imports torch
 
-    perceiver: PerceiverLike = load_ready(
-        parameters.model,
-        device=parameters.device,
-        dtype=parameters.dtype,
-        acceleration=cast("Acceleration", parameters.acceleration),
-        frames=parameters.clip_length,
-        threads=parameters.threads,
-    )
-    return perceiver
+    return load_configured(parameters)
 
 
 def check_memory(workers: int, parameters: Parameters) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vega3d_ros.models.checkpoints.modules import Modules
     from vega3d_ros.models.memory import Workload
     from vega3d_ros.models.priors.base import Acceleration
+    from vega3d_ros.perception.settings import Parameters
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,6 +77,21 @@ def load_ready(
     progress("warm-up")
     warm_up(perceiver, frames)
     return perceiver
+
+
+def load_configured(
+    parameters: Parameters, progress: Callable[[str], None] = _LOGGER.info
+) -> Perceiver:
+    """The perceiver that a node with these parameters has; see ``load_ready``."""
+    return load_ready(
+        parameters.model,
+        device=parameters.device,
+        dtype=parameters.dtype,
+        acceleration=cast("Acceleration", parameters.acceleration),
+        frames=parameters.clip_length,
+        threads=parameters.threads,
+        progress=progress,
+    )
 
 
 def _accelerate(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vega3d_ros.models.priors.base import Acceleration
     from vega3d_ros.perception.settings import Parameters
     from vega3d_ros.perception.worker import PerceiverLike
 
@@ -25,17 +24,9 @@ def load_perceiver(
     """Load and warm up the model of the parameters."""
     # Here, in the worker's thread: importing it takes seconds.
     progress("libraries")
-    from vega3d_ros.perception.loading import load_ready  # noqa: PLC0415
+    from vega3d_ros.perception.loading import load_configured  # noqa: PLC0415
 
-    perceiver = load_ready(
-        parameters.model,
-        device=parameters.device,
-        dtype=parameters.dtype,
-        acceleration=cast("Acceleration", parameters.acceleration),
-        frames=parameters.clip_length,
-        threads=parameters.threads,
-        progress=progress,
-    )
+    perceiver = load_configured(parameters, progress)
     perceiver.out_of_memory.report = on_out_of_memory
     return perceiver
 
