@@ -15,7 +15,7 @@ from vega3d_ros.core.objects import publishable
 from vega3d_ros.evaluation.run_log import RunLog, SceneRecord
 from vega3d_ros.evaluation.schema import Prediction
 from vega3d_ros.perception.object_map import ObjectMap
-from vega3d_ros.sensing.bags.first_messages import take_in_first
+from vega3d_ros.sensing.bags.first_messages import take_in, take_in_first
 from vega3d_ros.sensing.bags.reader import BagError
 from vega3d_ros.sensing.clip_builder import ClipBuilder
 from vega3d_ros.sensing.tf_topics import is_static
@@ -209,17 +209,13 @@ class OfflineRun:
             return
         if is_image:
             self._clips.add_image(decoded, now_ns)
-        elif message.topic == self._topics.depth:
-            self._clips.assembler.add_depth(decoded, now_ns)
-        elif message.topic == self._topics.camera_info:
-            self._clips.assembler.add_camera_info(decoded)
-        elif message.topic == self._topics.depth_camera_info:
-            self._clips.assembler.registration.add_camera_info(decoded)
-        else:
-            static = is_static(message.topic)
-            for refusal in self._transforms.insert(decoded, now_ns, static=static):
-                self.counts.unreadable[message.topic] += 1
-                self.counts.details[UNDECODABLE] = refusal
+            return
+        refusals = take_in(
+            message.topic, decoded, now_ns, self._topics, self._clips.assembler, self._transforms
+        )
+        for refusal in refusals:
+            self.counts.unreadable[message.topic] += 1
+            self.counts.details[UNDECODABLE] = refusal
 
     def _advance(self, now_ns: int) -> None:
         for clip, _ in self._clips.advance(now_ns):

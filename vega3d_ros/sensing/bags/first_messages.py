@@ -1,8 +1,11 @@
-"""What a recording says late, but holds from its start: static transforms and calibrations."""
+"""How a recording's messages are taken in: what it says late, but holds from its start, first.
+
+These are static transforms and calibrations.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vega3d_ros.sensing.calibration import is_calibrated
 from vega3d_ros.sensing.tf_topics import is_static
@@ -34,3 +37,35 @@ def take_in_first(
         first = next((info for info in infos if is_calibrated(info)), None)
         if first is not None:
             add(first)
+
+
+def take_in(
+    topic: str,
+    message: Any,
+    now_ns: int,
+    topics: CameraTopics,
+    assembler: FrameAssembler,
+    transforms: GatedTransforms,
+) -> list[str]:
+    """Take in a message of any topic of a camera but its images.
+
+    Args:
+        topic: Its topic.
+        message: The decoded message.
+        now_ns: When it was recorded.
+        topics: Those of the camera.
+        assembler: Gets depth and calibrations.
+        transforms: Get the others.
+
+    Returns:
+        Why transforms were refused, one sentence each.
+    """
+    if topic == topics.depth:
+        assembler.add_depth(message, now_ns)
+    elif topic == topics.camera_info:
+        assembler.add_camera_info(message)
+    elif topic == topics.depth_camera_info:
+        assembler.registration.add_camera_info(message)
+    else:
+        return transforms.insert(message, now_ns, static=is_static(topic))
+    return []

@@ -18,7 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from vega3d_ros.core.errors import Vega3dError
 from vega3d_ros.sensing.bags.damage import Damage
-from vega3d_ros.sensing.bags.first_messages import take_in_first
+from vega3d_ros.sensing.bags.first_messages import take_in, take_in_first
 from vega3d_ros.sensing.bags.formats import (
     METADATA,
     RawMessage,
@@ -30,7 +30,6 @@ from vega3d_ros.sensing.bags.formats import (
 from vega3d_ros.sensing.camera_topics import CameraTopicChooser, CameraTopics, TopicError
 from vega3d_ros.sensing.frame_assembly import FrameAssembler
 from vega3d_ros.sensing.image_decoding import frame_of
-from vega3d_ros.sensing.tf_topics import is_static
 from vega3d_ros.sensing.topic_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TF_MESSAGE
 from vega3d_ros.sensing.transform_buffer import TransformBuffer
 from vega3d_ros.sensing.transform_gate import GatedTransforms
@@ -273,14 +272,8 @@ def read_frames(
                 assembler.clear()
                 transforms.rewind(now_ns)
             assembler.add_image(decoded, now_ns)
-        elif message.topic == topics.depth:
-            assembler.add_depth(decoded, now_ns)
-        elif message.topic == topics.camera_info:
-            assembler.add_camera_info(decoded)
-        elif message.topic == topics.depth_camera_info:
-            assembler.registration.add_camera_info(decoded)
         else:
-            transforms.insert(decoded, now_ns, static=is_static(message.topic))
+            take_in(message.topic, decoded, now_ns, topics, assembler, transforms)
         for assembled in assembler.poll(now_ns, wanted):
             yield assembled.frame
     for assembled in assembler.poll(now_ns + _END_NS, wanted):
