@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -188,11 +188,6 @@ def _do(
             run_here(todo, load_model(parameters), tell)
 
 
-def _noticed(record: dict[str, Any]) -> list[str]:
-    notes: list[str] = record.get("frames", {}).get("notes", [])
-    return notes
-
-
 def _conclude(
     jobs: Sequence[BagRun], tables: Sequence[Section], console: Console, out: Path
 ) -> int:
@@ -209,14 +204,14 @@ def _conclude(
             else ResultRows()
         )
         said = [record.get("error"), record.get("damage"), *record.get("warnings", ())]
-        remarks = [*said, *_noticed(record)]
+        said += record.get("frames", {}).get("notes", [])
         table.add_row(
             job.name,
             record["status"],
             str(record.get("figures", {}).get("scenes", "")),
             str(len(rows.answers)),
             str(len(rows.objects)),
-            "; ".join(filter(None, remarks)),
+            "; ".join(filter(None, said)),
         )
     shown = results()
     shown.print(table, *(part for section in tables for part in section.rich(shown.width)))
