@@ -224,6 +224,16 @@ def test_a_replay_asks_the_nodes_interpreter_for_the_topics(monkeypatch, drive_b
         replay.names["_topics"](str(ROOT / "scripts" / "vega3d"), "no_such_bag")
 
 
+def test_a_replay_declares_what_it_uses_and_what_it_passes_on(monkeypatch):
+    for name in LAUNCH:
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    names = Launched(FILE.with_name("replay.launch.py")).names
+    declared = {"model", "threads", "rate", "start", "loop", "pause", "questions"}
+    assert declared <= set(names["ARGUMENTS"])
+    assert {*names["PASSED_ON"], *names["OPTIONS"]} <= set(names["ARGUMENTS"])
+    assert all(isinstance(default, str) and text for default, text in names["ARGUMENTS"].values())
+
+
 def test_the_description_is_one_of_launch():
     launch = pytest.importorskip("launch", reason="the ROS package `launch` is not installed")
     pytest.importorskip("launch_ros", reason="the ROS package `launch_ros` is not installed")
